@@ -1,0 +1,1 @@
+"""Commands: flags in, one call into `tff_asr`, a readable result out."""

@@ -1,0 +1,63 @@
+"""What all commands share: paths, flags for the record, errors in one line."""
+
+from collections.abc import Callable
+import os
+import pathlib
+import sys
+
+# TensorFlow reads this when it is imported; its start-up notes drown ours.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+from absl import (
+  app,
+  flags,
+  logging,
+)
+
+from tff_asr import errors
+
+
+def path(value: str) -> pathlib.Path:
+  """A path as the user meant it: relative to where the command was called."""
+  base = os.environ.get('BUILD_WORKING_DIRECTORY', os.getcwd())
+  return pathlib.Path(os.path.abspath(os.path.join(base, value)))
+
+
+def flags_in_force(paths: tuple[str, ...]) -> dict[str, str]:
+  """Every flag of the command by name, those in `paths` made absolute."""
+  module_flags = flags.FLAGS.flags_by_module_dict()[sys.argv[0]]
+  values = {flag.name: flag.value for flag in module_flags}
+  return {
+    name: str(path(value)) if name in paths and value else _text(value)
+    for name, value in values.items()
+  }
+
+
+def _text(value) -> str:
+  if isinstance(value, bool):
+    return str(value).lower()
+  return '' if value is None else str(value)
+
+
+def run(main: Callable[[], str]) -> None:
+  """Parses flags, calls `main` and prints its result.
+
+  A `UserError` ends in one line on standard error and exit code 1.
+  """
+
+  def call(argv: list[str]) -> None:
+    if len(argv) > 1:
+      raise app.UsageError(f'Unknown argument {argv[1]!r}.')
+    # TFF notes every file that it opens; --verbosity=0 shows that.
+    if not flags.FLAGS['verbosity'].present:
+      logging.set_verbosity(logging.WARNING)
+    try:
+      print(main())
+    except errors.UserError as error:
+      print(f'error: {error}', file=sys.stderr)
+      sys.exit(1)
+    except KeyboardInterrupt:
+      print('Interrupted.', file=sys.stderr)
+      sys.exit(130)
+
+  app.run(call)

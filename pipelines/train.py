@@ -1,0 +1,188 @@
+"""Trains a speech model by differentially private federated learning.
+
+With no flags: 64 synthetic speakers, a small seed model from other speakers,
+federated rounds with per-layer clipping and noise, and a table of the result.
+
+  bazel run //pipelines:train
+  bazel run //pipelines:train -- --flagfile=configs/an4.flags \
+      --train_store=STORE --eval_store=STORE --output_dir=RUN
+"""
+
+import datetime
+
+from absl import flags
+
+from pipelines import command_line
+from tff_asr.corpora import client_datasets
+from tff_asr.corpora.synthetic import corpus as synthetic
+from tff_asr.learning import central, federated
+from tff_asr.models import transformer
+from tff_asr.privacy import bounds
+from tff_asr.programs import prepare, train
+
+_TRAIN_STORE = flags.DEFINE_string(
+  'train_store',
+  '',
+  'Client store to train on; by default synthetic speakers, 64 of them and the'
+  ' seed speakers.',
+)
+_EVAL_STORE = flags.DEFINE_string(
+  'eval_store',
+  '',
+  'Client store of held-out speakers; by default synthetic ones.',
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+  'output_dir',
+  '',
+  'Folder of the run; called again with it, the run goes on. By default a new'
+  ' one below `runs`.',
+)
+_MODEL = flags.DEFINE_enum(
+  'model', 'tiny', sorted(transformer.PRESETS), 'Preset of the encoder.'
+)
+_SEED_MODEL = flags.DEFINE_string(
+  'seed_model', '', 'Folder of the model (or run) that the rounds begin with.'
+)
+_SEED_CLIENTS = flags.DEFINE_integer(
+  'seed_clients',
+  8,
+  'Number of speakers set apart to train a seed model centrally; 0 for none.'
+  ' Nothing is promised to these speakers.',
+  lower_bound=0,
+)
+_SEED_EPOCHS = flags.DEFINE_integer(
+  'seed_epochs', 40, 'Passes over the seed speakers.', lower_bound=1
+)
+_SEED_BATCH_SIZE = flags.DEFINE_integer(
+  'seed_batch_size', 16, 'Utterances in a batch of the seed.', lower_bound=1
+)
+_SEED_LEARNING_RATE = flags.DEFINE_float(
+  'seed_learning_rate', 2e-3, 'Peak step of Adam for the seed.', lower_bound=0
+)
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 30, 'Federated rounds in all.', lower_bound=0
+)
+_COHORT_SIZE = flags.DEFINE_integer(
+  'cohort_size',
+  16,
+  'Clients in a round: the expected number (poisson), which is the denominator'
+  ' of the mean under clipping, or the exact one (fixed).',
+  lower_bound=1,
+)
+_SAMPLING = flags.DEFINE_enum(
+  'sampling', 'poisson', ['poisson', 'fixed'], 'How cohorts are drawn.'
+)
+_CLIENT_BATCH_SIZE = flags.DEFINE_integer(
+  'client_batch_size', 8, 'Utterances in a batch of a client.', lower_bound=1
+)
+_CLIENT_EPOCHS = flags.DEFINE_integer(
+  'client_epochs', 2, 'Passes of a client over their own data.', lower_bound=1
+)
+_CLIENT_LEARNING_RATE = flags.DEFINE_float(
+  'client_learning_rate', 0.2, 'Step of SGD on a client.', lower_bound=0
+)
+_CLIENT_GRADIENT_CLIP = flags.DEFINE_float(
+  'client_gradient_clip', 1.0, 'Greatest L2 norm of a local gradient.'
+)
+_SERVER_OPTIMIZER = flags.DEFINE_enum(
+  'server_optimizer',
+  'lamb',
+  sorted(federated.SERVER_OPTIMIZERS),
+  'Optimizer of the server.',
+)
+_SERVER_LEARNING_RATE = flags.DEFINE_float(
+  'server_learning_rate', 0.01, 'Step of the server.', lower_bound=0
+)
+_CLIPPING = flags.DEFINE_enum(
+  'clipping',
+  'per_layer',
+  ['none', 'global', 'per_layer'],
+  'What of a client update is clipped.',
+)
+_LAYER_BOUNDS = flags.DEFINE_enum(
+  'layer_bounds',
+  'uniform',
+  sorted(bounds.LAYER_BOUNDS),
+  'Bounds of the layers (per_layer): all equal, or by the root of the size.',
+)
+_CLIP_NORM = flags.DEFINE_float(
+  'clip_norm', 0.1, 'Most that a client contributes, in L2 norm over all.'
+)
+_NOISE_MULTIPLIER = flags.DEFINE_float(
+  'noise_multiplier',
+  0.01,
+  'Noise on the sum of updates over clip_norm; 0 for no privacy.',
+  lower_bound=0,
+)
+_DELTA = flags.DEFINE_float(
+  'delta', 1e-9, 'Delta at which epsilon is given, between 0 and 1.'
+)
+_EVALUATE_EVERY = flags.DEFINE_integer(
+  'evaluate_every', 10, 'Rounds between evaluations.', lower_bound=1
+)
+_SEED = flags.DEFINE_integer(
+  'seed',
+  0,
+  'Of initial weights, seed speakers and synthetic corpora; never of noise or'
+  ' cohorts.',
+)
+
+_DEFAULT_CLIENTS = 64
+_DEFAULT_EVAL_CLIENTS = 12
+_PATHS = ('train_store', 'eval_store', 'output_dir', 'seed_model')
+
+
+def main() -> str:
+  """Runs or goes on with the run and returns its result."""
+  if not _TRAIN_STORE.value:
+    clients = _DEFAULT_CLIENTS + _SEED_CLIENTS.value
+    _TRAIN_STORE.value = _synthetic_store(clients, 2 * _SEED.value)
+  if not _EVAL_STORE.value:
+    _EVAL_STORE.value = _synthetic_store(
+      _DEFAULT_EVAL_CLIENTS, 2 * _SEED.value + 1
+    )
+  if not _OUTPUT_DIR.value:
+    now = datetime.datetime.now()
+    _OUTPUT_DIR.value = f'runs/{now:%Y%m%d-%H%M%S}'
+  seed_model = _SEED_MODEL.value
+  config = train.TrainConfig(
+    train_store=command_line.path(_TRAIN_STORE.value),
+    eval_store=command_line.path(_EVAL_STORE.value),
+    output_dir=command_line.path(_OUTPUT_DIR.value),
+    model=_MODEL.value,
+    seed_model=command_line.path(seed_model) if seed_model else None,
+    seed_clients=_SEED_CLIENTS.value,
+    central=central.CentralConfig(
+      epochs=_SEED_EPOCHS.value,
+      batch_size=_SEED_BATCH_SIZE.value,
+      learning_rate=_SEED_LEARNING_RATE.value,
+    ),
+    rounds=_ROUNDS.value,
+    batches=client_datasets.BatchConfig(
+      _CLIENT_BATCH_SIZE.value, _CLIENT_EPOCHS.value
+    ),
+    federated=federated.FederatedConfig(
+      client_learning_rate=_CLIENT_LEARNING_RATE.value,
+      client_gradient_clip=_CLIENT_GRADIENT_CLIP.value,
+      server_optimizer=_SERVER_OPTIMIZER.value,
+      server_learning_rate=_SERVER_LEARNING_RATE.value,
+    ),
+    sampling=_SAMPLING.value,
+    cohort_size=_COHORT_SIZE.value,
+    clipping=_CLIPPING.value,
+    layer_bounds=_LAYER_BOUNDS.value,
+    clip_norm=_CLIP_NORM.value,
+    noise_multiplier=_NOISE_MULTIPLIER.value,
+    delta=_DELTA.value,
+    evaluate_every=_EVALUATE_EVERY.value,
+    seed=_SEED.value,
+  )
+  return train.train(config, command_line.flags_in_force(_PATHS))
+
+
+def _synthetic_store(clients: int, seed: int) -> str:
+  return str(prepare.cached_synthetic(synthetic.SyntheticConfig(clients, seed)))
+
+
+if __name__ == '__main__':
+  command_line.run(main)

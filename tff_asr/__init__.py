@@ -1,0 +1,1 @@
+"""Differentially private federated learning of speech recognition on TFF."""

@@ -1,0 +1,75 @@
+"""Log-mel features, the same function in training, evaluation and serving.
+
+As in Pelikan et al. (2025, arXiv 2310.00098): samples in the range of 16-bit
+integers, windows of 25 ms every 10 ms, pre-emphasis 0.97 inside each window, a
+symmetric Hamming window, the magnitude of a 512-point Fourier transform, 80
+triangular HTK-mel bands from 0 to 8 kHz, a floor of 1 and the natural
+logarithm.
+
+Pre-emphasis, window and Fourier transform are linear, so that together they are
+one matrix, applied to all windows at once.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+SAMPLE_RATE = 16_000
+WINDOW = 400  # 25 ms
+HOP = 160  # 10 ms
+MEL_BANDS = 80
+OUTPUT_STRIDE = 3  # Feature frames to one frame of a model's output.
+
+_FFT = 512
+_PRE_EMPHASIS = 0.97
+_INT16_SCALE = 32768.0
+
+
+def num_frames(samples):
+  """Number of feature frames of `samples` samples (Python, NumPy or TF int)."""
+  if isinstance(samples, tf.Tensor):
+    return tf.maximum(samples - WINDOW, -HOP) // HOP + 1
+  return max(samples - WINDOW, -HOP) // HOP + 1
+
+
+@functools.cache
+def _analysis_matrix() -> np.ndarray:
+  """Pre-emphasis, window and Fourier transform: `[WINDOW, 2 * bins]`."""
+  emphasis = np.eye(WINDOW) - _PRE_EMPHASIS * np.eye(WINDOW, k=1)
+  emphasis[0, 0] -= _PRE_EMPHASIS  # The first sample is its own predecessor.
+  bins = np.arange(_FFT // 2 + 1)
+  angle = 2 * np.pi * np.outer(np.arange(WINDOW), bins) / _FFT
+  fourier = np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
+  matrix = emphasis @ (np.hamming(WINDOW)[:, None] * fourier)
+  return (_INT16_SCALE * matrix).astype(np.float32)
+
+
+@functools.cache
+def _mel_matrix() -> np.ndarray:
+  """HTK-mel triangles from 0 to 8 kHz: `[bins, MEL_BANDS]`."""
+  frequencies = np.linspace(0.0, SAMPLE_RATE / 2, _FFT // 2 + 1)
+  mel = 2595.0 * np.log10(1.0 + frequencies / 700.0)
+  edges = np.linspace(0.0, mel[-1], MEL_BANDS + 2)
+  left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+  rise = (mel[:, None] - left) / (centre - left)
+  fall = (right - mel[:, None]) / (right - centre)
+  return np.maximum(0.0, np.minimum(rise, fall)).astype(np.float32)
+
+
+def log_mel(waveform: tf.Tensor) -> tf.Tensor:
+  """Log-mel features of a waveform.
+
+  Args:
+    waveform: float32 `[..., samples]`, 16 kHz, in [-1, 1].
+
+  Returns:
+    float32 `[..., frames, 80]` with `frames = num_frames(samples)`; a waveform
+    shorter than one window has no frame.
+  """
+  windows = tf.signal.frame(waveform, WINDOW, HOP)
+  spectrum = tf.linalg.matmul(windows, _analysis_matrix())
+  real, imaginary = tf.split(spectrum, 2, axis=-1)
+  magnitude = tf.sqrt(tf.square(real) + tf.square(imaginary))
+  mel = tf.linalg.matmul(magnitude, _mel_matrix())
+  return tf.math.log(tf.maximum(mel, 1.0))

@@ -1,0 +1,1 @@
+"""Corpora: readers, the client store, client datasets, cohort sampling."""

@@ -1,0 +1,70 @@
+"""Who takes part in a round."""
+
+from collections.abc import Callable, Sequence
+import secrets
+
+import numpy as np
+
+Cohorts = Callable[[int], list[str]]
+"""Maps the number of a round to the names of its clients."""
+
+
+def _generator(seed: int | None, round_number: int) -> np.random.Generator:
+  """Chance of one round: from the system, or from a seed and the round."""
+  if seed is None:
+    return np.random.default_rng(secrets.randbits(128))
+  return np.random.default_rng([seed, round_number])
+
+
+def poisson(
+  client_ids: Sequence[str], probability: float, seed: int | None = None
+) -> Cohorts:
+  """Each client is in each round with the same probability, independently.
+
+  So the size of a cohort varies, down to nobody: an empty cohort is a valid
+  round.  This is the sampling that the privacy accountant assumes.
+
+  Args:
+    client_ids: The population.
+    probability: With which a client is in a round, in (0, 1].
+    seed: For repeatable cohorts, which an attacker who knows the seed can
+      predict; by default chance comes from the operating system.
+
+  Raises:
+    ValueError: If the probability is out of its range.
+  """
+  if not 0.0 < probability <= 1.0:
+    raise ValueError(f'The probability must be in (0, 1], found {probability}.')
+
+  def sample(round_number: int) -> list[str]:
+    draws = _generator(seed, round_number).random(len(client_ids))
+    return [
+      c for c, d in zip(client_ids, draws, strict=True) if d < probability
+    ]
+
+  return sample
+
+
+def fixed_size(
+  client_ids: Sequence[str], size: int, seed: int | None = None
+) -> Cohorts:
+  """Every round has `size` different clients, all sets equally likely.
+
+  Args:
+    client_ids: The population.
+    size: Number of clients in a round, at most the population.
+    seed: For repeatable cohorts; by default chance comes from the system.
+
+  Raises:
+    ValueError: If the population is smaller than the cohort.
+  """
+  if not 1 <= size <= len(client_ids):
+    raise ValueError(
+      f'A cohort of {size} from a population of {len(client_ids)} clients.'
+    )
+
+  def sample(round_number: int) -> list[str]:
+    rng = _generator(seed, round_number)
+    return [client_ids[i] for i in rng.permutation(len(client_ids))[:size]]
+
+  return sample

@@ -1,0 +1,101 @@
+"""Microphone, room and background noise of a synthetic speaker."""
+
+import dataclasses
+
+import numpy as np
+import scipy.signal
+
+from tff_asr.audio import features
+
+
+@dataclasses.dataclass(frozen=True)
+class Channel:
+  """What lies between a voice and its recording.
+
+  Attributes:
+    low_hz: Lower edge of the microphone's band.
+    high_hz: Upper edge of the microphone's band.
+    reverberation: Time in which the room's echo falls by 60 dB, in seconds.
+    echo: Energy of the echo, relative to the direct sound.
+    noise_db: Level of the background noise below the speech, in dB.
+    noise_slope: Exponent of its spectrum: 0 white, 1 pink, 2 brown.
+    peak: Largest sample of an utterance, of 1.
+  """
+
+  low_hz: float
+  high_hz: float
+  reverberation: float
+  echo: float
+  noise_db: float
+  noise_slope: float
+  peak: float
+
+
+def draw(rng: np.random.Generator) -> Channel:
+  """Draws a channel, from a headset in a quiet room to a phone in a hall."""
+  return Channel(
+    low_hz=rng.uniform(40, 200),
+    high_hz=rng.uniform(4_000, 7_600),
+    reverberation=rng.uniform(0.1, 0.5),
+    echo=rng.uniform(0.0, 0.25),
+    noise_db=rng.uniform(18, 40),
+    noise_slope=rng.uniform(0, 2),
+    peak=rng.uniform(0.2, 0.9),
+  )
+
+
+def record(
+  channel: Channel, voice: np.ndarray, rate: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Returns what the microphone hears of a voice, int16 at 16 kHz.
+
+  Args:
+    channel: The recording conditions.
+    voice: int16 `[samples]` at `rate` Hz.
+    rate: Sample rate of `voice`.
+    rng: Where the room's echo and the noise come from.
+  """
+  target = features.SAMPLE_RATE
+  common = np.gcd(rate, target)
+  sound = scipy.signal.resample_poly(
+    voice / 32768.0, target // common, rate // common
+  )
+  sound = np.concatenate(
+    [np.zeros(int(target * rng.uniform(0.05, 0.3))), sound]
+  )
+  sound = scipy.signal.fftconvolve(sound, _room(channel, rng))
+  band = scipy.signal.butter(
+    2, [channel.low_hz, channel.high_hz], 'bandpass', fs=target, output='sos'
+  )
+  sound = scipy.signal.sosfilt(band, sound)
+  level = np.sqrt(np.mean(np.square(sound)))
+  sound += (
+    _noise(channel, len(sound), rng) * level * 10 ** (-channel.noise_db / 20)
+  )
+  sound *= channel.peak / max(np.abs(sound).max(), 1e-9)
+  return np.round(sound * 32767).astype(np.int16)
+
+
+def _room(channel: Channel, rng: np.random.Generator) -> np.ndarray:
+  """Impulse response: the direct sound and an exponentially fading echo."""
+  rate = features.SAMPLE_RATE
+  time = np.arange(int(channel.reverberation * rate)) / rate
+  echo = rng.standard_normal(len(time)) * 10 ** (
+    -3 * time / channel.reverberation
+  )
+  echo[: int(0.005 * rate)] = 0.0
+  echo *= np.sqrt(channel.echo / max(np.sum(np.square(echo)), 1e-9))
+  echo[0] = 1.0
+  return echo
+
+
+def _noise(
+  channel: Channel, samples: int, rng: np.random.Generator
+) -> np.ndarray:
+  """Noise of unit power whose spectrum falls by the channel's slope."""
+  spectrum = np.fft.rfft(rng.standard_normal(samples))
+  frequency = np.maximum(np.arange(len(spectrum)), 1.0)
+  noise = np.fft.irfft(
+    spectrum * frequency ** (-channel.noise_slope / 2), samples
+  )
+  return noise / np.sqrt(np.mean(np.square(noise)))

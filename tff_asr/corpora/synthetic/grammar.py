@@ -1,0 +1,82 @@
+"""What synthetic speakers say: a small grammar of spoken commands.
+
+Every speaker has a taste of their own in topics, so that clients differ in text
+as users do.
+"""
+
+import random
+
+_NUMBERS = (
+  'one two three four five six seven eight nine ten eleven twelve'.split()
+)
+_TENS = 'fifteen twenty thirty forty fifty'.split()
+_ROOMS = 'kitchen|bedroom|bathroom|hall|garden|office'.split('|')
+_PEOPLE = 'anna|peter|maria|john|emma|david|lucy|tom'.split('|')
+_DAYS = 'monday|tuesday|wednesday|thursday|friday|saturday|sunday'.split('|')
+_WORDS = {
+  'number': _NUMBERS,
+  'minutes': _TENS,
+  'room': _ROOMS,
+  'person': _PEOPLE,
+  'day': _DAYS,
+  'thing': 'lights|heating|radio|fan'.split('|'),
+  'state': 'on|off'.split('|'),
+  'food': 'milk|bread|apples|butter|rice|coffee|tea|eggs'.split('|'),
+  'music': 'jazz|rock|piano|songs|news'.split('|'),
+  'city': 'london|paris|rome|boston|dublin|berlin'.split('|'),
+}
+TOPICS: dict[str, tuple[str, ...]] = {
+  'house': (
+    'turn the {room} {thing} {state}',
+    'turn {state} the {thing} in the {room}',
+    'set the {room} heating to {minutes}',
+  ),
+  'calls': (
+    'call {person}',
+    'call {person} at {number} {minutes}',
+    'send {person} a message on {day}',
+  ),
+  'time': (
+    'set a timer for {minutes} minutes',
+    'wake me at {number} {minutes} on {day}',
+    'set an alarm for {number} {minutes}',
+  ),
+  'shopping': (
+    'buy {number} {food} and {food}',
+    'put {food} on the list',
+    'buy {food} on {day}',
+  ),
+  'travel': (
+    'what is the weather in {city} on {day}',
+    'find a train to {city} at {number} {minutes}',
+    'take me to {city}',
+  ),
+  'music': (
+    'play {music} in the {room}',
+    'play {music} for {minutes} minutes',
+    'stop the {music}',
+  ),
+}
+
+
+def sentence(rng: random.Random, topic: str) -> str:
+  """Returns one sentence of a topic, lower case, letters and spaces only."""
+  template = rng.choice(TOPICS[topic])
+  words = []
+  for word in template.split():
+    if word.startswith('{'):
+      word = rng.choice(_WORDS[word.strip('{}')])
+    words.append(word)
+  return ' '.join(words)
+
+
+def topic_weights(rng: random.Random, concentration: float) -> list[float]:
+  """Draws a speaker's taste in topics from a Dirichlet distribution.
+
+  Args:
+    rng: Where chance comes from.
+    concentration: Low: few topics each; high: all speakers alike.
+  """
+  draws = [rng.gammavariate(concentration, 1.0) for _ in TOPICS]
+  total = sum(draws) or 1.0
+  return [draw / total for draw in draws]

@@ -1,0 +1,1 @@
+"""Execution contexts for TFF; nothing of speech is known here."""

@@ -1,0 +1,100 @@
+"""TFF's own runtime, with a worker process that cannot be left behind.
+
+TFF executes computations in `worker_binary`, a child process that it reaches by
+gRPC.  Started by TFF itself, the child outlives a parent that is killed and
+keeps its memory and its standard output.  Here it is started by a launcher that
+asks Linux to kill it when its parent dies, and is stopped at exit.
+"""
+
+import atexit
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import grpc
+import portpicker
+import tensorflow_federated as tff
+
+_START_SECONDS = 60.0
+_MAX_MESSAGE_BYTES = 2_000_000_000  # gRPC cannot do more.
+
+# Runs the worker in place of itself.  1 is PR_SET_PDEATHSIG, 9 is SIGKILL; the
+# parent may have died before the request, so that is looked at afterwards.
+_LAUNCHER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != int(sys.argv[1]): os._exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Worker:
+  """The worker process and the connection to it."""
+
+  def __init__(self, max_concurrent_calls: int):
+    """Starts the worker; call from a thread that lives as long as it is needed.
+
+    Args:
+      max_concurrent_calls: Most computations (clients) that run at once.
+
+    Raises:
+      RuntimeError: If the worker does not answer.
+    """
+    binary = pathlib.Path(tff.__file__).parent / 'data' / 'worker_binary'
+    port = portpicker.pick_unused_port()
+    self._process = subprocess.Popen(
+      [
+        *(sys.executable, '-I', '-S', '-c', _LAUNCHER, str(os.getpid())),
+        str(binary),
+        f'--port={port}',
+        f'--max_concurrent_computation_calls={max_concurrent_calls}',
+      ],
+      stdin=subprocess.DEVNULL,
+      stdout=sys.stderr,
+    )
+    atexit.register(self.stop)
+    options = [
+      (f'grpc.max_{direction}_message_length', _MAX_MESSAGE_BYTES)
+      for direction in ('send', 'receive')
+    ]
+    channel = grpc.insecure_channel(f'localhost:{port}', options)
+    self.stub = tff.framework.RemoteExecutorGrpcStub(channel)
+    deadline = time.monotonic() + _START_SECONDS
+    while not self.stub.is_ready:
+      if self._process.poll() is not None or time.monotonic() > deadline:
+        self.stop()
+        raise RuntimeError(f'{binary} does not start.')
+      time.sleep(0.1)
+
+  def stop(self) -> None:
+    """Ends the worker; harmless if it has ended."""
+    if self._process.poll() is None:
+      self._process.kill()
+    self._process.wait()
+    atexit.unregister(self.stop)
+
+
+def set_native_context(max_concurrent_calls: int | None = None) -> Worker:
+  """Makes TFF execute in a worker of its own; returns it.
+
+  Args:
+    max_concurrent_calls: Most clients that train at once; each holds its own
+      copies of the model.  By default the number of cores.
+  """
+  worker = Worker(max_concurrent_calls or os.cpu_count() or 1)
+
+  def create_executor(cardinalities):
+    executor = tff.framework.RemoteExecutor(worker.stub)
+    executor.set_cardinalities({tff.CLIENTS: 0, **cardinalities})
+    return executor
+
+  context = tff.framework.SyncExecutionContext(
+    executor_fn=tff.framework.ResourceManagingExecutorFactory(create_executor),
+    compiler_fn=tff.backends.native.desugar_and_transform_to_native,
+    transform_args=tff.tensorflow.transform_args,
+    transform_result=tff.tensorflow.transform_result,
+  )
+  tff.framework.set_default_context(context)
+  return worker

@@ -1,0 +1,1 @@
+"""Learning: client update, federated process, central training, evaluation."""

@@ -1,0 +1,99 @@
+"""The federated learning process.
+
+Algorithm 1 of Pelikan et al. (2025, arXiv 2310.00098) from TFF's own parts:
+every client of the cohort starts from the server's weights and takes SGD steps
+whose gradients are clipped; updates are clipped by layers, summed, noised and
+divided by the expected cohort; the server takes a LAMB step along the result.
+"""
+
+import collections
+import dataclasses
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr.corpora import client_datasets
+from tff_asr.learning import speech_model
+from tff_asr.models import transformer
+from tff_asr.optimizers import gradient_clipping, lamb
+from tff_asr.privacy import plan as plan_lib
+
+SERVER_OPTIMIZERS = {
+  'lamb': lamb.build_lamb,
+  'adam': tff.learning.optimizers.build_adam,
+  'sgd': tff.learning.optimizers.build_sgdm,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FederatedConfig:
+  """Optimizers of a federated run.
+
+  Attributes:
+    client_learning_rate: Of SGD on the clients.
+    client_gradient_clip: Greatest L2 norm of a local gradient.
+    server_optimizer: A name in `SERVER_OPTIMIZERS`.
+    server_learning_rate: Of the server's optimizer.
+  """
+
+  client_learning_rate: float
+  client_gradient_clip: float
+  server_optimizer: str
+  server_learning_rate: float
+
+
+def build_learning_process(
+  model_config: transformer.TransformerConfig,
+  config: FederatedConfig,
+  plan: plan_lib.PrivacyPlan | None,
+) -> tff.learning.templates.LearningProcess:
+  """Builds federated averaging for a speech model.
+
+  `next` maps the server's state and the cohort's datasets of batches
+  (`client_datasets.BATCH_SPEC`) to a new state and metrics.  Metrics have the
+  norm of the aggregate by layer, taken after the noise, and, only without a
+  privacy plan, the mean training loss.
+
+  Args:
+    model_config: Sizes of the encoder.
+    config: Optimizers.
+    plan: The privacy plan that makes the aggregation, or `None` for a plain
+      mean over the clients that answered.
+  """
+
+  def model_fn():
+    return speech_model.SpeechModel(
+      model_config, client_datasets.BATCH_SPEC, with_metrics=plan is None
+    )
+
+  if plan is None:
+    aggregation = tff.aggregators.UnweightedMeanFactory()
+  else:
+    with tf.Graph().as_default():
+      weights = transformer.build(model_config).trainable_variables
+      aggregation = plan.aggregation_factory(weights)
+  return tff.learning.algorithms.build_unweighted_fed_avg(
+    model_fn,
+    client_optimizer_fn=gradient_clipping.build_gradient_clipping(
+      tff.learning.optimizers.build_sgdm(config.client_learning_rate),
+      config.client_gradient_clip,
+    ),
+    server_optimizer_fn=SERVER_OPTIMIZERS[config.server_optimizer](
+      config.server_learning_rate
+    ),
+    model_aggregator=tff.aggregators.add_measurements(
+      aggregation, server_measurement_fn=_layer_norms
+    ),
+  )
+
+
+def _layer_norms(aggregate: tff.Value) -> collections.OrderedDict:
+  """Measures the L2 norm of every tensor of an aggregate at the server."""
+
+  @tff.tensorflow.computation(aggregate.type_signature.member)
+  def norms(value):
+    return tf.stack([tf.norm(tensor) for tensor in tf.nest.flatten(value)])
+
+  return collections.OrderedDict(
+    layer_norms=tff.federated_map(norms, aggregate)
+  )

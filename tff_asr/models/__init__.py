@@ -1,0 +1,1 @@
+"""Models: transformer encoder, CTC loss and decoding, presets."""

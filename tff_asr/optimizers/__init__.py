@@ -1,0 +1,1 @@
+"""Optimizers, as `tff.learning.optimizers.Optimizer`."""

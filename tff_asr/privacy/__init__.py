@@ -1,0 +1,1 @@
+"""Privacy: the plan, per-layer clipping and noise, accounting."""

@@ -1,0 +1,1 @@
+"""Programs: preparing stores, training, evaluation, reports."""

@@ -1,0 +1,51 @@
+"""Evaluates a model on a store."""
+
+import pathlib
+
+from tff_asr import errors
+from tff_asr.corpora import store as store_lib
+from tff_asr.learning import evaluation
+from tff_asr.models import model_folder
+
+
+def evaluate(
+  model_dir: pathlib.Path, eval_store: pathlib.Path, worst: int
+) -> str:
+  """Returns WER and CER, total and by client, and the worst utterances.
+
+  Args:
+    model_dir: A model's folder, or a run's.
+    eval_store: The store.
+    worst: How many of the worst utterances are shown.
+
+  Raises:
+    UserError: If model or store cannot be used, or do not go together.
+  """
+  encoder, characters = model_folder.load(model_dir)
+  store = store_lib.ClientStore(eval_store)
+  if store.vocabulary.characters != characters.characters:
+    raise errors.UserError(
+      f'The model in {model_dir} and the store {eval_store} have different'
+      ' alphabets.'
+    )
+  transcripts = evaluation.Evaluator(encoder, characters).transcribe(store)
+  lines = [f'{"speaker":24}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
+
+  def add(name: str, rates: evaluation.ErrorRates) -> None:
+    lines.append(
+      f'{name:24}{rates.utterances:12d}{rates.words:8d}'
+      f'{rates.wer:9.1%}{rates.cer:9.1%}'
+    )
+
+  for client_id, rates in evaluation.by_client(transcripts).items():
+    add(client_id, rates)
+  add('all', evaluation.error_rates(transcripts))
+  if worst:
+    lines += ['', 'worst utterances']
+  for transcript in sorted(transcripts, key=lambda t: -t.wer)[:worst]:
+    lines += [
+      f'{transcript.utterance_id}  WER {transcript.wer:.0%}',
+      f'  said   {transcript.reference}',
+      f'  heard  {transcript.hypothesis}',
+    ]
+  return '\n'.join(lines)

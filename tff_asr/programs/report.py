@@ -1,0 +1,208 @@
+"""What a run came to: a table, `report.html` and `summary.json`."""
+
+import base64
+from collections.abc import Sequence
+import csv
+import html
+import json
+import pathlib
+
+from tff_asr.learning import evaluation
+from tff_asr.privacy import plan as plan_lib
+from tff_asr.programs import plots
+from tff_asr.programs import run_folder as run_folder_lib
+
+# An epsilon above this bounds the odds an attacker gains by e^10, or 22,000.
+_MEANINGFUL_EPSILON = 10.0
+_WORST_SHOWN = 10
+
+
+def write(
+  run_folder: run_folder_lib.RunFolder,
+  plan: plan_lib.PrivacyPlan | None,
+  rounds: int,
+  transcripts: Sequence[evaluation.Transcript],
+  minutes: float,
+) -> str:
+  """Writes report and summary; returns the result as a table of text.
+
+  Args:
+    run_folder: The run.
+    plan: Its privacy plan, if it had one.
+    rounds: Number of rounds done.
+    transcripts: What the final model heard from the held-out speakers.
+    minutes: Duration of this call.
+  """
+  rows = read_metrics(run_folder.metrics) if rounds else []
+  final = evaluation.error_rates(transcripts)
+  figures = dict(
+    rounds=rounds,
+    wer=final.wer,
+    cer=final.cer,
+    eval_utterances=final.utterances,
+    minutes=round(minutes, 2),
+  )
+  if rounds:
+    figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
+  if plan and plan.noise_multiplier:
+    figures |= dict(epsilon=plan.epsilon(rounds), delta=plan.delta)
+  run_folder.summary.write_text(json.dumps(figures, indent=2) + '\n')
+  table = _table(run_folder, figures, plan)
+  run_folder.report.write_text(
+    _page(run_folder, table, plan, rows, transcripts)
+  )
+  return table
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
+  """Reads `metrics.csv`; what was not measured in a round is absent."""
+  with open(path, newline='') as file:
+    return [
+      {name: float(value) for name, value in row.items() if value}
+      for row in csv.DictReader(file)
+    ]
+
+
+def privacy_statement(plan: plan_lib.PrivacyPlan | None, rounds: int) -> str:
+  """Says in words what the run guarantees, and what it does not."""
+  if plan is None or not plan.noise_multiplier:
+    return 'None: no noise was added, so there is no privacy guarantee.'
+  epsilon = plan.epsilon(rounds)
+  statement = f'{epsilon:.4g} at delta {plan.delta:g}, for each of the'
+  statement += f' {plan.population} clients.'
+  if epsilon <= _MEANINGFUL_EPSILON:
+    return statement
+  statement += (
+    ' So large an epsilon protects nobody: the noise that would is too much for'
+    f' a cohort of {plan.cohort_size}.'
+  )
+  factors = (10**power for power in range(1, 7))
+  for factor in factors:
+    scaled = plan.at_scale(factor)
+    if (scaled_epsilon := scaled.epsilon(rounds)) <= _MEANINGFUL_EPSILON:
+      return statement + (
+        ' The same noise on the mean would give epsilon'
+        f' {scaled_epsilon:.3g} with cohorts of {scaled.cohort_size:,} from'
+        f' {scaled.population:,} clients; that training would go as well there'
+        ' is an assumption, and says nothing of this run.'
+      )
+  return statement
+
+
+def _table(run_folder, figures, plan) -> str:
+  lines = [f'{"":34}{"WER":>9}{"CER":>9}']
+
+  def rates(name, wer, cer):
+    lines.append(f'{name:34}{wer:9.1%}{cer:9.1%}')
+
+  if figures['rounds']:
+    rates('seed model', figures['seed_wer'], figures['seed_cer'])
+    name = f'federated model, {figures["rounds"]} rounds'
+    rates(name, figures['wer'], figures['cer'])
+  else:
+    rates('central model', figures['wer'], figures['cer'])
+  lines += ['']
+  if figures['rounds']:
+    lines += [f'epsilon   {privacy_statement(plan, figures["rounds"])}']
+  lines += [
+    f'minutes   {figures["minutes"]:.1f}',
+    f'model     {run_folder.model}',
+  ]
+  if figures['rounds']:
+    lines += [f'metrics   {run_folder.metrics}']
+  lines += [f'report    {run_folder.report}']
+  return '\n'.join(lines)
+
+
+def _page(run_folder, table, plan, rows, transcripts) -> str:
+  sections = [f'<pre>{html.escape(table)}</pre>']
+  if rows:
+    sections += [
+      '<h2>Error rates and epsilon by round</h2>',
+      _image(plots.error_rates(rows), 'WER, CER and epsilon by round'),
+    ]
+    norms = plots.layer_norms(rows)
+    if norms:
+      sections += [
+        '<h2>Norm of the aggregate by layer</h2>',
+        '<p>The mean update that the server steps along, after clipping and'
+        ' noise.</p>',
+        _image(norms, 'Norm of the aggregate by layer and round'),
+      ]
+  if plan:
+    sections += [
+      '<h2>Privacy plan</h2>',
+      f'<pre>{html.escape(str(plan))}</pre>',
+    ]
+  sections += [
+    '<h2>Held-out speakers</h2>',
+    _clients(transcripts),
+    f'<h2>The {_WORST_SHOWN} worst utterances</h2>',
+    _worst(transcripts),
+    '<h2>Flags</h2>',
+    f'<pre>{html.escape((run_folder.path / "flags.txt").read_text())}</pre>',
+  ]
+  return _PAGE.format(
+    title=html.escape(f'Training run {run_folder.path.name}'),
+    body='\n'.join(sections),
+  )
+
+
+def _image(png: bytes, description: str) -> str:
+  data = base64.b64encode(png).decode()
+  return f'<img alt="{description}" src="data:image/png;base64,{data}">'
+
+
+def _clients(transcripts) -> str:
+  return _html_table(
+    ('speaker', 'utterances', 'words', 'WER', 'CER'),
+    (
+      (client, r.utterances, r.words, f'{r.wer:.1%}', f'{r.cer:.1%}')
+      for client, r in evaluation.by_client(transcripts).items()
+    ),
+  )
+
+
+def _worst(transcripts) -> str:
+  worst = sorted(transcripts, key=lambda t: -t.wer)[:_WORST_SHOWN]
+  return _html_table(
+    ('utterance', 'WER', 'said', 'heard'),
+    (
+      (t.utterance_id, f'{t.wer:.0%}', t.reference, t.hypothesis) for t in worst
+    ),
+  )
+
+
+def _html_table(header, rows) -> str:
+  def line(cells, tag):
+    inner = ''.join(f'<{tag}>{html.escape(str(c))}</{tag}>' for c in cells)
+    return f'<tr>{inner}</tr>'
+
+  body = ''.join(line(row, 'td') for row in rows)
+  return f'<div class="scroll"><table>{line(header, "th")}{body}</table></div>'
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+  :root {{ color-scheme: light dark; }}
+  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
+         margin: 2rem auto; padding: 0 1rem; }}
+  pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
+  img {{ max-width: 100%; background: white; border-radius: 4px; }}
+  .scroll {{ overflow-x: auto; }}
+  table {{ border-collapse: collapse; }}
+  th, td {{ text-align: left; padding: 0.2rem 1rem 0.2rem 0;
+           border-bottom: 1px solid #8884; vertical-align: top; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""

@@ -1,0 +1,97 @@
+"""The output folder of a training run.
+
+flags.txt     all flags in force, itself a flagfile
+metrics.csv   a row for each round
+tensorboard/  the same for TensorBoard
+checkpoints/  the program's state, for a call that goes on
+seed_model/   the model that the rounds began with
+model/        the trained model
+report.html   the run in pictures and words
+summary.json  its figures
+"""
+
+from collections.abc import Mapping
+import pathlib
+
+from tff_asr import errors
+
+_FLAGS = 'flags.txt'
+
+
+class RunFolder:
+  """Paths in an output folder; made for one set of flags, and kept for it."""
+
+  def __init__(
+    self,
+    path: pathlib.Path,
+    flags: Mapping[str, str],
+    may_change: frozenset[str] = frozenset(),
+  ):
+    """Makes the folder, or opens that of an earlier call with the same flags.
+
+    Args:
+      path: The folder.
+      flags: Every flag in force, by name.
+      may_change: Names of flags in which an earlier call may differ.
+
+    Raises:
+      UserError: If the folder holds something else, or a run with other flags.
+    """
+    self.path = path
+    flagfile = path / _FLAGS
+    self.is_new = not flagfile.exists()
+    if not self.is_new:
+      earlier = _read_flags(flagfile)
+      changed = [
+        f'--{name} was {earlier.get(name, "absent")}, is {flags.get(name)}'
+        for name in sorted(flags.keys() | earlier.keys())
+        if earlier.get(name) != flags.get(name) and name not in may_change
+      ]
+      if changed:
+        raise errors.UserError(
+          f'{path} holds a run with other flags ({"; ".join(changed)}): give'
+          ' another --output_dir, or the same flags to go on.'
+        )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+      raise errors.UserError(
+        f'{path} holds something other than a run of this program (it has no'
+        f' {_FLAGS}): give another --output_dir.'
+      )
+    path.mkdir(parents=True, exist_ok=True)
+    aside = path / f'{_FLAGS}.partial'
+    aside.write_text(''.join(f'--{k}={v}\n' for k, v in sorted(flags.items())))
+    aside.replace(flagfile)
+
+  @property
+  def metrics(self) -> pathlib.Path:
+    return self.path / 'metrics.csv'
+
+  @property
+  def tensorboard(self) -> pathlib.Path:
+    return self.path / 'tensorboard'
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self.path / 'checkpoints'
+
+  @property
+  def seed_model(self) -> pathlib.Path:
+    return self.path / 'seed_model'
+
+  @property
+  def model(self) -> pathlib.Path:
+    return self.path / 'model'
+
+  @property
+  def report(self) -> pathlib.Path:
+    return self.path / 'report.html'
+
+  @property
+  def summary(self) -> pathlib.Path:
+    return self.path / 'summary.json'
+
+
+def _read_flags(flagfile: pathlib.Path) -> dict[str, str]:
+  lines = flagfile.read_text().splitlines()
+  pairs = (line.removeprefix('--').partition('=') for line in lines if line)
+  return {name: value for name, _, value in pairs}
