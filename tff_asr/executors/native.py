@@ -17,6 +17,8 @@ import grpc
 import portpicker
 import tensorflow_federated as tff
 
+from tff_asr import compat
+
 _START_SECONDS = 60.0
 _MAX_MESSAGE_BYTES = 2_000_000_000  # gRPC cannot do more.
 
@@ -87,7 +89,7 @@ def set_native_context(max_concurrent_calls: int | None = None) -> Worker:
 
   def create_executor(cardinalities):
     executor = tff.framework.RemoteExecutor(worker.stub)
-    executor.set_cardinalities({tff.CLIENTS: 0, **cardinalities})
+    executor.set_cardinalities({compat.CLIENTS: 0, **cardinalities})
     return executor
 
   context = tff.framework.SyncExecutionContext(

@@ -12,6 +12,7 @@ import dataclasses
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tff_asr import compat
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import speech_model
 from tff_asr.models import transformer
@@ -87,13 +88,13 @@ def build_learning_process(
   )
 
 
-def _layer_norms(aggregate: tff.Value) -> collections.OrderedDict:
+def _layer_norms(aggregate: compat.Value) -> collections.OrderedDict:
   """Measures the L2 norm of every tensor of an aggregate at the server."""
 
-  @tff.tensorflow.computation(aggregate.type_signature.member)
+  @compat.tf_computation(aggregate.type_signature.member)
   def norms(value):
     return tf.stack([tf.norm(tensor) for tensor in tf.nest.flatten(value)])
 
   return collections.OrderedDict(
-    layer_norms=tff.federated_map(norms, aggregate)
+    layer_norms=compat.federated_map(norms, aggregate)
   )

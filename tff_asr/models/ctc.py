@@ -22,7 +22,7 @@ def loss(
     logits: float32 `[batch, frames, vocabulary]`.
     lengths: int32 `[batch]`, valid frames of `logits`.
     tokens: int32 `[batch, tokens]`, padded.
-    token_lengths: int32 `[batch]`.
+    token_lengths: int32 `[batch]`, none of them 0.
 
   Returns:
     float32 `[batch]`, in nats, not divided by the length.

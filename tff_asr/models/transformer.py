@@ -324,7 +324,7 @@ class Transformer(tf.keras.Model):
   """Encoder from log-mel features to CTC logits.
 
   Call arguments:
-    features: float32 `[batch, frames, 80]`.
+    features: float32 `[batch, frames, 80]`, at least 3 frames.
     lengths: int32 `[batch]`, frames of each utterance.
 
   Returns float32 logits `[batch, frames // 3, vocabulary]`; of utterance b the

@@ -9,8 +9,7 @@ depends on the privacy plan, and error rates come from text.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import tensorflow_federated as tff
-
+from tff_asr import compat
 from tff_asr.corpora import cohorts as cohorts_lib
 
 Metrics = dict[str, float]
@@ -34,8 +33,8 @@ async def train(
   initial_state: Any,
   cohorts: cohorts_lib.Cohorts,
   rounds: int,
-  state_manager: tff.program.ProgramStateManager,
-  release_managers: Sequence[tff.program.ReleaseManager],
+  state_manager: compat.ProgramStateManager,
+  release_managers: Sequence[compat.ReleaseManager],
   round_metrics: Callable[[int, Any], Metrics],
   evaluate: Callable[[Any], Metrics],
   evaluate_every: int,

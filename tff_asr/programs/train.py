@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 import tqdm
 
-from tff_asr import errors
+from tff_asr import compat, errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import cohorts as cohorts_lib
 from tff_asr.corpora import store as store_lib
@@ -313,14 +313,14 @@ def _federated_rounds(
           initial_state=initial_state,
           cohorts=cohorts,
           rounds=config.rounds,
-          state_manager=tff.program.FileProgramStateManager(
+          state_manager=compat.FileProgramStateManager(
             run_folder.checkpoints, keep_total=2, keep_first=False
           ),
           release_managers=[
-            tff.program.CSVFileReleaseManager(
+            compat.CSVFileReleaseManager(
               run_folder.metrics, key_fieldname='round'
             ),
-            tff.program.TensorBoardReleaseManager(run_folder.tensorboard),
+            compat.TensorBoardReleaseManager(run_folder.tensorboard),
           ],
           round_metrics=round_metrics,
           evaluate=evaluate,

@@ -1,0 +1,41 @@
+import numpy as np
+import tensorflow as tf
+
+from tff_asr.audio import spec_augment
+
+PAPER = spec_augment.SpecAugment()
+
+
+def runs(zeros):
+  """Number of runs of True."""
+  return int(np.sum(np.diff(np.concatenate([[0], zeros.astype(int)])) == 1))
+
+
+def draw(config=PAPER, lengths=(400, 100), frames=400):
+  mask = spec_augment.mask(config, tf.constant(lengths), frames, 80).numpy()
+  assert mask.shape == (len(lengths), frames, 80)
+  assert set(np.unique(mask)) <= {0.0, 1.0}
+  return mask
+
+
+def test_at_most_the_stated_bands_and_spans_are_blanked():
+  for _ in range(50):
+    for row, length in zip(draw(), (400, 100), strict=True):
+      bands = ~row[:length].any(axis=0)
+      spans = ~row.any(axis=1)
+      assert runs(bands) <= 2 and bands.sum() <= 60
+      assert runs(spans) <= 10 and spans.sum() <= 10 * min(50, length // 10)
+      assert not spans[length:].any()
+
+
+def test_every_width_and_place_occurs():
+  """500 draws of one band: each width up to 30 is missed with (30/31)^500."""
+  config = spec_augment.SpecAugment(bands=1, spans=0)
+  masks = draw(config, [10] * 500, 10)[:, 0]
+  assert {int((m == 0).sum()) for m in masks} == set(range(31))
+  assert (masks == 0).any(axis=0).all()
+
+
+def test_utterances_differ():
+  masks = draw(PAPER, [400] * 8)
+  assert len({m.tobytes() for m in masks}) == 8

@@ -1,0 +1,23 @@
+"""Tests of one room, run by pytest in one process: imports are slow."""
+
+load("@rules_python//python:defs.bzl", "py_test")
+
+def room_test(name, srcs, deps = [], size = "medium", **kwargs):
+    """A py_test that runs the test functions in its sources.
+
+    Args:
+      name: Name of the target.
+      srcs: Test files, `*_test.py`.
+      deps: Libraries under test.
+      size: See Bazel's test sizes.
+      **kwargs: Handed on to py_test.
+    """
+    py_test(
+        name = name,
+        size = size,
+        srcs = srcs + ["//tests:run_pytest.py"],
+        args = ["$(rootpath %s)" % src for src in srcs],
+        main = "//tests:run_pytest.py",
+        deps = deps + ["@py_env//:packages"],
+        **kwargs
+    )

@@ -1,0 +1,67 @@
+"""Rooms depend on each other in one direction only."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Data flows down this list: a room imports rooms above it, and no others.
+ROOMS = (
+  'text',
+  'audio',
+  'corpora',
+  'models',
+  'optimizers',
+  'privacy',
+  'learning',
+  'executors',
+  'programs',
+)
+# Rooms that know nothing of speech, or of models.
+ALONE = ('text', 'audio', 'optimizers', 'privacy', 'executors')
+
+
+def imported_rooms(source: str) -> set[str]:
+  """Rooms that a module imports, however it spells it."""
+  names = []
+  for node in ast.walk(ast.parse(source)):
+    if isinstance(node, ast.Import):
+      names += [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      assert not node.level, 'relative import'
+      names += [f'{node.module}.{alias.name}' for alias in node.names]
+  parts = [name.split('.') for name in names]
+  return {p[1] for p in parts if p[0] == 'tff_asr' and len(p) > 1} - {
+    'errors',
+    'compat',
+  }
+
+
+def test_imported_rooms_sees_every_form():
+  source = (
+    'import tff_asr.a\nfrom tff_asr import b, errors\n'
+    'def f():\n  from tff_asr.c.d import e\n'
+  )
+  assert imported_rooms(source) == {'a', 'b', 'c'}
+
+
+def test_every_room_is_listed():
+  found = {p.parent.name for p in (ROOT / 'tff_asr').glob('*/__init__.py')}
+  assert found == set(ROOMS)
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_room_imports_only_rooms_above_it(room):
+  files = list((ROOT / 'tff_asr' / room).rglob('*.py'))
+  assert files
+  above = set() if room in ALONE else set(ROOMS[: ROOMS.index(room)])
+  for file in files:
+    extra = imported_rooms(file.read_text()) - above - {room}
+    assert not extra, f'{file} imports {extra}'
+
+
+def test_flags_exist_only_in_pipelines():
+  for file in (ROOT / 'tff_asr').rglob('*.py'):
+    assert 'absl import flags' not in file.read_text(), file

@@ -1,0 +1,19 @@
+"""The names that TFF's main branch has moved since release 0.87.
+
+There the language and the neutral half of `tff.program` are a package of their
+own, `federated_language`.  All modules take these names from here, so that a
+later move changes this file alone.
+"""
+
+import tensorflow_federated as tff
+
+CLIENTS = tff.CLIENTS
+Value = tff.Value
+federated_map = tff.federated_map
+tf_computation = tff.tensorflow.computation
+
+ProgramStateManager = tff.program.ProgramStateManager
+ReleaseManager = tff.program.ReleaseManager
+FileProgramStateManager = tff.program.FileProgramStateManager
+CSVFileReleaseManager = tff.program.CSVFileReleaseManager
+TensorBoardReleaseManager = tff.program.TensorBoardReleaseManager
