@@ -58,6 +58,9 @@ def check(
   def skipped(reason: str, detail: str = '') -> Skipped:
     return Skipped(utterance.client_id, utterance.utterance_id, reason, detail)
 
+  # TFF writes the name into an SQL text without quoting it.
+  if "'" in utterance.client_id:
+    return skipped('apostrophe in the speaker name', utterance.client_id)
   if not utterance.text:
     return skipped('empty transcript')
   try:

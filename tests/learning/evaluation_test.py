@@ -1,0 +1,56 @@
+import dataclasses
+
+import pytest
+
+from tff_asr.learning import evaluation
+from tff_asr.models import transformer
+
+
+def transcript(client, reference, hypothesis):
+  return evaluation.Transcript(client, f'{client}-0', reference, hypothesis)
+
+
+def test_rates_are_over_all_words_not_means_over_utterances():
+  transcripts = [
+    transcript('a', 'one two three four', 'one two three four'),
+    transcript('b', 'five', 'six'),
+  ]
+  rates = evaluation.error_rates(transcripts)
+  assert (rates.utterances, rates.words) == (2, 5)
+  assert rates.wer == pytest.approx(1 / 5)
+  # four characters of `five` against `six`: i stays.
+  assert rates.cer == pytest.approx(3 / 22)
+
+
+def test_substitutions_insertions_and_deletions_all_count():
+  assert transcript('a', 'a b c', 'a x b').wer == pytest.approx(2 / 3)
+  assert transcript('a', 'a', '').wer == 1.0
+  assert transcript('a', 'a', 'a b c').wer == 2.0
+
+
+def test_clients_come_worst_first():
+  rates = evaluation.by_client(
+    [
+      transcript('good', 'a b', 'a b'),
+      transcript('bad', 'a b', 'x y'),
+      transcript('middle', 'a b', 'a y'),
+    ]
+  )
+  assert list(rates) == ['bad', 'middle', 'good']
+  assert [r.wer for r in rates.values()] == [1.0, 0.5, 0.0]
+
+
+def test_every_utterance_is_transcribed_whatever_the_batches(
+  speech, monkeypatch
+):
+  encoder = transformer.build(
+    dataclasses.replace(transformer.preset('tiny', 30), width=16)
+  )
+  evaluator = evaluation.Evaluator(encoder, speech.vocabulary)
+  expected = {
+    u.utterance_id: u.text for c in 'abc' for u in speech.utterances(c)
+  }
+  whole = evaluator.transcribe(speech)
+  assert {t.utterance_id: t.reference for t in whole} == expected
+  monkeypatch.setattr(evaluation, '_BATCH_SECONDS', 0.5)
+  assert evaluator.transcribe(speech) == whole

@@ -1,0 +1,162 @@
+"""The federated process in TFF's native runtime."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr.corpora import client_datasets
+from tff_asr.executors import native
+from tff_asr.learning import federated, speech_model
+from tff_asr.models import transformer
+from tff_asr.privacy import plan as plan_lib
+
+MODEL = dataclasses.replace(
+  transformer.preset('tiny', 30), width=16, mlp_width=32, blocks=1
+)
+CONFIG = federated.FederatedConfig(
+  client_learning_rate=0.1,
+  client_gradient_clip=1.0,
+  server_optimizer='sgd',
+  server_learning_rate=1.0,
+)
+PLAN = plan_lib.PrivacyPlan(
+  population=3,
+  cohort_size=2,
+  clip_norm=1e-3,
+  noise_multiplier=0.0,
+  delta=1e-6,
+)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def worker():
+  worker = native.set_native_context()
+  yield
+  worker.stop()
+
+
+class Run:
+  """A composed process with its state, on the batches of the shared store."""
+
+  def __init__(self, speech, plan, config=CONFIG, batch_size=2):
+    self.process = federated.build_learning_process(MODEL, config, plan)
+    data = speech.client_data.preprocess(
+      lambda records: client_datasets.batches(
+        records, speech.vocabulary, client_datasets.BatchConfig(batch_size, 1)
+      )
+    )
+    compose = tff.simulation.compose_dataset_computation_with_learning_process
+    self.next = compose(data.dataset_computation, self.process).next
+    self.encoder = transformer.build(MODEL)
+    self.state = self.process.set_model_weights(
+      self.process.initialize(),
+      tff.learning.models.ModelWeights(
+        [w.numpy() for w in self.encoder.trainable_variables], []
+      ),
+    )
+
+  def weights(self, state):
+    trainable = self.process.get_model_weights(state).trainable
+    return [np.asarray(w) for w in trainable]
+
+  def step(self, cohort):
+    """Returns what one round adds to the weights, and its metrics."""
+    output = self.next(self.state, cohort)
+    before, after = self.weights(self.state), self.weights(output.state)
+    update = [a - b for a, b in zip(after, before, strict=True)]
+    return update, output.metrics
+
+
+@pytest.fixture(scope='module')
+def plain(speech):
+  return Run(speech, None)
+
+
+@pytest.fixture(scope='module')
+def clipped(speech):
+  return Run(speech, PLAN)
+
+
+def norm(tensors):
+  return np.sqrt(sum(np.sum(np.square(t, dtype=np.float64)) for t in tensors))
+
+
+def test_a_round_of_one_client_is_local_sgd_with_clipped_gradients(speech):
+  """Against a step in plain TensorFlow on the same single batch."""
+  run = Run(speech, None, batch_size=9)
+  update, _ = run.step(['a'])
+  (batch,) = client_datasets.batches(
+    speech.client_data.create_tf_dataset_for_client('a'),
+    speech.vocabulary,
+    client_datasets.BatchConfig(9, 1),
+  )
+  with tf.GradientTape() as tape:
+    loss = speech_model.batch_loss(run.encoder, batch, training=True)
+  gradients = tape.gradient(loss, run.encoder.trainable_variables)
+  gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
+  for actual, gradient in zip(update, gradients, strict=True):
+    np.testing.assert_allclose(actual, -0.1 * gradient, atol=2e-5)
+
+
+def test_the_mean_is_over_the_clients_that_answered(plain):
+  single = [plain.step([c])[0] for c in ('a', 'b')]
+  both, _ = plain.step(['a', 'b'])
+  for a, b, mean in zip(*single, both, strict=True):
+    # Batches are shuffled, so that two runs of a client differ a little.
+    np.testing.assert_allclose(mean, (a + b) / 2, atol=5e-3)
+
+
+def test_under_a_plan_the_sum_is_divided_by_the_expected_cohort(clipped):
+  """One client moves the model by at most C / S, whoever else answers."""
+  bound = PLAN.clip_norm / PLAN.cohort_size
+  for cohort in (['a'], ['b'], ['a', 'b', 'c']):
+    update, _ = clipped.step(cohort)
+    assert 0 < norm(update) <= len(cohort) * bound * (1 + 1e-3)
+
+
+def test_an_empty_cohort_is_a_round(clipped, plain):
+  assert norm(clipped.step([])[0]) == 0.0
+  assert norm(plain.step([])[0]) == 0.0
+
+
+def test_an_empty_cohort_of_a_private_round_is_noise_alone(speech):
+  plan = dataclasses.replace(PLAN, noise_multiplier=2.0)
+  noised = Run(speech, plan)
+  update, _ = noised.step([])
+  flat = np.concatenate([t.ravel() for t in update])
+  expected = plan.noise_stddev / plan.cohort_size
+  # More than 20,000 coordinates: 5 standard errors of the std are 2.5 %.
+  assert flat.size > 20_000
+  assert np.std(flat) == pytest.approx(expected, rel=0.025)
+  again, _ = noised.step([])
+  assert not np.array_equal(update[0], again[0])
+
+
+def test_metrics_of_a_private_round_say_nothing_of_clients(clipped, plain):
+  _, private = clipped.step(['a'])
+  assert not private['client_work']['train']
+  _, public = plain.step(['a'])
+  assert public['client_work']['train']['loss'] > 0.0
+
+
+def test_norms_of_the_aggregate_come_by_layer(clipped):
+  update, metrics = clipped.step(['a', 'b'])
+  measured = metrics['aggregator']['layer_norms']
+  for tensor, layer_norm in zip(update, measured, strict=True):
+    assert norm([tensor]) == pytest.approx(layer_norm, rel=0.02, abs=1e-6)
+
+
+def test_rounds_with_lamb_lower_the_loss(speech):
+  config = dataclasses.replace(
+    CONFIG, server_optimizer='lamb', server_learning_rate=0.02
+  )
+  run = Run(speech, None, config)
+  losses = []
+  for _ in range(8):
+    output = run.next(run.state, ['a', 'b', 'c'])
+    run.state = output.state
+    losses.append(output.metrics['client_work']['train']['loss'])
+  assert losses[-1] < 0.7 * losses[0]
