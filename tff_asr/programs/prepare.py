@@ -29,13 +29,12 @@ def from_librispeech(
     UserError: If there is no corpus, no usable utterance, or a store already.
   """
   total = librispeech.count(input_dir)
-  with tqdm.tqdm(total=total, desc='reading', unit='utt') as bar:
-    summary = store_lib.write(
-      output,
-      _counted(librispeech.read(input_dir), bar),
-      source=f'librispeech {input_dir.name}',
-      max_seconds=max_seconds,
-    )
+  summary = store_lib.write(
+    output,
+    _counted(librispeech.read(input_dir), 'reading', total),
+    source=f'librispeech {input_dir.name}',
+    max_seconds=max_seconds,
+  )
   return _table(output, summary)
 
 
@@ -69,20 +68,20 @@ def _write_synthetic(
 ) -> store_lib.Summary:
   if config.clients < 1:
     raise errors.UserError(f'--clients={config.clients} must be 1 or more.')
-  with tqdm.tqdm(desc='speaking', unit='utt') as bar:
-    return store_lib.write(
-      output,
-      _counted(synthetic.read(config), bar),
-      source=f'synthetic, {config.clients} clients, seed {config.seed}',
-    )
+  return store_lib.write(
+    output,
+    _counted(synthetic.read(config), 'speaking'),
+    source=f'synthetic, {config.clients} clients, seed {config.seed}',
+  )
 
 
 def _counted(
-  utterances: Iterator[utterance_lib.Utterance | utterance_lib.Skipped], bar
+  utterances: Iterator[utterance_lib.Utterance | utterance_lib.Skipped],
+  what: str,
+  total: int | None = None,
 ) -> Iterator[utterance_lib.Utterance | utterance_lib.Skipped]:
-  for utterance in utterances:
-    yield utterance
-    bar.update()
+  """Passes utterances on with a progress bar, which the first one opens."""
+  yield from tqdm.tqdm(utterances, what, total, unit=' utterances')
 
 
 def _table(output: pathlib.Path, summary: store_lib.Summary) -> str:

@@ -1,0 +1,117 @@
+"""The commands as a user calls them, each in a process of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def call(command, *arguments, cwd):
+  """Runs a command; returns its exit code, output and errors."""
+  done = subprocess.run(
+    [sys.executable, '-m', f'pipelines.{command}', *arguments],
+    cwd=ROOT,
+    env={
+      **os.environ,
+      'PYTHONPATH': os.pathsep.join(sys.path),
+      'BUILD_WORKING_DIRECTORY': str(cwd),
+      'XDG_CACHE_HOME': str(cwd / 'cache'),
+    },
+    capture_output=True,
+    text=True,
+  )
+  return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope='module')
+def workplace(tmp_path_factory):
+  """Folder with a store `train` of 3 and a store `eval` of 1 speakers."""
+  cwd = tmp_path_factory.mktemp('workplace')
+  for name, clients, seed in ('train', 3, 0), ('eval', 1, 1):
+    code, out, err = call(
+      *('prepare', '--source=synthetic', f'--clients={clients}'),
+      *(f'--seed={seed}', f'--output={name}'),
+      cwd=cwd,
+    )
+    assert code == 0, err
+    assert f'clients     {clients}' in out
+  (cwd / 'empty').mkdir()
+  (cwd / 'file').write_text('x')
+  return cwd
+
+
+TRAIN = ('train', '--train_store=train', '--eval_store=eval')
+RUN = ('--output_dir=run', '--seed_clients=1', '--cohort_size=1')
+
+
+# What else is refused is tested where it is refused; a process takes seconds.
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (('prepare', '--input_dir=nowhere', '--output=s'), 'There is no folder'),
+    (('prepare', '--input_dir=empty', '--output=s'), 'No *.trans.txt'),
+    (('prepare', '--source=synthetic', '--output=train'), 'exists already'),
+    (('evaluate', '--model_dir=empty', '--eval_store=eval'), 'no model'),
+    ((*TRAIN, *RUN, '--train_store=empty'), 'no client store'),
+    ((*TRAIN, *RUN, '--output_dir=file'), 'something other'),
+    ((*TRAIN, *RUN, '--clipping=none'), 'protects nobody'),
+  ],
+)
+def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):
+  before = sorted(workplace.rglob('*'))
+  code, out, err = call(*arguments, cwd=workplace)
+  assert (code, out) == (1, '')
+  (line,) = err.splitlines()
+  assert line.startswith('error: ') and message in line
+  assert sorted(workplace.rglob('*')) == before
+
+
+def test_an_unknown_flag_is_named(workplace):
+  code, _, err = call('train', '--nonsense=1', cwd=workplace)
+  assert code == 1
+  assert 'nonsense' in err and 'Traceback' not in err
+
+
+def test_help_explains_the_flags(workplace):
+  _, out, _ = call('train', '--help', cwd=workplace)
+  for part in ('bazel run //pipelines:train', '--clip_norm', 'L2 norm'):
+    assert part in out
+
+
+def test_a_run_repeats_from_its_own_flagfile(workplace):
+  code, out, err = call(
+    *TRAIN,
+    *RUN,
+    '--seed_epochs=1',
+    '--rounds=1',
+    '--client_epochs=1',
+    cwd=workplace,
+  )
+  assert code == 0, err
+  assert 'federated model, 1 rounds' in out
+  assert (workplace / 'run' / 'report.html').exists()
+  code, _, err = call(
+    *('train', '--flagfile=' + str(workplace / 'run' / 'flags.txt')),
+    '--output_dir=second',
+    cwd=workplace,
+  )
+  assert code == 0, err
+  flags = [
+    (workplace / run / 'flags.txt').read_text().replace(run, 'RUN')
+    for run in ('run', 'second')
+  ]
+  assert flags[0] == flags[1]
+  code, _, err = call(
+    *('train', '--flagfile=' + str(workplace / 'run' / 'flags.txt')),
+    '--clip_norm=0.2',
+    cwd=workplace,
+  )
+  assert code == 1 and '--clip_norm was 0.1, is 0.2' in err
+  code, out, _ = call(
+    'evaluate', '--model_dir=run', '--eval_store=eval', cwd=workplace
+  )
+  assert code == 0 and 'worst utterances' in out and 'heard' in out

@@ -1,0 +1,124 @@
+"""The order of saving, releasing and evaluating, with TFF's own managers.
+
+The learning process is a sum of what clients say, so that a state tells which
+cohorts it has seen.
+"""
+
+import asyncio
+import collections
+import csv
+
+import pytest
+
+from tff_asr import compat
+from tff_asr.programs import program_logic
+
+Output = collections.namedtuple('Output', ['state', 'metrics'])
+
+
+class InterruptError(Exception):
+  """Stands for whatever ends a program: a crash, a full disk."""
+
+
+class Program:
+  """One call of the program on a folder."""
+
+  def __init__(self, folder, rounds, evaluate_every=2, fail_at=None):
+    self.evaluated = []
+    self.seen = []
+    self.folder = folder
+    self.arguments = dict(
+      next_round=self.next_round,
+      initial_state={'total': 0},
+      cohorts=lambda number: [f'{number}'],
+      rounds=rounds,
+      state_manager=compat.FileProgramStateManager(
+        folder / 'checkpoints', keep_total=2, keep_first=False
+      ),
+      release_managers=[
+        compat.CSVFileReleaseManager(
+          folder / 'metrics.csv', key_fieldname='round'
+        )
+      ],
+      round_metrics=lambda number, metrics: {'total': metrics},
+      evaluate=self.evaluate,
+      evaluate_every=evaluate_every,
+      on_round=lambda number, metrics: self.seen.append(number),
+    )
+    self.fail_at = fail_at
+
+  def next_round(self, state, cohort):
+    if int(cohort[0]) == self.fail_at:
+      raise InterruptError
+    total = int(state['total']) + int(cohort[0])
+    return Output({'total': total}, total)
+
+  def evaluate(self, state):
+    self.evaluated.append(int(state['total']))
+    return {'wer': 1 / (1 + int(state['total']))}
+
+  def run(self):
+    return asyncio.run(program_logic.train(**self.arguments))
+
+  def rows(self):
+    with open(self.folder / 'metrics.csv', newline='') as file:
+      return list(csv.DictReader(file))
+
+
+def test_rounds_are_done_in_order_and_evaluated_as_asked(tmp_path):
+  program = Program(tmp_path, rounds=5)
+  state = program.run()
+  assert state.round_number == 5
+  assert state.learning == {'total': 15}
+  assert program.seen == [0, 1, 2, 3, 4, 5]
+  # After rounds 0, 2, 4 and the last.
+  assert program.evaluated == [0, 3, 10, 15]
+  rows = program.rows()
+  assert [int(r['round']) for r in rows] == [0, 1, 2, 3, 4, 5]
+  assert [bool(r['wer']) for r in rows] == [
+    True,
+    False,
+    True,
+    False,
+    True,
+    True,
+  ]
+
+
+@pytest.mark.parametrize('fail_at', [1, 2, 3, 5])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, fail_at):
+  whole = Program(tmp_path / 'whole', rounds=5)
+  whole.run()
+  with pytest.raises(InterruptError):
+    Program(tmp_path / 'parts', rounds=5, fail_at=fail_at).run()
+  rest = Program(tmp_path / 'parts', rounds=5)
+  state = rest.run()
+  assert (state.learning['total'], state.round_number) == (15, 5)
+  assert rest.seen == list(range(fail_at, 6))
+  assert rest.rows() == whole.rows()
+
+
+def test_a_round_is_saved_before_anything_of_it_is_released(tmp_path):
+  program = Program(tmp_path, rounds=3, evaluate_every=1)
+
+  def evaluate(state):
+    if int(state['total']) == 3:  # After round 2.
+      raise InterruptError
+    return {'wer': 0.5}
+
+  program.arguments['evaluate'] = evaluate
+  with pytest.raises(InterruptError):
+    program.run()
+  assert [int(r['round']) for r in program.rows()] == [0, 1]
+  again = Program(tmp_path, rounds=3)
+  assert again.run().learning['total'] == 6
+  assert again.seen == [3]  # Round 2 is not repeated.
+
+
+def test_a_finished_run_is_left_as_it_is_and_can_be_extended(tmp_path):
+  Program(tmp_path, rounds=3).run()
+  again = Program(tmp_path, rounds=3)
+  assert again.run().round_number == 3
+  assert again.seen == []
+  longer = Program(tmp_path, rounds=4)
+  assert longer.run().learning['total'] == 10
