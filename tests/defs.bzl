@@ -16,7 +16,7 @@ def room_test(name, srcs, deps = [], size = "medium", **kwargs):
         name = name,
         size = size,
         srcs = srcs + ["//tests:run_pytest.py"],
-        args = ["$(rootpath %s)" % src for src in srcs],
+        args = ["$(rootpath %s)" % src for src in srcs if src.endswith("_test.py")],
         main = "//tests:run_pytest.py",
         deps = deps + ["@py_env//:packages"],
         **kwargs

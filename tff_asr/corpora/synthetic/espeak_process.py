@@ -12,6 +12,7 @@ text the number of samples (all int32, little-endian) and the samples (int16).
 
 import ctypes
 import json
+import os
 import struct
 import sys
 
@@ -30,9 +31,10 @@ def main() -> None:
   """Answers the one request on standard input."""
   request = json.load(sys.stdin)
   espeak = ctypes.CDLL(espeakng_loader.get_library_path())
-  rate = espeak.espeak_Initialize(
-    _RETRIEVAL, 0, espeakng_loader.get_data_path().encode(), 0
-  )
+  # The library keeps its data's path in a short buffer, so it gets a name.
+  folder, name = os.path.split(espeakng_loader.get_data_path())
+  os.chdir(folder)
+  rate = espeak.espeak_Initialize(_RETRIEVAL, 0, name.encode(), 0)
   if rate <= 0:
     sys.exit(f'eSpeak NG does not start: code {rate}.')
   samples = bytearray()
