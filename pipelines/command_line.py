@@ -60,4 +60,12 @@ def run(main: Callable[[], str]) -> None:
       print('Interrupted.', file=sys.stderr)
       sys.exit(130)
 
-  app.run(call)
+  sys.stdout.reconfigure(line_buffering=True)  # In step with progress bars.
+  app.run(call, [_with_absolute_flagfile(argument) for argument in sys.argv])
+
+
+def _with_absolute_flagfile(argument: str) -> str:
+  name, equals, value = argument.partition('=')
+  if equals and name.lstrip('-') == 'flagfile':
+    return f'{name}={path(value)}'
+  return argument

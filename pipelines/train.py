@@ -45,22 +45,22 @@ _SEED_MODEL = flags.DEFINE_string(
 )
 _SEED_CLIENTS = flags.DEFINE_integer(
   'seed_clients',
-  8,
+  16,
   'Number of speakers set apart to train a seed model centrally; 0 for none.'
   ' Nothing is promised to these speakers.',
   lower_bound=0,
 )
 _SEED_EPOCHS = flags.DEFINE_integer(
-  'seed_epochs', 40, 'Passes over the seed speakers.', lower_bound=1
+  'seed_epochs', 50, 'Passes over the seed speakers.', lower_bound=1
 )
 _SEED_BATCH_SIZE = flags.DEFINE_integer(
-  'seed_batch_size', 16, 'Utterances in a batch of the seed.', lower_bound=1
+  'seed_batch_size', 8, 'Utterances in a batch of the seed.', lower_bound=1
 )
 _SEED_LEARNING_RATE = flags.DEFINE_float(
-  'seed_learning_rate', 2e-3, 'Peak step of Adam for the seed.', lower_bound=0
+  'seed_learning_rate', 3e-3, 'Peak step of Adam for the seed.', lower_bound=0
 )
 _ROUNDS = flags.DEFINE_integer(
-  'rounds', 30, 'Federated rounds in all.', lower_bound=0
+  'rounds', 40, 'Federated rounds in all.', lower_bound=0
 )
 _COHORT_SIZE = flags.DEFINE_integer(
   'cohort_size',
@@ -79,7 +79,7 @@ _CLIENT_EPOCHS = flags.DEFINE_integer(
   'client_epochs', 2, 'Passes of a client over their own data.', lower_bound=1
 )
 _CLIENT_LEARNING_RATE = flags.DEFINE_float(
-  'client_learning_rate', 0.2, 'Step of SGD on a client.', lower_bound=0
+  'client_learning_rate', 0.3, 'Step of SGD on a client.', lower_bound=0
 )
 _CLIENT_GRADIENT_CLIP = flags.DEFINE_float(
   'client_gradient_clip', 1.0, 'Greatest L2 norm of a local gradient.'
@@ -91,7 +91,7 @@ _SERVER_OPTIMIZER = flags.DEFINE_enum(
   'Optimizer of the server.',
 )
 _SERVER_LEARNING_RATE = flags.DEFINE_float(
-  'server_learning_rate', 0.01, 'Step of the server.', lower_bound=0
+  'server_learning_rate', 0.02, 'Step of the server.', lower_bound=0
 )
 _CLIPPING = flags.DEFINE_enum(
   'clipping',
@@ -136,14 +136,14 @@ def main() -> str:
   """Runs or goes on with the run and returns its result."""
   if not _TRAIN_STORE.value:
     clients = _DEFAULT_CLIENTS + _SEED_CLIENTS.value
-    _TRAIN_STORE.value = _synthetic_store(clients, 2 * _SEED.value)
+    flags.FLAGS.train_store = _synthetic_store(clients, 2 * _SEED.value)
   if not _EVAL_STORE.value:
-    _EVAL_STORE.value = _synthetic_store(
+    flags.FLAGS.eval_store = _synthetic_store(
       _DEFAULT_EVAL_CLIENTS, 2 * _SEED.value + 1
     )
   if not _OUTPUT_DIR.value:
     now = datetime.datetime.now()
-    _OUTPUT_DIR.value = f'runs/{now:%Y%m%d-%H%M%S}'
+    flags.FLAGS.output_dir = f'runs/{now:%Y%m%d-%H%M%S}'
   seed_model = _SEED_MODEL.value
   config = train.TrainConfig(
     train_store=command_line.path(_TRAIN_STORE.value),

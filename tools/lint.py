@@ -12,8 +12,9 @@ import sys
 def main() -> int:
   """Runs ruff's linter and formatter on the workspace; 0 if all is well."""
   fix = sys.argv[1:] == ['--fix']
-  steps = ['check', *(['--fix'] if fix else [])], (
-    ['format', *([] if fix else ['--check'])]
+  steps = (
+    ['check', *(['--fix'] if fix else [])],
+    (['format', *([] if fix else ['--check'])]),
   )
   workspace = os.environ.get('BUILD_WORKSPACE_DIRECTORY', os.getcwd())
   codes = [

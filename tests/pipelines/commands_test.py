@@ -95,8 +95,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
   assert 'federated model, 1 rounds' in out
   assert (workplace / 'run' / 'report.html').exists()
   code, _, err = call(
-    *('train', '--flagfile=' + str(workplace / 'run' / 'flags.txt')),
-    '--output_dir=second',
+    *('train', '--flagfile=run/flags.txt', '--output_dir=second'),
     cwd=workplace,
   )
   assert code == 0, err
@@ -106,8 +105,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
   ]
   assert flags[0] == flags[1]
   code, _, err = call(
-    *('train', '--flagfile=' + str(workplace / 'run' / 'flags.txt')),
-    '--clip_norm=0.2',
+    *('train', '--flagfile=run/flags.txt', '--clip_norm=0.2'),
     cwd=workplace,
   )
   assert code == 1 and '--clip_norm was 0.1, is 0.2' in err

@@ -11,7 +11,7 @@ import csv
 import pytest
 
 from tff_asr import compat
-from tff_asr.programs import program_logic
+from tff_asr.programs import program_logic, report
 
 Output = collections.namedtuple('Output', ['state', 'metrics'])
 
@@ -30,6 +30,7 @@ class Program:
     self.arguments = dict(
       next_round=self.next_round,
       initial_state={'total': 0},
+      last_released=report.last_round(folder / 'metrics.csv'),
       cohorts=lambda number: [f'{number}'],
       rounds=rounds,
       state_manager=compat.FileProgramStateManager(
@@ -112,7 +113,9 @@ def test_a_round_is_saved_before_anything_of_it_is_released(tmp_path):
   assert [int(r['round']) for r in program.rows()] == [0, 1]
   again = Program(tmp_path, rounds=3)
   assert again.run().learning['total'] == 6
-  assert again.seen == [3]  # Round 2 is not repeated.
+  assert again.seen == [2, 3]  # Released, but not repeated:
+  assert again.evaluated == [3, 6]
+  assert [r['total'] for r in again.rows()] == ['', '1', '', '6']
 
 
 def test_a_finished_run_is_left_as_it_is_and_can_be_extended(tmp_path):

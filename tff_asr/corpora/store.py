@@ -15,6 +15,7 @@ A store appears under its name only when it is complete, and is never changed.
 
 import collections
 from collections.abc import Iterable
+import contextlib
 import dataclasses
 import json
 import os
@@ -252,16 +253,29 @@ class ClientStore:
 
   def utterances(self, client_id: str) -> list[utterance_lib.Utterance]:
     """Returns a client's utterances, shortest first."""
-    records = self._client_data.create_tf_dataset_for_client(client_id)
-    return [
-      utterance_lib.Utterance(
-        client_id,
-        record['utterance_id'].decode(),
-        np.frombuffer(record['audio'], '<i2').astype(np.int16),
-        record['text'].decode(),
-      )
-      for record in records.as_numpy_iterator()
-    ]
+    # A tf.data.Dataset for every client would cost far more time and memory.
+    with contextlib.closing(sqlite3.connect(self.path / _DATABASE)) as database:
+      rows = database.execute(
+        'SELECT serialized_example_proto FROM examples WHERE client_id = ?'
+        ' ORDER BY rowid',
+        (client_id,),
+      ).fetchall()
+    return [_parse(client_id, record) for (record,) in rows]
+
+
+def _parse(client_id: str, record: bytes) -> utterance_lib.Utterance:
+  """The inverse of `_serialize`."""
+  values = tf.train.Example.FromString(record).features.feature
+  audio, text, utterance_id = (
+    values[name].bytes_list.value[0]
+    for name in ('audio', 'text', 'utterance_id')
+  )
+  return utterance_lib.Utterance(
+    client_id,
+    utterance_id.decode(),
+    np.frombuffer(audio, '<i2').astype(np.int16),
+    text.decode(),
+  )
 
 
 def _read_metadata(path: pathlib.Path) -> dict:

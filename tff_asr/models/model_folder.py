@@ -36,6 +36,11 @@ def save(
   config_aside.replace(folder / _CONFIG)
 
 
+def is_complete(folder: pathlib.Path) -> bool:
+  """Whether `save` has finished there."""
+  return (folder / _CONFIG).exists()  # It is written last.
+
+
 def load(
   folder: pathlib.Path,
 ) -> tuple[transformer.Transformer, vocabulary.CharacterVocabulary]:
@@ -44,7 +49,7 @@ def load(
   Raises:
     UserError: If there is none, or it is damaged or of another version.
   """
-  if not (folder / _CONFIG).exists() and (folder / 'model' / _CONFIG).exists():
+  if not is_complete(folder) and is_complete(folder / 'model'):
     folder = folder / 'model'
   try:
     config = json.loads((folder / _CONFIG).read_text())

@@ -62,13 +62,15 @@ class TransformerConfig:
 
 PRESETS = {
   'tiny': dict(
-    convolutions=1,
+    convolutions=2,
     blocks=2,
     width=64,
     heads=2,
     mlp_width=256,
-    dropout=0.0,
-    augmentation=None,
+    dropout=0.1,
+    augmentation=spec_augment.SpecAugment(
+      bands=1, band_width=15, spans=2, span_frames=15
+    ),
   ),
   'small': dict(
     convolutions=2,

@@ -31,6 +31,7 @@ async def train(
   *,
   next_round: Callable[[Any, list[str]], Any],
   initial_state: Any,
+  last_released: int,
   cohorts: cohorts_lib.Cohorts,
   rounds: int,
   state_manager: compat.ProgramStateManager,
@@ -44,11 +45,15 @@ async def train(
 
   A round's state is saved before anything of the round is released: a run that
   is interrupted and called again never repeats a round whose result was seen.
+  Interrupted between the two, the round lacks what was measured during it; its
+  evaluation is made up for.
 
   Args:
     next_round: From a learning state and a cohort to TFF's
       `LearningProcessOutput`.
     initial_state: Learning state of round 0.
+    last_released: Last round whose metrics were released by an earlier call,
+      -1 if there was none.
     cohorts: Samples the clients of a round.
     rounds: Number of rounds in all.
     state_manager: Saves and loads `ProgramState` by round.
@@ -72,6 +77,7 @@ async def train(
   if state is None:
     state = ProgramState(initial_state, 0)
     await state_manager.save(state, 0)
+  if state.round_number > last_released:
     await release(state, {})
   while state.round_number < rounds:
     number = int(state.round_number) + 1

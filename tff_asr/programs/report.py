@@ -63,6 +63,12 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
     ]
 
 
+def last_round(path: pathlib.Path) -> int:
+  """Last round in `metrics.csv`, -1 if there is none."""
+  rows = read_metrics(path) if path.exists() else []
+  return max((int(row['round']) for row in rows), default=-1)
+
+
 def privacy_statement(plan: plan_lib.PrivacyPlan | None, rounds: int) -> str:
   """Says in words what the run guarantees, and what it does not."""
   if plan is None or not plan.noise_multiplier:

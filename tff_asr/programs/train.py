@@ -210,7 +210,7 @@ def _seed_model(
   seed_ids: list[str],
 ) -> transformer.Transformer:
   """Returns the model the rounds begin with, kept in the run's folder."""
-  if run_folder.seed_model.exists():
+  if model_folder.is_complete(run_folder.seed_model):
     return _load_seed(run_folder.seed_model, store)
   if config.seed_model:
     encoder = _load_seed(config.seed_model, store)
@@ -311,6 +311,7 @@ def _federated_rounds(
         program_logic.train(
           next_round=composed.next,
           initial_state=initial_state,
+          last_released=report.last_round(run_folder.metrics),
           cohorts=cohorts,
           rounds=config.rounds,
           state_manager=compat.FileProgramStateManager(

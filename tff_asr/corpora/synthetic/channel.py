@@ -36,9 +36,9 @@ def draw(rng: np.random.Generator) -> Channel:
   return Channel(
     low_hz=rng.uniform(40, 200),
     high_hz=rng.uniform(4_000, 7_600),
-    reverberation=rng.uniform(0.1, 0.5),
-    echo=rng.uniform(0.0, 0.25),
-    noise_db=rng.uniform(18, 40),
+    reverberation=rng.uniform(0.1, 0.4),
+    echo=rng.uniform(0.0, 0.15),
+    noise_db=rng.uniform(20, 45),
     noise_slope=rng.uniform(0, 2),
     peak=rng.uniform(0.2, 0.9),
   )
