@@ -161,17 +161,27 @@ class PrivacyPlan:
         f'No privacy guarantee: updates are clipped ({unit}, {self.clip_norm:g}'
         ' in all), but no noise is added.'
       )
-    return (
-      'User-level differential privacy, users added or removed.\n'
-      f'  sampling   each of {self.population} clients is in a round with'
-      f' probability {self.sampling_probability:.4g}, independently\n'
-      f'  clipping   {unit}, at most {self.clip_norm:g} in all\n'
-      f'  noise      Gaussian, {self.noise_stddev:.4g} on each coordinate of'
-      f' the sum (multiplier {self.noise_multiplier:g}); the mean divides by'
-      f' {self.cohort_size}, the expected cohort\n'
-      f'  epsilon    by Renyi DP at delta {self.delta:g}\n'
-      '  covered    everything that the rounds release: the model and its'
-      ' evaluation on speakers outside the population\n'
-      '  not covered  speakers of a seed model, floating-point effects of the'
-      ' noise, choices of hyper-parameters'
+    lines = {
+      'sampling': (
+        f'each of {self.population} clients is in a round with probability'
+        f' {self.sampling_probability:.4g}, independently'
+      ),
+      'clipping': f'{unit}, at most {self.clip_norm:g} in all',
+      'noise': (
+        f'Gaussian, {self.noise_stddev:.4g} on each coordinate of the sum'
+        f' (multiplier {self.noise_multiplier:g})'
+      ),
+      'mean': f'the sum over {self.cohort_size}, the expected cohort',
+      'epsilon': f'by Renyi DP at delta {self.delta:g}',
+      'covered': (
+        'all that the rounds release: the model and what follows from it'
+      ),
+      'not covered': (
+        'speakers of a seed model, choices of settings by looking at results,'
+        ' attacks on floating-point noise'
+      ),
+    }
+    return '\n'.join(
+      ['User-level differential privacy, users added or removed.']
+      + [f'  {name:12}{text}' for name, text in lines.items()]
     )

@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import pathlib
+import textwrap
 
 from tff_asr.learning import evaluation
 from tff_asr.privacy import plan as plan_lib
@@ -82,8 +83,7 @@ def privacy_statement(plan: plan_lib.PrivacyPlan | None, rounds: int) -> str:
     ' So large an epsilon protects nobody: the noise that would is too much for'
     f' a cohort of {plan.cohort_size}.'
   )
-  factors = (10**power for power in range(1, 7))
-  for factor in factors:
+  for factor in (m * 10**power for power in range(7) for m in (1, 2, 5)):
     scaled = plan.at_scale(factor)
     if (scaled_epsilon := scaled.epsilon(rounds)) <= _MEANINGFUL_EPSILON:
       return statement + (
@@ -109,7 +109,8 @@ def _table(run_folder, figures, plan) -> str:
     rates('central model', figures['wer'], figures['cer'])
   lines += ['']
   if figures['rounds']:
-    lines += [f'epsilon   {privacy_statement(plan, figures["rounds"])}']
+    statement = privacy_statement(plan, figures['rounds'])
+    lines += textwrap.wrap(f'epsilon   {statement}', subsequent_indent=' ' * 10)
   lines += [
     f'minutes   {figures["minutes"]:.1f}',
     f'model     {run_folder.model}',
