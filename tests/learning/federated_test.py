@@ -13,8 +13,14 @@ from tff_asr.learning import federated, speech_model
 from tff_asr.models import transformer
 from tff_asr.privacy import plan as plan_lib
 
+# Without chance in training, so that rounds can be compared.
 MODEL = dataclasses.replace(
-  transformer.preset('tiny', 30), width=16, mlp_width=32, blocks=1
+  transformer.preset('tiny', 30),
+  width=16,
+  mlp_width=32,
+  blocks=1,
+  dropout=0.0,
+  augmentation=None,
 )
 CONFIG = federated.FederatedConfig(
   client_learning_rate=0.1,
