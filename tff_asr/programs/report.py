@@ -110,7 +110,9 @@ def _table(run_folder, figures, plan) -> str:
   lines += ['']
   if figures['rounds']:
     statement = privacy_statement(plan, figures['rounds'])
-    lines += textwrap.wrap(f'epsilon   {statement}', subsequent_indent=' ' * 10)
+    lines += textwrap.wrap(
+      f'epsilon   {statement}', 80, subsequent_indent=' ' * 10
+    )
   lines += [
     f'minutes   {figures["minutes"]:.1f}',
     f'model     {run_folder.model}',

@@ -107,25 +107,17 @@ def find_uv(scratch):
     python = sys.executable
   target = [] if python != sys.executable else ['--target', bootstrap]
   try:
-    run(
-      [
-        python,
-        '-m',
-        'pip',
-        'install',
-        '--quiet',
-        '--disable-pip-version-check',
-        '--no-deps',
-        '--require-hashes',
-        *target,
-        '-r',
-        os.path.join(HERE, 'uv_lock.txt'),
-      ],
-      stdout=sys.stderr,
-    )
+    pip_install(python, os.path.join(HERE, 'uv_lock.txt'), *target)
   except (OSError, subprocess.CalledProcessError):
     return None
   return os.path.join(bootstrap, 'bin', 'uv')
+
+
+def pip_install(python, lock, *options):
+  """Installs exactly what a hash-pinned lock says."""
+  command = [python, '-m', 'pip', 'install', '--quiet', '--no-deps']
+  command += ['--disable-pip-version-check', '--require-hashes', '-r', lock]
+  run([*command, *options], stdout=sys.stderr)
 
 
 def digest(paths, *extra):
@@ -186,21 +178,7 @@ def create(dest, lock, version, installer):
   else:
     log(f'creating the environment with pip on {base}')
     run([base, '-m', 'venv', dest], stdout=sys.stderr)
-    run(
-      [
-        python,
-        '-m',
-        'pip',
-        'install',
-        '--quiet',
-        '--disable-pip-version-check',
-        '--no-deps',
-        '--require-hashes',
-        '-r',
-        lock,
-      ],
-      stdout=sys.stderr,
-    )
+    pip_install(python, lock)
   shutil.rmtree(scratch, ignore_errors=True)
   return python
 

@@ -1,0 +1,24 @@
+"""The library of one room."""
+
+load("@rules_python//python:defs.bzl", "py_library")
+
+def room(deps = []):
+    """A py_library with the folder's name and all its modules.
+
+    Also `sources`, the same files for the test of the house's rules.
+
+    Args:
+      deps: Rooms that it imports, and `@py_env//:packages` if it needs them.
+    """
+    srcs = native.glob(["**/*.py"])
+    py_library(
+        name = native.package_name().split("/")[-1],
+        srcs = srcs,
+        visibility = ["//:__subpackages__"],
+        deps = ["//tff_asr:base"] + deps,
+    )
+    native.filegroup(
+        name = "sources",
+        srcs = srcs,
+        visibility = ["//tff_asr:__pkg__"],
+    )
