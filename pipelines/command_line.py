@@ -42,7 +42,8 @@ def _text(value) -> str:
 def run(main: Callable[[], str]) -> None:
   """Parses flags, calls `main` and prints its result.
 
-  A `UserError` ends in one line on standard error and exit code 1.
+  A `UserError`, or one of the file system, ends in one line on standard error
+  and exit code 1.
   """
 
   def call(argv: list[str]) -> None:
@@ -55,6 +56,10 @@ def run(main: Callable[[], str]) -> None:
       print(main())
     except errors.UserError as error:
       print(f'error: {error}', file=sys.stderr)
+      sys.exit(1)
+    except OSError as error:  # No permission, no space, a broken disk.
+      where = f': {error.filename}' if error.filename else ''
+      print(f'error: {error.strerror or error}{where}', file=sys.stderr)
       sys.exit(1)
     except KeyboardInterrupt:
       print('Interrupted.', file=sys.stderr)

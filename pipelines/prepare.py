@@ -29,7 +29,7 @@ _CLIENTS = flags.DEFINE_integer(
   'clients', 64, 'Number of speakers (synthetic).'
 )
 _SEED = flags.DEFINE_integer(
-  'seed', 0, 'Seed of all that is drawn (synthetic).'
+  'seed', 0, 'Seed of all that is drawn (synthetic).', lower_bound=0
 )
 
 

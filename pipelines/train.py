@@ -41,7 +41,10 @@ _MODEL = flags.DEFINE_enum(
   'model', 'tiny', sorted(transformer.PRESETS), 'Preset of the encoder.'
 )
 _SEED_MODEL = flags.DEFINE_string(
-  'seed_model', '', 'Folder of the model (or run) that the rounds begin with.'
+  'seed_model',
+  '',
+  'Folder of the model (or run) that the rounds begin with; its sizes take the'
+  ' place of --model.',
 )
 _SEED_CLIENTS = flags.DEFINE_integer(
   'seed_clients',
@@ -125,6 +128,7 @@ _SEED = flags.DEFINE_integer(
   0,
   'Of initial weights, seed speakers and synthetic corpora; never of noise or'
   ' cohorts.',
+  lower_bound=0,
 )
 
 _DEFAULT_CLIENTS = 64

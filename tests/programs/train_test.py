@@ -136,6 +136,16 @@ def test_what_cannot_be_kept_is_refused(config, tmp_path, changes, message):
     run(config, tmp_path / 'run', **changes)
 
 
+@pytest.mark.parametrize(
+  'name',
+  ['client_learning_rate', 'client_gradient_clip', 'server_learning_rate'],
+)
+@pytest.mark.parametrize('value', [0.0, -1.0, float('nan'), float('inf')])
+def test_steps_and_clips_are_positive(config, name, value):
+  with pytest.raises(errors.UserError, match=name):
+    dataclasses.replace(config.federated, **{name: value})
+
+
 def test_evaluation_speakers_must_be_held_out(config, tmp_path):
   with pytest.raises(errors.UserError, match='held out'):
     run(config, tmp_path / 'run', eval_store=config.train_store)

@@ -6,6 +6,7 @@ import math
 
 import tensorflow as tf
 
+from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import speech_model
@@ -32,6 +33,9 @@ class CentralConfig:
   learning_rate: float
   warmup_steps: int = 300
   gradient_clip: float = 1.0
+
+  def __post_init__(self):
+    errors.require_positive(seed_learning_rate=self.learning_rate)
 
 
 class _WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):

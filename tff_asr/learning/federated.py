@@ -12,7 +12,7 @@ import dataclasses
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr import compat
+from tff_asr import compat, errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import speech_model
 from tff_asr.models import transformer
@@ -35,12 +35,22 @@ class FederatedConfig:
     client_gradient_clip: Greatest L2 norm of a local gradient.
     server_optimizer: A name in `SERVER_OPTIMIZERS`.
     server_learning_rate: Of the server's optimizer.
+
+  Raises:
+    UserError: If a number is not positive and finite.
   """
 
   client_learning_rate: float
   client_gradient_clip: float
   server_optimizer: str
   server_learning_rate: float
+
+  def __post_init__(self):
+    errors.require_positive(
+      client_learning_rate=self.client_learning_rate,
+      client_gradient_clip=self.client_gradient_clip,
+      server_learning_rate=self.server_learning_rate,
+    )
 
 
 def build_learning_process(
