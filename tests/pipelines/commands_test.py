@@ -74,8 +74,8 @@ def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):
   before = contents(workplace)
   code, out, err = call(*arguments, cwd=workplace)
   assert (code, out) == (1, '')
-  (line,) = err.splitlines()
-  assert line.startswith('error: ') and message in line
+  assert err.startswith('error: ') and message in err
+  assert err.count('\n') == 1, err
   assert contents(workplace) == before
 
 

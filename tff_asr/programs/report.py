@@ -10,7 +10,6 @@ import textwrap
 
 from tff_asr.learning import evaluation
 from tff_asr.privacy import plan as plan_lib
-from tff_asr.programs import plots
 from tff_asr.programs import run_folder as run_folder_lib
 
 # An epsilon above this bounds the odds an attacker gains by e^10, or 22,000.
@@ -124,6 +123,10 @@ def _table(run_folder, figures, plan) -> str:
 
 
 def _page(run_folder, table, plan, rows, transcripts) -> str:
+  # Imported, matplotlib looks for fonts: seconds, the first time, and a note on
+  # standard error, of which a call that ends in an error needs neither.
+  from tff_asr.programs import plots
+
   sections = [f'<pre>{html.escape(table)}</pre>']
   if rows:
     sections += [
