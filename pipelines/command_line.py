@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import os
 import pathlib
+import sqlite3
 import sys
 
 # TensorFlow reads this when it is imported; its start-up notes drown ours.
@@ -13,6 +14,7 @@ from absl import (
   flags,
   logging,
 )
+import tensorflow as tf
 
 from tff_asr import errors
 
@@ -60,6 +62,9 @@ def run(main: Callable[[], str]) -> None:
     except OSError as error:  # No permission, no space, a broken disk.
       where = f': {error.filename}' if error.filename else ''
       print(f'error: {error.strerror or error}{where}', file=sys.stderr)
+      sys.exit(1)
+    except (sqlite3.Error, tf.errors.OpError) as error:
+      print(f'error: {str(error).splitlines()[0]}', file=sys.stderr)
       sys.exit(1)
     except KeyboardInterrupt:
       print('Interrupted.', file=sys.stderr)

@@ -4,7 +4,7 @@ With no flags: 64 synthetic speakers, a small seed model from other speakers,
 federated rounds with per-layer clipping and noise, and a table of the result.
 
   bazel run //pipelines:train
-  bazel run //pipelines:train -- --flagfile=configs/an4.flags \
+  bazel run //pipelines:train -- --flagfile=configs/an4_federated.flags \
       --train_store=STORE --eval_store=STORE --output_dir=RUN
 """
 
@@ -129,6 +129,7 @@ _SEED = flags.DEFINE_integer(
   'Of initial weights, seed speakers and synthetic corpora; never of noise or'
   ' cohorts.',
   lower_bound=0,
+  upper_bound=2**31 - 1,
 )
 
 _DEFAULT_CLIENTS = 64

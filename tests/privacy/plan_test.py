@@ -98,6 +98,7 @@ def test_the_noise_on_the_mean_is_that_of_the_sum_over_the_expected_cohort():
     dict(clip_norm=math.nan),
     dict(noise_multiplier=-1.0),
     dict(noise_multiplier=math.nan),
+    dict(noise_multiplier=1e-170),
     dict(delta=0.0),
     dict(delta=1.0),
     dict(clipping='none'),

@@ -7,10 +7,11 @@ cohorts it has seen.
 import asyncio
 import collections
 import csv
+import shutil
 
 import pytest
 
-from tff_asr import compat
+from tff_asr import compat, errors
 from tff_asr.programs import program_logic, report
 
 Output = collections.namedtuple('Output', ['state', 'metrics'])
@@ -125,3 +126,10 @@ def test_a_finished_run_is_left_as_it_is_and_can_be_extended(tmp_path):
   assert again.seen == []
   longer = Program(tmp_path, rounds=4)
   assert longer.run().learning['total'] == 10
+
+
+def test_released_rounds_without_their_checkpoints_are_not_repeated(tmp_path):
+  Program(tmp_path, rounds=3).run()
+  shutil.rmtree(tmp_path / 'checkpoints')
+  with pytest.raises(errors.UserError, match='up to 3 were released'):
+    Program(tmp_path, rounds=3).run()

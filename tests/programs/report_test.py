@@ -19,7 +19,7 @@ METRICS = """round,wer,cer,norm/a,norm/b,epsilon
 
 
 def write(path, plan, rounds=2):
-  folder = run_folder.RunFolder(path / 'run', {'note': '<script>'})
+  folder = run_folder.RunFolder(path / 'run', {'note': '<script>'}, {})
   folder.metrics.write_text(METRICS)
   return folder, report.write(folder, plan, rounds, TRANSCRIPTS, 1.5)
 

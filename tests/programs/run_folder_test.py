@@ -4,27 +4,28 @@ from tff_asr import errors
 from tff_asr.programs import run_folder
 
 FLAGS = {'model': 'tiny', 'rounds': '3', 'note': 'a=b c'}
+STORES = {'train': 'x'}
 
 
 def test_flags_are_written_as_a_flagfile(tmp_path):
-  run_folder.RunFolder(tmp_path / 'run', FLAGS)
+  run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
   text = (tmp_path / 'run' / 'flags.txt').read_text()
   assert text == '--model=tiny\n--note=a=b c\n--rounds=3\n'
 
 
 def test_the_same_flags_open_it_again_and_others_do_not(tmp_path):
-  assert run_folder.RunFolder(tmp_path / 'run', FLAGS).is_new
-  assert not run_folder.RunFolder(tmp_path / 'run', FLAGS).is_new
+  assert run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES).is_new
+  assert not run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES).is_new
   with pytest.raises(errors.UserError, match='--model was tiny, is small'):
-    run_folder.RunFolder(tmp_path / 'run', FLAGS | {'model': 'small'})
+    run_folder.RunFolder(tmp_path / 'run', FLAGS | {'model': 'small'}, STORES)
   with pytest.raises(errors.UserError, match='--new was absent, is 1'):
-    run_folder.RunFolder(tmp_path / 'run', FLAGS | {'new': '1'})
+    run_folder.RunFolder(tmp_path / 'run', FLAGS | {'new': '1'}, STORES)
 
 
 def test_some_flags_may_change_and_are_recorded(tmp_path):
-  run_folder.RunFolder(tmp_path / 'run', FLAGS)
+  run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
   more = FLAGS | {'rounds': '9'}
-  run_folder.RunFolder(tmp_path / 'run', more, frozenset(['rounds']))
+  run_folder.RunFolder(tmp_path / 'run', more, STORES, frozenset(['rounds']))
   assert '--rounds=9' in (tmp_path / 'run' / 'flags.txt').read_text()
 
 
@@ -32,5 +33,18 @@ def test_what_is_no_run_is_left_alone(tmp_path):
   (tmp_path / 'thesis.txt').write_text('precious')
   for path in tmp_path, tmp_path / 'thesis.txt':
     with pytest.raises(errors.UserError, match='something other'):
-      run_folder.RunFolder(path, FLAGS)
+      run_folder.RunFolder(path, FLAGS, STORES)
   assert [p.name for p in tmp_path.iterdir()] == ['thesis.txt']
+
+
+def test_other_data_under_the_same_name_is_refused(tmp_path):
+  run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
+  with pytest.raises(errors.UserError, match='store has changed'):
+    run_folder.RunFolder(tmp_path / 'run', FLAGS, {'train': 'y'})
+
+
+def test_two_calls_cannot_work_in_one_folder(tmp_path):
+  first = run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
+  with pytest.raises(errors.UserError, match='Another call'):
+    run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
+  del first

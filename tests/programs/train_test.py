@@ -88,6 +88,9 @@ def test_a_second_call_goes_on_and_can_add_rounds(finished, config):
   seed = (output_dir / 'seed_model' / 'model.weights.h5').read_bytes()
   table = run(config, output_dir, rounds=3)
   assert 'federated model, 3 rounds' in table
+  for fewer in 0, 2:
+    with pytest.raises(errors.UserError, match='has done 3 rounds'):
+      run(config, output_dir, rounds=fewer)
   assert rows(output_dir)[:3] == before
   assert len(rows(output_dir)) == 4
   assert (output_dir / 'seed_model' / 'model.weights.h5').read_bytes() == seed

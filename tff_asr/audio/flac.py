@@ -63,6 +63,8 @@ def decode(contents: bytes) -> np.ndarray:
   info = stream_info(contents)
   if info.bits != 16:
     raise AudioError(f'{info.bits} bits a sample, only 16 can be read')
+  if not 4_000 <= info.sample_rate <= 192_000:
+    raise AudioError(f'a sample rate of {info.sample_rate} Hz')
   try:
     audio = tfio.audio.decode_flac(contents, dtype=tf.int16).numpy()
   except tf.errors.OpError as error:

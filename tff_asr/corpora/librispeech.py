@@ -69,7 +69,7 @@ def _transcripts(input_dir: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _lines(path: pathlib.Path) -> list[str]:
-  text = path.read_text(encoding='utf-8', errors='replace')
+  text = path.read_text(encoding='utf-8-sig', errors='replace')
   return [line for line in text.splitlines() if line.strip()]
 
 
@@ -86,7 +86,7 @@ def _read_one(
     return utterance.Skipped(
       speaker, utterance_id, 'audio file unreadable', str(error.strerror)
     )
-  except flac.AudioError as error:
+  except ValueError as error:  # An AudioError, or a name that is no path.
     return utterance.Skipped(speaker, utterance_id, 'corrupt audio', str(error))
   return utterance.Utterance(
     speaker, utterance_id, audio, vocabulary.normalise(text)

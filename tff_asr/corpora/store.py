@@ -17,6 +17,7 @@ import collections
 from collections.abc import Iterable
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -131,7 +132,9 @@ def _write_into(folder, utterances, characters, max_seconds) -> Summary:
   database = sqlite3.connect(folder / _DATABASE)
   with (
     database,
-    open(folder / _SKIPPED, 'w', encoding='utf-8') as skipped_file,
+    open(
+      folder / _SKIPPED, 'w', encoding='utf-8', errors='backslashreplace'
+    ) as skipped_file,
   ):
     database.execute(
       'CREATE TABLE incoming (client_id TEXT, samples INTEGER,'
@@ -213,6 +216,7 @@ class ClientStore:
     client_ids: Its clients, sorted.
     vocabulary: The alphabet its texts are written in.
     seconds: Length of all audio.
+    digest: Name of its content: another corpus at the same path has another.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -226,6 +230,7 @@ class ClientStore:
     metadata = _read_metadata(path)
     self.vocabulary = vocabulary.CharacterVocabulary(metadata['characters'])
     self.seconds: float = metadata['seconds']
+    content = json.dumps(metadata, sort_keys=True)
     database = path / _DATABASE
     try:
       self._client_data = (
@@ -240,6 +245,8 @@ class ClientStore:
         f'{database} cannot be read ({error}): prepare the store again.'
       ) from error
     self.client_ids: list[str] = list(self._client_data.client_ids)
+    content += '\n'.join(self.client_ids)
+    self.digest = hashlib.sha256(content.encode()).hexdigest()
     if len(self.client_ids) != metadata['clients']:
       raise errors.UserError(
         f'{database} has {len(self.client_ids)} clients where {_METADATA} says'
@@ -286,6 +293,9 @@ def _read_metadata(path: pathlib.Path) -> dict:
   try:
     metadata = json.loads((path / _METADATA).read_text())
     version = metadata['version']
+    if version == VERSION:
+      for name in ('characters', 'seconds', 'clients'):
+        _ = metadata[name]
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'{path} is no client store (no valid {_METADATA}): make one with'

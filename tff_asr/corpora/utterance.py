@@ -61,6 +61,8 @@ def check(
   # TFF writes the name into an SQL text without quoting it.
   if "'" in utterance.client_id:
     return skipped('apostrophe in the speaker name', utterance.client_id)
+  if not (utterance.client_id + utterance.utterance_id).isprintable():
+    return skipped('unprintable name')
   if not utterance.text:
     return skipped('empty transcript')
   try:

@@ -61,6 +61,7 @@ class Worker:
       (f'grpc.max_{direction}_message_length', _MAX_MESSAGE_BYTES)
       for direction in ('send', 'receive')
     ]
+    options.append(('grpc.enable_http_proxy', 0))  # It is on this machine.
     channel = grpc.insecure_channel(f'localhost:{port}', options)
     self.stub = tff.framework.RemoteExecutorGrpcStub(channel)
     deadline = time.monotonic() + _START_SECONDS

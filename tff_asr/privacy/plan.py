@@ -66,6 +66,12 @@ class PrivacyPlan:
       f'noise_multiplier {self.noise_multiplier} must be finite and >= 0.',
     )
     require(
+      self.noise_multiplier == 0.0
+      or min(self.noise_multiplier, self.noise_stddev) >= 1e-12,
+      f'noise_multiplier {self.noise_multiplier} at clip_norm {self.clip_norm}'
+      ' is too little for float32 noise.',
+    )
+    require(
       0.0 < self.delta < 1.0, f'delta {self.delta} must be between 0 and 1.'
     )
     require(

@@ -9,7 +9,7 @@ depends on the privacy plan, and error rates come from text.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tff_asr import compat
+from tff_asr import compat, errors
 from tff_asr.corpora import cohorts as cohorts_lib
 
 Metrics = dict[str, float]
@@ -63,6 +63,9 @@ async def train(
     evaluate_every: Rounds between evaluations; round 0 and the last round are
       evaluated as well.
     on_round: Called after each release.
+
+  Raises:
+    UserError: If rounds were released of which there is no checkpoint.
   """
 
   async def release(state: ProgramState, metrics: Metrics) -> None:
@@ -77,6 +80,13 @@ async def train(
   if state is None:
     state = ProgramState(initial_state, 0)
     await state_manager.save(state, 0)
+  if state.round_number < last_released:
+    raise errors.UserError(
+      f'Rounds up to {last_released} were released, but the last checkpoint is'
+      f' of round {state.round_number}: repeating rounds would spend privacy'
+      ' that no epsilon accounts for. Restore the checkpoints, or give another'
+      ' --output_dir.'
+    )
   if state.round_number > last_released:
     await release(state, {})
   while state.round_number < rounds:

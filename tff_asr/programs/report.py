@@ -42,7 +42,7 @@ def write(
     eval_utterances=final.utterances,
     minutes=round(minutes, 2),
   )
-  if rounds:
+  if rows and rows[0]['round'] == 0 and 'wer' in rows[0]:
     figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
   if plan and plan.noise_multiplier:
     figures |= dict(epsilon=plan.epsilon(rounds), delta=plan.delta)
@@ -101,7 +101,8 @@ def _table(run_folder, figures, plan) -> str:
     lines.append(f'{name:34}{wer:9.1%}{cer:9.1%}')
 
   if figures['rounds']:
-    rates('seed model', figures['seed_wer'], figures['seed_cer'])
+    if 'seed_wer' in figures:
+      rates('seed model', figures['seed_wer'], figures['seed_cer'])
     name = f'federated model, {figures["rounds"]} rounds'
     rates(name, figures['wer'], figures['cer'])
   else:

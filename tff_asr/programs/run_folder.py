@@ -11,11 +11,17 @@ summary.json  its figures
 """
 
 from collections.abc import Mapping
+import fcntl
+import json
 import pathlib
 
 from tff_asr import errors
 
 _FLAGS = 'flags.txt'
+_LOCK = 'lock'
+_STORES = 'stores.json'
+# What a call leaves that was killed before the flags were written.
+_OURS = {_LOCK, _STORES, f'{_FLAGS}.partial'}
 
 
 class RunFolder:
@@ -25,6 +31,7 @@ class RunFolder:
     self,
     path: pathlib.Path,
     flags: Mapping[str, str],
+    stores: Mapping[str, str],
     may_change: frozenset[str] = frozenset(),
   ):
     """Makes the folder, or opens that of an earlier call with the same flags.
@@ -32,10 +39,12 @@ class RunFolder:
     Args:
       path: The folder.
       flags: Every flag in force, by name.
+      stores: What identifies the content of the stores, by use.
       may_change: Names of flags in which an earlier call may differ.
 
     Raises:
-      UserError: If the folder holds something else, or a run with other flags.
+      UserError: If the folder holds something else, or a run with other flags
+        or data, or if another call is at work in it.
     """
     self.path = path
     flagfile = path / _FLAGS
@@ -52,12 +61,31 @@ class RunFolder:
           f'{path} holds a run with other flags ({"; ".join(changed)}): give'
           ' another --output_dir, or the same flags to go on.'
         )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif path.exists() and (
+      not path.is_dir() or {p.name for p in path.iterdir()} - _OURS
+    ):
       raise errors.UserError(
         f'{path} holds something other than a run of this program (it has no'
         f' {_FLAGS}): give another --output_dir.'
       )
     path.mkdir(parents=True, exist_ok=True)
+    # Held until the object is gone.
+    self._lock = open(path / _LOCK, 'w')  # noqa: SIM115
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise errors.UserError(
+        f'Another call is at work in {path}: wait for it, or give another'
+        ' --output_dir.'
+      ) from error
+    record = json.dumps(dict(stores), indent=2) + '\n'
+    if self.is_new:
+      (path / _STORES).write_text(record)
+    elif (path / _STORES).read_text() != record:
+      raise errors.UserError(
+        f'A store has changed since the run in {path} began: give another'
+        ' --output_dir.'
+      )
     aside = path / f'{_FLAGS}.partial'
     aside.write_text(''.join(f'--{k}={v}\n' for k, v in sorted(flags.items())))
     aside.replace(flagfile)

@@ -121,7 +121,18 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   seed_ids, population = _split(train_store, config)
   plan = config.privacy_plan(len(population)) if config.rounds else None
   cohorts = _cohorts(config, population) if config.rounds else None
-  run_folder = run_folder_lib.RunFolder(config.output_dir, flags, _MAY_CHANGE)
+  released = report.last_round(config.output_dir / 'metrics.csv')
+  if config.rounds < released:
+    raise errors.UserError(
+      f'{config.output_dir} has done {released} rounds, which cannot be undone:'
+      f' --rounds={config.rounds} must be at least that.'
+    )
+  run_folder = run_folder_lib.RunFolder(
+    config.output_dir,
+    flags,
+    {'train': train_store.digest, 'eval': eval_store.digest},
+    _MAY_CHANGE,
+  )
   print(f'Run folder: {run_folder.path}')
   print(
     f'{len(population)} clients in the population, {len(seed_ids)} seed'
