@@ -16,7 +16,7 @@ from pipelines import command_line
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
-from tff_asr.models import transformer
+from tff_asr.models import precision, presets
 from tff_asr.privacy import bounds
 from tff_asr.programs import prepare, train
 
@@ -38,7 +38,13 @@ _OUTPUT_DIR = flags.DEFINE_string(
   ' one below `runs`.',
 )
 _MODEL = flags.DEFINE_enum(
-  'model', 'tiny', sorted(transformer.PRESETS), 'Preset of the encoder.'
+  'model', 'tiny', sorted(presets.PRESETS), 'Preset of the encoder.'
+)
+_PRECISION = flags.DEFINE_enum(
+  'precision',
+  precision.FLOAT32,
+  precision.NAMES,
+  'What training computes in; weights, loss and updates stay float32.',
 )
 _SEED_MODEL = flags.DEFINE_string(
   'seed_model',
@@ -56,8 +62,18 @@ _SEED_CLIENTS = flags.DEFINE_integer(
 _SEED_EPOCHS = flags.DEFINE_integer(
   'seed_epochs', 50, 'Passes over the seed speakers.', lower_bound=1
 )
-_SEED_BATCH_SIZE = flags.DEFINE_integer(
-  'seed_batch_size', 8, 'Utterances in a batch of the seed.', lower_bound=1
+_SEED_BATCH_SECONDS = flags.DEFINE_float(
+  'seed_batch_seconds',
+  16.0,
+  'Seconds of audio in a batch of the seed, padding included.',
+)
+_SEED_TEMPO = flags.DEFINE_float(
+  'seed_tempo',
+  0.1,
+  'Seed utterances are spoken faster or slower by up to this, as a fraction;'
+  ' 0 for not.',
+  lower_bound=0.0,
+  upper_bound=0.9,
 )
 _SEED_LEARNING_RATE = flags.DEFINE_float(
   'seed_learning_rate', 3e-3, 'Peak step of Adam for the seed.', lower_bound=0
@@ -75,11 +91,30 @@ _COHORT_SIZE = flags.DEFINE_integer(
 _SAMPLING = flags.DEFINE_enum(
   'sampling', 'poisson', ['poisson', 'fixed'], 'How cohorts are drawn.'
 )
-_CLIENT_BATCH_SIZE = flags.DEFINE_integer(
-  'client_batch_size', 8, 'Utterances in a batch of a client.', lower_bound=1
+_CLIENT_BATCH_SECONDS = flags.DEFINE_float(
+  'client_batch_seconds',
+  16.0,
+  'Seconds of audio in a batch of a client, padding included.',
 )
 _CLIENT_EPOCHS = flags.DEFINE_integer(
-  'client_epochs', 2, 'Passes of a client over their own data.', lower_bound=1
+  'client_epochs',
+  2,
+  'Passes of a client over their own data; 0 with --client_steps.',
+  lower_bound=0,
+)
+_CLIENT_STEPS = flags.DEFINE_integer(
+  'client_steps',
+  0,
+  'Batches that a client trains on, whose data is repeated as needed; 0 with'
+  ' --client_epochs.',
+  lower_bound=0,
+)
+_CLIENT_MAX_SECONDS = flags.DEFINE_float(
+  'client_max_seconds',
+  0.0,
+  'Of a client with more seconds of audio, utterances of about that much are'
+  ' drawn anew each round; 0 for all.',
+  lower_bound=0.0,
 )
 _CLIENT_LEARNING_RATE = flags.DEFINE_float(
   'client_learning_rate', 0.3, 'Step of SGD on a client.', lower_bound=0
@@ -141,10 +176,10 @@ def main() -> str:
   """Runs or goes on with the run and returns its result."""
   if not _TRAIN_STORE.value:
     clients = _DEFAULT_CLIENTS + _SEED_CLIENTS.value
-    flags.FLAGS.train_store = _synthetic_store(clients, 2 * _SEED.value)
+    flags.FLAGS.train_store = _synthetic_store(clients, held_out_voices=False)
   if not _EVAL_STORE.value:
     flags.FLAGS.eval_store = _synthetic_store(
-      _DEFAULT_EVAL_CLIENTS, 2 * _SEED.value + 1
+      _DEFAULT_EVAL_CLIENTS, held_out_voices=True
     )
   if not _OUTPUT_DIR.value:
     now = datetime.datetime.now()
@@ -155,16 +190,21 @@ def main() -> str:
     eval_store=command_line.path(_EVAL_STORE.value),
     output_dir=command_line.path(_OUTPUT_DIR.value),
     model=_MODEL.value,
+    precision=_PRECISION.value,
     seed_model=command_line.path(seed_model) if seed_model else None,
     seed_clients=_SEED_CLIENTS.value,
     central=central.CentralConfig(
       epochs=_SEED_EPOCHS.value,
-      batch_size=_SEED_BATCH_SIZE.value,
+      batch_seconds=_SEED_BATCH_SECONDS.value,
       learning_rate=_SEED_LEARNING_RATE.value,
+      max_tempo_change=_SEED_TEMPO.value,
     ),
     rounds=_ROUNDS.value,
     batches=client_datasets.BatchConfig(
-      _CLIENT_BATCH_SIZE.value, _CLIENT_EPOCHS.value
+      _CLIENT_BATCH_SECONDS.value,
+      epochs=_CLIENT_EPOCHS.value or None,
+      steps=_CLIENT_STEPS.value or None,
+      max_seconds=_CLIENT_MAX_SECONDS.value or None,
     ),
     federated=federated.FederatedConfig(
       client_learning_rate=_CLIENT_LEARNING_RATE.value,
@@ -185,8 +225,11 @@ def main() -> str:
   return train.train(config, command_line.flags_in_force(_PATHS))
 
 
-def _synthetic_store(clients: int, seed: int) -> str:
-  return str(prepare.cached_synthetic(synthetic.SyntheticConfig(clients, seed)))
+def _synthetic_store(clients: int, held_out_voices: bool) -> str:
+  config = synthetic.SyntheticConfig(
+    clients, 2 * _SEED.value + held_out_voices, held_out_voices=held_out_voices
+  )
+  return str(prepare.cached_synthetic(config))
 
 
 if __name__ == '__main__':

@@ -1,37 +1,38 @@
 import collections
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tests import stores
+from tff_asr import errors
 from tff_asr.audio import features
-from tff_asr.corpora import client_datasets, store, utterance
+from tff_asr.corpora import client_datasets, utterance
 
-TEXTS = ['one', "it's two", 'three', 'four - five', 'six']
+TEXTS = ['one', "it's two", 'three', 'four - five'.replace(' - ', '-'), 'six']
+SAMPLES = [8_000 + 900 * i for i in range(len(TEXTS))]
 
 
 @pytest.fixture(scope='module')
 def opened(tmp_path_factory):
-  path = tmp_path_factory.mktemp('stores') / 'store'
   rng = np.random.default_rng(0)
-  store.write(
-    path,
+  return stores.opened(
+    tmp_path_factory.mktemp('stores') / 'store',
     [
       utterance.Utterance(
-        'a', str(i), rng.integers(-999, 999, 8_000 + 900 * i, np.int16), text
+        'a', str(i), rng.integers(-999, 999, samples, np.int16), text
       )
-      for i, text in enumerate(TEXTS)
+      for i, (samples, text) in enumerate(zip(SAMPLES, TEXTS, strict=True))
     ],
-    'test',
   )
-  return store.ClientStore(path)
 
 
-def batches(opened, batch_size, epochs):
-  records = opened.client_data.create_tf_dataset_for_client('a')
-  dataset = client_datasets.batches(
-    records,
-    opened.vocabulary,
-    client_datasets.BatchConfig(batch_size, epochs),
+def batches(opened, seconds, **kwargs):
+  config = client_datasets.BatchConfig(seconds, **kwargs)
+  dataset = client_datasets.client_batches(
+    opened.records(tf.constant('a')), config
   )
   for name, spec in client_datasets.BATCH_SPEC.items():
     assert dataset.element_spec[name].is_compatible_with(spec)
@@ -45,24 +46,98 @@ def texts(opened, batch):
   ]
 
 
-def test_every_utterance_comes_once_an_epoch(opened):
-  found = [t for b in batches(opened, 2, 3) for t in texts(opened, b)]
+@pytest.mark.parametrize('seconds', [0.1, 1.3, 2.2, 60.0])
+def test_every_utterance_comes_once_an_epoch(opened, seconds):
+  found = [
+    t for b in batches(opened, seconds, epochs=3) for t in texts(opened, b)
+  ]
   assert collections.Counter(found) == {text: 3 for text in TEXTS}
 
 
+def test_data_is_repeated_for_a_number_of_steps(opened):
+  found = batches(opened, 1.3, steps=7)  # Three batches an epoch.
+  assert len(found) == 7
+  counts = collections.Counter(t for b in found for t in texts(opened, b))
+  assert set(counts.values()) <= {2, 3}
+  assert len(batches(opened, 1.3, steps=2)) == 2
+
+
+def test_a_client_without_records_has_no_steps(opened):
+  dataset = client_datasets.client_batches(
+    opened.records(tf.constant('nobody')),
+    client_datasets.BatchConfig(1.0, steps=7),
+  )
+  assert not list(dataset)
+
+
 def test_features_are_those_of_the_utterance_and_padding_is_zero(opened):
-  by_text = {u.text: u.audio for u in opened.utterances('a')}
-  for batch in batches(opened, 2, 1):
+  by_text = {text: audio for _, text, audio in stores.records(opened, 'a')}
+  for batch in batches(opened, 1.3, epochs=1):
     for row, frames, text in zip(
       batch['features'], batch['frames'], texts(opened, batch), strict=True
     ):
-      waveform = by_text[text].astype(np.float32) / 32768
+      waveform = features.waveform_of(tf.constant(by_text[text]))
       expected = features.log_mel(waveform).numpy()
       assert frames == len(expected)
       np.testing.assert_allclose(row[:frames], expected, atol=1e-4)
       assert not row[frames:].any()
 
 
-def test_neighbours_in_length_share_a_batch(opened):
-  for batch in batches(opened, 2, 1):
-    assert np.ptp(batch['frames']) <= 900 // features.HOP + 1
+def greedy(frames, budget):
+  """Batches of sorted lengths, filled in turn."""
+  found = []
+  for f in frames:
+    if found and (len(found[-1]) + 1) * f <= budget:
+      found[-1].append(f)
+    else:
+      found.append([f])
+  return found
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+  st.lists(st.integers(3, 60), min_size=1, max_size=12), st.integers(1, 99)
+)
+def test_batches_are_filled_with_neighbours_up_to_the_seconds(frames, budget):
+  frames = sorted(frames)
+
+  def record(count):
+    return {
+      'features': tf.zeros([count, 80]).numpy().tobytes(),
+      'tokens': np.ones(2, np.int32).tobytes(),
+    }
+
+  columns = [record(f) for f in frames]
+  records = tf.data.Dataset.from_tensor_slices(
+    {name: [c[name] for c in columns] for name in columns[0]}
+  )
+  found = client_datasets.client_batches(
+    records, client_datasets.BatchConfig(budget / 100 + 1e-6, epochs=1)
+  )
+  sizes = sorted(sorted(b['frames'].numpy().tolist()) for b in found)
+  assert sizes == sorted(greedy(frames, budget))
+
+
+def test_pooled_batches_hold_every_utterance_and_no_more_than_the_seconds(
+  opened,
+):
+  examples = client_datasets.pooled_examples(opened, ['a'])
+  found = list(client_datasets.by_length(examples, 1.9))
+  names = [t.decode() for b in found for t in b['text'].numpy()]
+  assert sorted(names) == sorted(TEXTS)
+  for batch in found:
+    assert batch['features'].shape[0] * batch['features'].shape[1] <= 190
+
+
+@pytest.mark.parametrize(
+  'wrong',
+  [
+    dict(seconds=0.0, epochs=1),
+    dict(seconds=1.0),
+    dict(seconds=1.0, epochs=1, steps=1),
+    dict(seconds=1.0, epochs=1, max_seconds=-1.0),
+  ],
+)
+def test_settings_that_mean_nothing_are_refused(wrong):
+  with pytest.raises(errors.UserError, match='--client_'):
+    client_datasets.BatchConfig(**wrong)

@@ -1,91 +1,128 @@
 import collections
+import os
 
 import numpy as np
 import pytest
-import tensorflow as tf
-import tensorflow_io as tfio
+import soundfile
 
+from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import librispeech, store, utterance
+from tff_asr.corpora import librispeech, preparation
 
 
-def write_corpus(folder, speakers):
+def write_corpus(folder, speakers, seed=0):
   """Writes `{speaker: [(samples or bytes, transcript line rest)]}`."""
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
   for speaker, items in speakers.items():
     chapter = folder / speaker / '7'
     chapter.mkdir(parents=True)
     lines = []
     for i, (audio, text) in enumerate(items):
-      name = f'{speaker}-7-{i:04d}'
+      path = chapter / f'{speaker}-7-{i:04d}.flac'
       if isinstance(audio, int):
-        samples = rng.integers(-9_000, 9_000, [audio, 1], np.int16)
-        audio = tfio.audio.encode_flac(tf.constant(samples), 16_000).numpy()
-      if audio is not None:
-        (chapter / f'{name}.flac').write_bytes(audio)
+        samples = rng.integers(-9_000, 9_000, audio, np.int16)
+        soundfile.write(path, samples, 16_000)
+      elif audio is not None:
+        path.write_bytes(audio)
       if text is not None:
-        lines.append(f'{name} {text}')
+        lines.append(f'{path.stem} {text}')
     (chapter / f'{speaker}-7.trans.txt').write_text('\n'.join(lines) + '\n')
   return folder
 
 
-def test_speakers_are_clients_and_text_is_normalised(tmp_path):
+def read(*folders):
+  return list(librispeech.LibriSpeech(folders).items())
+
+
+def prepare(corpus, output, **kwargs):
+  config = preparation.StoreConfig(stores.ENGLISH, **kwargs)
+  source = librispeech.LibriSpeech([corpus])
+  return preparation.prepare(source, output, config)[0]
+
+
+def test_speakers_are_clients(tmp_path):
   corpus = write_corpus(
-    tmp_path / 'corpus',
+    tmp_path,
     {'12': [(16_000, 'HELLO  THERE'), (8_000, 'YES')], '5': [(16_000, "IT'S")]},
   )
-  assert librispeech.count(corpus) == 3
-  items = list(librispeech.read(corpus))
+  items = read(corpus)
   assert [(i.client_id, i.utterance_id, i.text) for i in items] == [
-    ('12', '12-7-0000', 'hello there'),
-    ('12', '12-7-0001', 'yes'),
-    ('5', '5-7-0000', "it's"),
+    ('12', '12-7-0000', 'HELLO  THERE'),
+    ('12', '12-7-0001', 'YES'),
+    ('5', '5-7-0000', "IT'S"),
   ]
-  assert [len(i.audio) for i in items] == [16_000, 8_000, 16_000]
+  assert all(i.path.exists() for i in items)
+  assert librispeech.LibriSpeech([corpus]).survey() == (['12', '5'], 3)
 
 
 def test_several_subsets_keep_a_speaker_together(tmp_path):
-  for subset in 'a', 'b':
-    write_corpus(tmp_path / subset, {s: [(16_000, 'YES')] for s in ('1', '2')})
-  clients = [i.client_id for i in librispeech.read(tmp_path)]
-  assert clients == ['1', '1', '2', '2']
+  subsets = [tmp_path / 'a', tmp_path / 'b']
+  for subset in subsets:
+    write_corpus(subset, {s: [(16_000, 'YES')] for s in ('1', '2')})
+  for items in read(tmp_path), read(*subsets):
+    assert [i.client_id for i in items] == ['1', '1', '2', '2']
+
+
+def test_linked_folders_are_read_once_and_endless_ones_end(tmp_path):
+  write_corpus(tmp_path / 'elsewhere', {'1': [(16_000, 'YES')]})
+  corpus = tmp_path / 'corpus'
+  corpus.mkdir()
+  (corpus / 'link').symlink_to(tmp_path / 'elsewhere')
+  (tmp_path / 'elsewhere' / 'up').symlink_to(corpus)
+  assert [i.utterance_id for i in read(corpus)] == ['1-7-0000']
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
+  corpus = write_corpus(
+    tmp_path, {'1': [(16_000, 'YES')], '2': [(16_000, 'NO')]}
+  )
+  scandir = os.scandir
+
+  def refuse(path):  # Who runs tests as root may list any folder.
+    if os.fspath(path).endswith('2'):
+      raise PermissionError(13, 'Permission denied', os.fspath(path))
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  skipped, _ = read(corpus)
+  assert skipped.reason == 'folder unreadable'
+  assert skipped.utterance_id == str(corpus / '2')
 
 
 def test_bad_data_is_counted_and_the_rest_is_kept(tmp_path):
-  good = tfio.audio.encode_flac(
-    tf.constant(np.random.default_rng(0).integers(-9, 9, [9_000, 1], np.int16)),
-    16_000,
-  ).numpy()
+  good = tmp_path / 'good.flac'
+  soundfile.write(
+    good, np.random.default_rng(0).integers(-9, 9, 9_000, np.int16), 16_000
+  )
+  contents = good.read_bytes()
   corpus = write_corpus(
     tmp_path / 'corpus',
     {
       '1': [
         (16_000, 'FINE'),
         (b'this is no audio', 'NOT AUDIO'),
-        (good[: len(good) // 2], 'TRUNCATED'),
+        (contents[: len(contents) // 2], 'TRUNCATED'),
         (None, 'NO FILE'),
         (16_000, ''),
-        (16_000, 'ÉTÉ 7'),
+        (16_000, '77'),
         (1_600, 'FAR TOO MUCH TEXT FOR A TENTH OF A SECOND'),
         (16_000 * 31, 'LONG'),
         (16_000, None),
       ]
     },
   )
-  summary = store.write(
-    tmp_path / 'store', librispeech.read(corpus), 'test', max_seconds=30.0
-  )
-  assert (summary.clients, summary.utterances) == (1, 1)
+  summary = prepare(corpus, tmp_path / 'store')
+  assert summary.utterances == 1
   assert summary.skipped == {
     'corrupt audio': 2,
     'audio file missing': 1,
     'empty transcript': 1,
-    'characters outside the alphabet': 1,
+    'outside the vocabulary': 1,
     'transcript longer than its frames': 1,
     'too long': 1,
     'no transcript': 1,
   }
-  listed = (tmp_path / 'store' / 'skipped.tsv').read_text().splitlines()
+  listed = (tmp_path / 'store' / 'skipped.tsv').read_text().splitlines()[1:]
   reasons = collections.Counter(line.split('\t')[2] for line in listed)
   assert reasons == summary.skipped
 
@@ -94,17 +131,20 @@ def test_bad_data_is_counted_and_the_rest_is_kept(tmp_path):
 def test_a_folder_without_a_corpus_is_refused(make, tmp_path):
   make(tmp_path / 'nothing')
   with pytest.raises(errors.UserError, match='nothing'):
-    librispeech.count(tmp_path / 'nothing')
+    read(tmp_path / 'nothing')
 
 
-def test_one_transcript_that_is_not_utf8_costs_only_its_lines(tmp_path):
+def test_transcripts_that_are_not_utf8_cost_only_their_lines(tmp_path):
   corpus = write_corpus(
-    tmp_path, {'1': [(16_000, 'YES')], '2': [(8_000, 'NO')]}
+    tmp_path / 'corpus',
+    {'1': [(16_000, 'YES')], '2': [(8_000, 'NO')], '3': [(9_000, 'NO')]},
   )
-  transcript = corpus / '1' / '7' / '1-7.trans.txt'
-  transcript.write_bytes(b'1-7-0000 \xff\xfe\n')
-  checked = [
-    utterance.check(i, store.vocabulary.CharacterVocabulary(), 30.0)
-    for i in librispeech.read(corpus)
-  ]
-  assert [type(c) for c in checked] == [utterance.Skipped, utterance.Utterance]
+  broken = corpus / '1' / '7' / '1-7.trans.txt'
+  broken.write_bytes(b'1-7-0000 \xff\xfe\n')
+  with_mark = corpus / '2' / '7' / '2-7.trans.txt'
+  with_mark.write_text('2-7-0000 NO\n', encoding='utf-8-sig')
+  wide = corpus / '3' / '7' / '3-7.trans.txt'
+  wide.write_text('3-7-0000 NO\n', encoding='utf-16')
+  summary = prepare(corpus, tmp_path / 'store')
+  assert summary.utterances == 1
+  assert summary.skipped['outside the vocabulary'] == 1

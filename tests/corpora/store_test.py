@@ -6,13 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
 
+from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import store, utterance
+from tff_asr.corpora import client_datasets, store, utterance
 
 
 def make(client, name, samples=4_800, text='yes', seed=0):
-  rng = np.random.default_rng([seed, samples])
+  rng = np.random.default_rng([seed, samples, *name.encode()])
   audio = rng.integers(-32768, 32768, samples, np.int16)
   return utterance.Utterance(client, name, audio, text)
 
@@ -20,8 +23,8 @@ def make(client, name, samples=4_800, text='yes', seed=0):
 @settings(max_examples=5, deadline=None)
 @given(
   st.dictionaries(
-    st.text('abcé"; %', min_size=1, max_size=5),
-    st.lists(st.integers(4_000, 9_000), min_size=1, max_size=4),
+    st.text('abcé"\'; %', min_size=1, max_size=5),
+    st.lists(st.integers(4_800, 9_000), min_size=1, max_size=4),
     min_size=1,
     max_size=5,
   )
@@ -33,62 +36,66 @@ def test_what_goes_in_comes_out_by_client_shortest_first(
     client: [make(client, f'{client}-{i}', n) for i, n in enumerate(samples)]
     for client, samples in lengths.items()
   }
-  path = tmp_path_factory.mktemp('stores') / 'store'
   interleaved = sorted(
     itertools.chain(*given.values()), key=lambda u: u.utterance_id[::-1]
   )
-  store.write(path, interleaved, 'test')
-  opened = store.ClientStore(path)
+  path = tmp_path_factory.mktemp('stores') / 'store'
+  opened = stores.opened(path, interleaved)
   assert opened.client_ids == sorted(given)
   for client, expected in given.items():
-    found = opened.utterances(client)
-    assert [len(u.audio) for u in found] == sorted(lengths[client])
-    by_id = {u.utterance_id: u for u in found}
+    found = stores.records(opened, client)
+    assert [len(audio) for *_, audio in found] == sorted(lengths[client])
+    by_id = {name: (text, audio) for name, text, audio in found}
     for u in expected:
-      np.testing.assert_array_equal(by_id[u.utterance_id].audio, u.audio)
-      assert by_id[u.utterance_id].text == u.text
+      text, audio = by_id[u.utterance_id]
+      np.testing.assert_array_equal(audio, u.audio)
+      assert text == u.text
 
 
-def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(tmp_path):
-  path = tmp_path / 'store'
-
-  def fails():
-    yield make('a', '1')
-    raise RuntimeError('the reader broke')
-
-  with pytest.raises(RuntimeError):
-    store.write(path, fails(), 'test')
-  with pytest.raises(errors.UserError, match='No usable'):
-    store.write(path, [utterance.Skipped('a', '1', 'why')], 'test')
-  assert list(tmp_path.iterdir()) == []
-  store.write(path, [make('a', '1')], 'test')
-  with pytest.raises(errors.UserError, match='exists already'):
-    store.write(path, [make('b', '1')], 'test')
-  assert store.ClientStore(path).client_ids == ['a']
-
-
-def test_a_name_given_twice_is_skipped_the_second_time(tmp_path):
-  summary = store.write(
-    tmp_path / 'store', [make('a', '1'), make('a', '1', 5_000)], 'test'
+def test_tffs_own_reader_reads_a_store(tmp_path):
+  given = [make('a', str(i), 9_000 - 100 * i) for i in range(3)]
+  opened = stores.opened(tmp_path / 'store', [*given, make('b', '9')])
+  data = tff.simulation.datasets.load_and_parse_sql_client_data(
+    str(opened.path / store.DATABASE), store.RECORD_SPECS['audio']
   )
-  assert summary.skipped == {'name given twice': 1}
-  assert summary.utterances == 1
+  assert data.client_ids == ['a', 'b']
+  names = [
+    record['utterance_id'].numpy()
+    for record in data.create_tf_dataset_for_client('a')
+  ]
+  assert names == [b'2', b'1', b'0']
 
 
-def test_a_speaker_name_that_tff_cannot_ask_for_is_skipped(tmp_path):
-  summary = store.write(
-    tmp_path / 'store', [make("o'hara", '1'), make('a', '2')], 'test'
-  )
-  assert summary.skipped == {'apostrophe in the speaker name': 1}
+def test_features_are_those_that_the_audio_would_give(tmp_path):
+  given = [make('a', str(i), 6_000 + 500 * i) for i in range(3)]
+  examples = []
+  for kind in store.KINDS:
+    opened = stores.opened(tmp_path / kind, given, kind=kind)
+    examples.append(
+      list(opened.records(tf.constant('a')).map(client_datasets.parse))
+    )
+  for from_audio, from_features in zip(*examples, strict=True):
+    for name, value in from_audio.items():
+      np.testing.assert_allclose(value, from_features[name], atol=1e-5)
 
 
-def test_the_summary_counts(tmp_path):
-  summary = store.write(
-    tmp_path / 'store',
-    [make('a', '1', 16_000, 'one two'), make('b', '2', 8_000, 'three')],
-    'test',
-  )
-  assert summary == store.Summary(2, 2, 1.5, 3, {})
+def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
+  tmp_path,
+):
+  given = [make('a', str(i), 8_000 + i) for i in range(20)]
+  opened = stores.opened(tmp_path / 'store', [*given, make('b', 'b')])
+  seen = set()
+  for _ in range(20):
+    read = opened.records(tf.constant('a'), max_seconds=2.25)
+    names = [r['utterance_id'].numpy() for r in read]
+    # Utterances of half a second: five begin within 2.25 s.
+    assert len(names) == len(set(names)) == 5
+    assert names == sorted(names, key=int)
+    seen.update(names)
+  # One is left out of 20 draws with a probability of 0.75 ** 20 = 0.3 %, ten
+  # or more with far less than 1e-9.
+  assert len(seen) > 10
+  assert len(list(opened.records(tf.constant('b'), max_seconds=2.25))) == 1
 
 
 def damage_version(path):
@@ -98,6 +105,12 @@ def damage_version(path):
 
 def damage_metadata(path):
   (path / 'store.json').write_text('{')
+
+
+def damage_vocabulary(path):
+  metadata = json.loads((path / 'store.json').read_text())
+  metadata['vocabulary'] = {'type': 'runes'}
+  (path / 'store.json').write_text(json.dumps(metadata))
 
 
 def damage_database(path):
@@ -110,7 +123,7 @@ def lose_database(path):
 
 def lose_clients(path):
   with sqlite3.connect(path / 'clients.sqlite') as database:
-    database.execute("DELETE FROM client_metadata WHERE client_id = 'a'")
+    database.execute("DELETE FROM clients WHERE client_id = 'a'")
 
 
 @pytest.mark.parametrize(
@@ -118,6 +131,7 @@ def lose_clients(path):
   [
     (damage_version, 'version 0'),
     (damage_metadata, 'no client store'),
+    (damage_vocabulary, "'runes'"),
     (damage_database, 'cannot be read'),
     (lose_database, 'cannot be read'),
     (lose_clients, '1 clients where'),
@@ -125,7 +139,7 @@ def lose_clients(path):
 )
 def test_a_store_that_cannot_be_trusted_is_refused(tmp_path, damage, message):
   path = tmp_path / 'store'
-  store.write(path, [make('a', '1'), make('b', '2')], 'test')
+  stores.write(path, [make('a', '1'), make('b', '2')])
   damage(path)
   with pytest.raises(errors.UserError, match=message):
     store.ClientStore(path)

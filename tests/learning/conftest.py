@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tff_asr.corpora import store, utterance
+from tests import stores
+from tff_asr.corpora import utterance
 
 WORDS = 'yes no on off'.split()
 
@@ -25,5 +26,4 @@ def speech(tmp_path_factory):
     for client in ('a', 'b', 'c')
     for i, word in enumerate(rng.permutation(WORDS)[:3])
   ]
-  store.write(path, utterances, 'tones')
-  return store.ClientStore(path)
+  return stores.opened(path, utterances)

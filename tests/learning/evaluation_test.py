@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
+from tests import stores
 from tff_asr.learning import evaluation
-from tff_asr.models import transformer
+from tff_asr.models import presets, transformer
 
 
 def transcript(client, reference, hypothesis):
@@ -44,11 +45,11 @@ def test_every_utterance_is_transcribed_whatever_the_batches(
   speech, monkeypatch
 ):
   encoder = transformer.build(
-    dataclasses.replace(transformer.preset('tiny', 30), width=16)
+    dataclasses.replace(presets.preset('tiny', 30), width=16)
   )
   evaluator = evaluation.Evaluator(encoder, speech.vocabulary)
   expected = {
-    u.utterance_id: u.text for c in 'abc' for u in speech.utterances(c)
+    name: text for c in 'abc' for name, text, _ in stores.records(speech, c)
   }
   whole = evaluator.transcribe(speech)
   assert {t.utterance_id: t.reference for t in whole} == expected

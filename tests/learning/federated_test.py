@@ -10,18 +10,20 @@ import tensorflow_federated as tff
 from tff_asr.corpora import client_datasets
 from tff_asr.executors import native
 from tff_asr.learning import federated, speech_model
-from tff_asr.models import transformer
+from tff_asr.models import precision, presets, transformer
 from tff_asr.privacy import plan as plan_lib
 
 # Without chance in training, so that rounds can be compared.
 MODEL = dataclasses.replace(
-  transformer.preset('tiny', 30),
+  presets.preset('tiny', 30),
   width=16,
   mlp_width=32,
   blocks=1,
   dropout=0.0,
   augmentation=None,
 )
+# Two utterances of 0.4 s.
+BATCHES = client_datasets.BatchConfig(seconds=0.9, epochs=1)
 CONFIG = federated.FederatedConfig(
   client_learning_rate=0.1,
   client_gradient_clip=1.0,
@@ -47,13 +49,11 @@ def worker():
 class Run:
   """A composed process with its state, on the batches of the shared store."""
 
-  def __init__(self, speech, plan, config=CONFIG, batch_size=2):
-    self.process = federated.build_learning_process(MODEL, config, plan)
-    data = speech.client_data.preprocess(
-      lambda records: client_datasets.batches(
-        records, speech.vocabulary, client_datasets.BatchConfig(batch_size, 1)
-      )
+  def __init__(self, speech, plan, config=CONFIG, batches=BATCHES, **kwargs):
+    self.process = federated.build_learning_process(
+      MODEL, config, plan, **kwargs
     )
+    data = client_datasets.federated_batches(speech, batches)
     compose = tff.simulation.compose_dataset_computation_with_learning_process
     self.next = compose(data.dataset_computation, self.process).next
     self.encoder = transformer.build(MODEL)
@@ -92,13 +92,11 @@ def norm(tensors):
 
 def test_a_round_of_one_client_is_local_sgd_with_clipped_gradients(speech):
   """Against a step in plain TensorFlow on the same single batch."""
-  run = Run(speech, None, batch_size=9)
+  batches = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  run = Run(speech, None, batches=batches)
   update, _ = run.step(['a'])
-  (batch,) = client_datasets.batches(
-    speech.client_data.create_tf_dataset_for_client('a'),
-    speech.vocabulary,
-    client_datasets.BatchConfig(9, 1),
-  )
+  data = client_datasets.federated_batches(speech, batches)
+  (batch,) = data.create_tf_dataset_for_client('a')
   with tf.GradientTape() as tape:
     loss = speech_model.batch_loss(run.encoder, batch, training=True)
   gradients = tape.gradient(loss, run.encoder.trainable_variables)
@@ -107,12 +105,25 @@ def test_a_round_of_one_client_is_local_sgd_with_clipped_gradients(speech):
     np.testing.assert_allclose(actual, -0.1 * gradient, atol=2e-5)
 
 
-def test_the_mean_is_over_the_clients_that_answered(plain):
-  single = [plain.step([c])[0] for c in ('a', 'b')]
-  both, _ = plain.step(['a', 'b'])
+def test_the_mean_is_over_the_clients_that_answered(speech):
+  one_batch = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  run = Run(speech, None, batches=one_batch)
+  single = [run.step([c])[0] for c in ('a', 'b')]
+  both, _ = run.step(['a', 'b'])
   for a, b, mean in zip(*single, both, strict=True):
-    # Batches are shuffled, so that two runs of a client differ a little.
-    np.testing.assert_allclose(mean, (a + b) / 2, atol=5e-3)
+    np.testing.assert_allclose(mean, (a + b) / 2, atol=1e-5)
+
+
+def test_clients_may_compute_in_bfloat16(speech, plain):
+  """Updates are float32, and close to those of float32."""
+  run = Run(speech, None, precision_name=precision.BFLOAT16)
+  run.state = run.process.set_model_weights(
+    run.state, plain.process.get_model_weights(plain.state)
+  )
+  update, expected = run.step(['a'])[0], plain.step(['a'])[0]
+  assert {t.dtype for t in update} == {np.dtype(np.float32)}
+  difference = [a - b for a, b in zip(update, expected, strict=True)]
+  assert norm(difference) < 0.3 * norm(expected)
 
 
 def test_under_a_plan_the_sum_is_divided_by_the_expected_cohort(clipped):

@@ -7,10 +7,13 @@ import pytest
 import tensorflow as tf
 
 from tff_asr import errors
-from tff_asr.models import transformer
+from tff_asr.models import blocks, precision, presets, transformer
 
-CONFIG = transformer.preset('tiny', 30)
-ENCODER = transformer.build(dataclasses.replace(CONFIG, dropout=0.3))
+CONFIG = dataclasses.replace(
+  presets.preset('tiny', 30), dropout=0.3, layer_drop=0.3, max_shift_seconds=3.0
+)
+ENCODER = transformer.build(CONFIG)
+POST_NORM = transformer.build(dataclasses.replace(CONFIG, post_norm=True))
 
 
 def random_features(frames, seed=0):
@@ -18,24 +21,60 @@ def random_features(frames, seed=0):
   return rng.normal(5.0, 3.0, [frames, 80]).astype(np.float32)
 
 
-def test_small_has_about_a_million_parameters():
-  assert (
-    0.8e6
-    < transformer.build(transformer.preset('small', 30)).count_params()
-    < 1.4e6
-  )
+@pytest.mark.parametrize(
+  ('name', 'parameters', 'tensors'),
+  [
+    ('paper', 255_800_864, 296),
+    ('paper-narrow', 113_910_816, 296),
+    ('paper-wide', 454_314_016, 296),
+    ('paper-shallow', 114_181_664, 136),
+    ('paper-deep', 510_715_424, 584),
+  ],
+)
+def test_the_papers_models_have_the_papers_sizes(name, parameters, tensors):
+  """Counted in a graph that is never run, so that nothing is allocated."""
+  with tf.Graph().as_default():
+    weights = transformer.build(presets.preset(name, 30)).trainable_variables
+  assert len(weights) == tensors
+  assert sum(w.shape.num_elements() for w in weights) == parameters
+
+
+def test_the_papers_weights_begin_as_the_papers_do():
+  """Uniform on +-1 / sqrt(inputs); at 1e-9 chance the reach is within 1 %."""
+  config = presets.preset('paper', 30)
+  config = dataclasses.replace(config, blocks=1, width=256, mlp_width=1024)
+  encoder = transformer.build(config)
+  block = encoder.blocks[0]
+  for matrix, inputs, gain in (
+    (block.qkv, 256, 1.0),
+    (block.attention_out, 256, 1.0),
+    (block.mlp_in, 256, 1.0),
+    (block.mlp_out, 1024, 1.0),
+    (encoder.front_end.kernel, 7 * 80, 3.0**0.5),
+    (encoder.output_layer.kernel, 256, 3.0**0.5),
+  ):
+    reach = gain / inputs**0.5
+    assert 0.99 * reach < np.abs(matrix).max() <= reach
+    assert np.std(matrix) == pytest.approx(reach / 3**0.5, rel=0.05)
+  bias = np.abs(encoder.front_end.bias).max()
+  assert 0.9 * (7 * 80) ** -0.5 < bias <= (7 * 80) ** -0.5
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(3, 60), st.integers(0, 40), st.floats(-9, 9))
-def test_padding_never_changes_a_result(frames, padding, value):
+@given(
+  st.sampled_from([ENCODER, POST_NORM]),
+  st.integers(3, 60),
+  st.integers(0, 40),
+  st.floats(-9, 9),
+)
+def test_padding_never_changes_a_result(encoder, frames, padding, value):
   utterance = random_features(frames)
-  alone = ENCODER(utterance[None], tf.constant([frames]))[0]
+  alone = encoder(utterance[None], tf.constant([frames]))[0]
   longer = random_features(frames + padding, seed=1)
   batch = np.full([2, frames + padding, 80], value, np.float32)
   batch[0, :frames] = utterance
   batch[1] = longer
-  together = ENCODER(batch, tf.constant([frames, frames + padding]))[0]
+  together = encoder(batch, tf.constant([frames, frames + padding]))[0]
   outputs = transformer.output_frames(frames)
   np.testing.assert_allclose(together[:outputs], alone[:outputs], atol=1e-4)
 
@@ -72,20 +111,157 @@ def test_an_empty_utterance_gives_finite_logits():
 
 def test_time_reversal_changes_the_result():
   """Without positions attention would not tell the order of its inputs."""
-  features, lengths = random_features(90)[None], tf.constant([90])
-  config = dataclasses.replace(CONFIG, convolutions=0)
+  features = random_features(90)[None]
+  config = dataclasses.replace(CONFIG, convolutions=0, max_shift_seconds=0.0)
   encoder = transformer.build(config)
-  block = encoder.blocks[0]
   x = encoder.front_end(features)
   positions = encoder.positions(tf.ones([1, 30, 1]))
-  bias = tf.zeros([1, 1, 1, 30])
-  with_positions = (
-    block(x + positions, bias) - block((x + positions)[:, ::-1], bias)[:, ::-1]
+  with_positions = run_block(encoder, x + positions)
+  backwards = run_block(encoder, (x + positions)[:, ::-1])[:, ::-1]
+  assert np.abs(with_positions - backwards).max() < 1e-4
+  reordered = run_block(encoder, x[:, ::-1] + positions)[:, ::-1]
+  assert np.abs(reordered - with_positions).max() > 1e-2
+
+
+def run_block(encoder, x, training=False, seed=0, **changes):
+  config = encoder.config
+  function = blocks.function(
+    blocks.BlockConfig(
+      **{
+        **dict(
+          heads=config.heads, dropout=0.0, layer_drop=0.0, post_norm=False
+        ),
+        **changes,
+      }
+    ),
+    config.width,
+    config.mlp_width,
+    tf.float32,
   )
-  reordered = block(x[:, ::-1] + positions, bias)[:, ::-1]
-  assert np.abs(with_positions).max() < 1e-4
-  assert np.abs(reordered - block(x + positions, bias)).max() > 1e-2
-  del lengths
+  bias = tf.zeros([1, 1, 1, x.shape[1]])
+  return encoder.blocks[0](
+    x, function(training), bias, tf.constant([seed, 7])
+  ).numpy()
+
+
+def test_layer_drop_leaves_out_whole_blocks_as_often_as_stated():
+  x = tf.constant(random_features(30)[None, :, :64])
+  kept = run_block(ENCODER, x, layer_drop=0.3)
+  assert np.abs(kept - x).max() > 1e-2
+  function = blocks.function(
+    blocks.BlockConfig(2, 0.0, 0.3, False), 64, 256, tf.float32
+  )
+  bias = tf.zeros([1, 1, 1, 30])
+  dropped = 0
+  for seed in range(400):
+    found = ENCODER.blocks[0](
+      x, function(True), bias, tf.constant([seed, 3])
+    ).numpy()
+    if np.array_equal(found, x):
+      dropped += 1
+    else:  # Nothing is rescaled.
+      np.testing.assert_allclose(found, kept, atol=1e-5)
+  # Seeds are fixed; 400 coins at 0.3 are within 6 standard deviations.
+  assert 400 * 0.3 - 55 < dropped < 400 * 0.3 + 55
+
+
+def test_blocks_differ_in_what_they_drop():
+  """One traced function serves all blocks; its chance must not be shared."""
+  x = tf.constant(random_features(30)[None, :, :64])
+  one, other, again = (
+    run_block(ENCODER, x, training=True, seed=s, dropout=0.5) for s in (1, 2, 1)
+  )
+  np.testing.assert_array_equal(one, again)
+  assert np.abs(one - other).max() > 1e-2
+
+
+def test_post_norm_is_the_textbooks():
+  """Written out in NumPy after Vaswani et al. (2017), one head, no biases."""
+  rng = np.random.default_rng(0)
+  config = dataclasses.replace(CONFIG, heads=1, width=8, mlp_width=16)
+  encoder = transformer.build(config)
+  x = rng.normal(size=[5, 8]).astype(np.float32)
+  block = encoder.blocks[0]
+
+  def normal(x):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(
+      x.var(-1, keepdims=True) + 1e-5
+    )
+
+  def attend(x):
+    query, key, value = np.split(x @ block.qkv.numpy(), 3, axis=-1)
+    weights = np.exp(query @ key.T / 8**0.5)
+    weights /= weights.sum(-1, keepdims=True)
+    return weights @ value @ block.attention_out.numpy()
+
+  def perceive(x):
+    hidden = np.maximum(x @ block.mlp_in.numpy(), 0)
+    return hidden @ block.mlp_out.numpy()
+
+  middle = normal(x + attend(x))
+  post = normal(middle + perceive(middle))
+  middle = x + attend(normal(x))
+  pre = middle + perceive(normal(middle))
+  for post_norm, expected in (True, post), (False, pre):
+    found = run_block(encoder, tf.constant(x[None]), post_norm=post_norm)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+
+
+def test_positions_are_the_papers():
+  """Seconds, centred on the utterance; sine and cosine of each frequency."""
+  mask = np.zeros([1, 7, 1], np.float32)
+  mask[:, :5] = 1
+  found = ENCODER.positions(tf.constant(mask)).numpy()[0]
+  for frame in range(7):
+    for i in range(64):
+      frequency = 30 * 10_000 ** (-2 * (i // 2) / 64)
+      angle = (frame - 2) * 0.03 * frequency + np.pi / 2 * (i % 2)
+      expected = np.sin(angle) if frame < 5 else 0.0
+      assert found[frame, i] == pytest.approx(expected, abs=1e-5)
+
+
+def test_positions_are_shifted_as_a_whole_in_training_only():
+  mask = tf.ones([2, 40, 1])
+  still = ENCODER.positions(mask, training=False).numpy()
+  moved = ENCODER.positions(mask, training=True).numpy()
+  assert np.abs(moved[0] - moved[1]).max() > 0.1
+  # A shift turns sine and cosine of a frequency by an angle: products of two
+  # frames in one frequency stay.
+  for x in moved:
+    np.testing.assert_allclose(
+      x[:, -2:] @ x[:, -2:].T, still[0][:, -2:] @ still[0][:, -2:].T, atol=1e-4
+    )
+
+
+def test_bfloat16_computes_the_same_to_its_precision():
+  encoder = transformer.build(CONFIG, precision.BFLOAT16)
+  assert {w.dtype for w in encoder.trainable_variables} == {tf.float32}
+  encoder.set_weights(ENCODER.get_weights())
+  features, lengths = random_features(90)[None], tf.constant([90])
+  expected, actual = ENCODER(features, lengths), encoder(features, lengths)
+  assert actual.dtype == tf.float32
+  error = np.linalg.norm(actual - expected)
+  assert 0 < error < 0.05 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize('flag', ['amx_bf16', 'avx512_bf16'])
+def test_bfloat16_is_refused_where_the_processor_lacks_it(flag):
+  precision.check(precision.BFLOAT16, frozenset(['sse2', flag]))
+  precision.check(precision.FLOAT32, frozenset())
+  with pytest.raises(errors.UserError, match=flag):
+    precision.check(precision.BFLOAT16, frozenset(['sse2', 'avx512f']))
+
+
+def test_a_graph_does_not_hold_a_block_twice():
+  def size(count):
+    with tf.Graph().as_default() as graph:
+      config = dataclasses.replace(CONFIG, blocks=count)
+      encoder = transformer.build(config)
+      features = tf.zeros([1, 30, 80])
+      tf.reduce_sum(encoder(features, tf.constant([30]), training=True))
+      return sum('MatMul' in op.type for op in graph.get_operations())
+
+  assert size(12) == size(4)
 
 
 def test_an_encoder_outlives_one_made_in_a_graph():
@@ -102,4 +278,4 @@ def test_an_encoder_outlives_one_made_in_a_graph():
 
 def test_an_unknown_preset_is_refused():
   with pytest.raises(errors.UserError, match='tiny'):
-    transformer.preset('huge', 30)
+    presets.preset('huge', 30)

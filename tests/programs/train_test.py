@@ -7,8 +7,9 @@ import pathlib
 
 import pytest
 
+from tests import stores as stores_lib
 from tff_asr import errors
-from tff_asr.corpora import client_datasets, store
+from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
 from tff_asr.programs import evaluate, train
@@ -18,18 +19,21 @@ from tff_asr.programs import evaluate, train
 def config(tmp_path_factory):
   stores = tmp_path_factory.mktemp('stores')
   for name, clients, seed in ('train', 6, 0), ('eval', 2, 1):
-    speakers = synthetic.read(synthetic.SyntheticConfig(clients, seed, 3.0))
-    store.write(stores / name, speakers, name)
+    source = synthetic.Synthetic(synthetic.SyntheticConfig(clients, seed, 3.0))
+    stores_lib.write(stores / name, list(source.items()))
   return train.TrainConfig(
     train_store=stores / 'train',
     eval_store=stores / 'eval',
     output_dir=pathlib.Path('nowhere'),
     model='tiny',
+    precision='float32',
     seed_model=None,
     seed_clients=2,
-    central=central.CentralConfig(epochs=1, batch_size=4, learning_rate=1e-3),
+    central=central.CentralConfig(
+      epochs=1, batch_seconds=9.0, learning_rate=1e-3
+    ),
     rounds=2,
-    batches=client_datasets.BatchConfig(4, 1),
+    batches=client_datasets.BatchConfig(seconds=9.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 0.01),
     sampling='poisson',
     cohort_size=2,

@@ -1,41 +1,146 @@
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from tff_asr.text import vocabulary
+from tff_asr import errors
+from tff_asr.text import (
+  normalisation,
+  sentence_pieces,
+  vocabularies,
+  vocabulary,
+)
 
-VOCABULARY = vocabulary.CharacterVocabulary()
+ENGLISH = vocabulary.CharacterVocabulary()
+
+
+def words(alphabet):
+  """Clean texts: words of the alphabet with single spaces."""
+  letters = alphabet.replace(' ', '')
+  word = st.text(letters, min_size=1, max_size=8)
+  return st.lists(word, max_size=6).map(' '.join)
+
+
+@pytest.fixture(scope='session')
+def pieces(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('pieces')
+  text = folder / 'public.txt'
+  lines = [
+    "Call me Ishmael, it's a long story.",
+    'Some years ago - never mind how long precisely -',
+    'having little or no money in my purse,',
+    'I thought I would sail about a little',
+    'and see the watery part of the world.',
+    'Lines with 7 digits are left out.',
+  ]
+  text.write_text('\n'.join(lines * 5), encoding='utf-8')
+  output = folder / 'small.model'
+  count = sentence_pieces.train([text], 50, normalisation.ENGLISH, output)
+  assert count == 25
+  return output
 
 
 def test_english_has_the_papers_thirty_outputs_and_blank_is_zero():
-  assert VOCABULARY.size == 30
-  assert sorted(VOCABULARY.encode(vocabulary.ENGLISH)) == list(range(1, 30))
+  assert ENGLISH.size == 30
+  tokens = set(ENGLISH.encode(ENGLISH.alphabet.strip() + ' a'))
+  assert tokens == set(range(1, 30))
+  assert vocabulary.BLANK not in tokens
 
 
-@given(st.text(vocabulary.ENGLISH))
-def test_decoding_undoes_encoding(text):
-  assert VOCABULARY.decode(VOCABULARY.encode(text)) == text
+def test_a_text_has_a_space_on_each_side():
+  space = ENGLISH.encode('')[0]
+  tokens = ENGLISH.encode('ab')
+  assert tokens[0] == tokens[-1] == space
+  assert len(tokens) == 4
+
+
+@given(st.sampled_from(sorted(vocabulary.ALPHABETS)), st.data())
+def test_decoding_undoes_encoding_of_characters(language, data):
+  alphabet = vocabulary.ALPHABETS[language]
+  text = data.draw(words(alphabet))
+  texts = vocabulary.CharacterVocabulary(alphabet)
+  assert texts.decode(texts.encode(text)) == text
+
+
+@settings(max_examples=200)
+@given(words(normalisation.ENGLISH))
+def test_decoding_undoes_encoding_of_pieces(pieces, text):
+  texts = sentence_pieces.SentencePieceVocabulary(pieces.read_bytes())
+  tokens = texts.encode(text)
+  assert all(0 < t < texts.size for t in tokens)
+  assert texts.decode(tokens) == text
+
+
+def test_pieces_are_longer_than_characters_and_have_the_alphabet(pieces):
+  texts = vocabularies.by_name(f'spm:{pieces.name}', pieces.parent)
+  assert texts.size == 51
+  assert sorted(texts.alphabet) == sorted(normalisation.ENGLISH)
+  text = 'call me a little long story'
+  assert len(texts.encode(text)) < len(ENGLISH.encode(text))
+
+
+def test_what_pieces_cannot_write_is_refused(pieces):
+  texts = vocabularies.by_name(f'spm:{pieces}', pieces.parent)
+  for text in 'été', 'route 66', 'two  spaces', '北京':
+    with pytest.raises(vocabulary.OutOfVocabularyError):
+      texts.encode(text)
 
 
 def test_blanks_are_left_out():
-  assert VOCABULARY.decode([0, *VOCABULARY.encode('a'), 0, 0]) == 'a'
+  assert ENGLISH.decode([0, *ENGLISH.encode('a'), 0, 0]) == 'a'
 
 
 def test_unknown_characters_are_all_named():
   with pytest.raises(vocabulary.OutOfVocabularyError, match="'1' 'é'"):
-    VOCABULARY.encode('né1')
+    ENGLISH.encode('né1')
 
 
-@pytest.mark.parametrize('characters', ['', 'aba'])
-def test_a_character_is_given_once(characters):
+@pytest.mark.parametrize('characters', ['', 'ab', 'ab a'])
+def test_a_character_is_given_once_and_there_is_a_space(characters):
   with pytest.raises(ValueError, match='once'):
     vocabulary.CharacterVocabulary(characters)
 
 
-def test_normalise():
-  assert vocabulary.normalise('  GO\tHOME \n') == 'go home'
+def test_what_is_saved_is_what_is_loaded(pieces):
+  names = [*vocabulary.ALPHABETS, f'spm:{pieces}']
+  texts = [vocabularies.by_name(name, pieces.parent) for name in names]
+  for one, other in itertools.product(texts, texts):
+    loaded = vocabularies.from_json(one.to_json())
+    assert (loaded == other) == (one is other)
+    assert loaded.encode('a story') == one.encode('a story')
+
+
+@pytest.mark.parametrize(
+  'content', [{}, [], {'type': 'runes'}, {'type': 'characters'}]
+)
+def test_what_is_no_vocabulary_is_refused(content):
+  with pytest.raises(ValueError, match='vocabulary'):
+    vocabularies.from_json(content)
+
+
+def test_files_that_cannot_be_used_are_named(pieces, tmp_path):
+  (tmp_path / 'text').write_text('This is no model.')
+  for name, message in (
+    ('klingon', 'spm:FILE'),
+    ('spm:nowhere.model', 'nowhere.model cannot be read'),
+    ('spm:text', 'not a SentencePiece model'),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      vocabularies.by_name(name, tmp_path)
+  train = sentence_pieces.train
+  output = tmp_path / 'new.model'
+  for arguments, message in (
+    (([tmp_path / 'nowhere'], 50, ENGLISH.alphabet, output), 'nowhere'),
+    (([tmp_path / 'text'], 5_000, ENGLISH.alphabet, output), '5000 pieces'),
+    (([pieces], 50, ENGLISH.alphabet, pieces), 'exists already'),
+  ):
+    with pytest.raises(errors.UserError, match=message):
+      train(*arguments)
+  (tmp_path / 'digits').write_text('1 2 3\n4 5 6\n')
+  with pytest.raises(errors.UserError, match='No line'):
+    train([tmp_path / 'digits'], 50, ENGLISH.alphabet, output)
+  assert not output.exists()
 
 
 @given(st.lists(st.integers(1, 2), max_size=5))

@@ -57,6 +57,11 @@ def _mel_matrix() -> np.ndarray:
   return np.maximum(0.0, np.minimum(rise, fall)).astype(np.float32)
 
 
+def waveform_of(pcm: tf.Tensor) -> tf.Tensor:
+  """Returns PCM of 16 bits, int16 of any shape, as float32 in [-1, 1]."""
+  return tf.cast(pcm, tf.float32) / _INT16_SCALE
+
+
 def log_mel(waveform: tf.Tensor) -> tf.Tensor:
   """Log-mel features of a waveform.
 

@@ -5,13 +5,16 @@ them where the client is trained.
 """
 
 import collections
+from collections.abc import Sequence
 import dataclasses
+import math
 
-import numpy as np
 import tensorflow as tf
+import tensorflow_federated as tff
 
+from tff_asr import errors
 from tff_asr.audio import features
-from tff_asr.text import vocabulary
+from tff_asr.corpora import store as store_lib
 
 # A batch; every length travels beside what it measures.
 BATCH_SPEC = collections.OrderedDict(
@@ -20,6 +23,17 @@ BATCH_SPEC = collections.OrderedDict(
   tokens=tf.TensorSpec([None, None], tf.int32),
   token_lengths=tf.TensorSpec([None], tf.int32),
 )
+# Of a batch to transcribe.
+TRANSCRIPTION_SPEC = collections.OrderedDict(
+  BATCH_SPEC,
+  client_id=tf.TensorSpec([None], tf.string),
+  utterance_id=tf.TensorSpec([None], tf.string),
+  text=tf.TensorSpec([None], tf.string),
+)
+
+_FRAMES_PER_SECOND = features.SAMPLE_RATE // features.HOP
+# More than a batch or a client ever has.
+_ALL = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,29 +41,46 @@ class BatchConfig:
   """How a client's utterances are batched and repeated.
 
   Attributes:
-    batch_size: Utterances in a batch.
-    epochs: Passes over the client's data.
+    seconds: Audio in a batch, padding included; a longer utterance is a batch
+      of its own.
+    epochs: Passes over the client's data; not with `steps`.
+    steps: Number of batches, for which the data is repeated as needed; not with
+      `epochs`.
+    max_seconds: What is used of a client with more audio, or `None` for all.
+
+  Raises:
+    UserError: If a number is not positive, or not one of `epochs` and `steps`
+      is given.
   """
 
-  batch_size: int
-  epochs: int
+  seconds: float
+  epochs: int | None = None
+  steps: int | None = None
+  max_seconds: float | None = None
 
-
-def token_table(characters: vocabulary.CharacterVocabulary) -> np.ndarray:
-  """Tokens by code point, int32; code points without a token have the blank."""
-  table = np.zeros(max(map(ord, characters.characters)) + 1, np.int32)
-  for token, character in enumerate(characters.characters, start=1):
-    table[ord(character)] = token
-  return table
+  def __post_init__(self):
+    errors.require_positive(client_batch_seconds=self.seconds)
+    if self.max_seconds is not None:
+      errors.require_positive(client_max_seconds=self.max_seconds)
+    if (self.epochs is None) == (self.steps is None):
+      raise errors.UserError(
+        'Clients train for a number of epochs or of steps: give one of'
+        ' --client_epochs and --client_steps.'
+      )
 
 
 def parse(
-  record: dict[str, tf.Tensor], table: np.ndarray
+  record: dict[str, tf.Tensor],
 ) -> collections.OrderedDict[str, tf.Tensor]:
   """Turns one record of a store into one example: a batch without its axis."""
-  pcm = tf.io.decode_raw(record['audio'], tf.int16)
-  log_mel = features.log_mel(tf.cast(pcm, tf.float32) / 32768.0)
-  tokens = tf.gather(table, tf.strings.unicode_decode(record['text'], 'UTF-8'))
+  if 'features' in record:
+    log_mel = tf.reshape(
+      tf.io.decode_raw(record['features'], tf.float32), [-1, features.MEL_BANDS]
+    )
+  else:
+    pcm = tf.io.decode_raw(record['audio'], tf.int16)
+    log_mel = features.log_mel(features.waveform_of(pcm))
+  tokens = tf.io.decode_raw(record['tokens'], tf.int32)
   return collections.OrderedDict(
     features=log_mel,
     frames=tf.shape(log_mel)[0],
@@ -58,10 +89,8 @@ def parse(
   )
 
 
-def batches(
-  records: tf.data.Dataset,
-  characters: vocabulary.CharacterVocabulary,
-  config: BatchConfig,
+def client_batches(
+  records: tf.data.Dataset, config: BatchConfig
 ) -> tf.data.Dataset:
   """Batches of one client's records, in a new order every epoch.
 
@@ -69,18 +98,92 @@ def batches(
   little is padded; whole batches are shuffled.
 
   Args:
-    records: Elements as in `store.RECORD_SPEC`.
-    characters: The alphabet of the texts.
-    config: Batch size and epochs.
+    records: Elements as in `store.RECORD_SPECS`, shortest first.
+    config: Size and number of the batches.
 
   Returns:
     Elements as in `BATCH_SPEC`.
   """
-  table = token_table(characters)
-  return (
-    records.map(lambda record: parse(record, table))
-    .padded_batch(config.batch_size)
+  numbered = records.map(parse).scan(
+    (tf.constant(0, tf.int64), 0, 0), _assign_batch(config.seconds)
+  )
+  epoch = (
+    numbered.group_by_window(
+      key_func=lambda number, _: number,
+      reduce_func=lambda _, group: group.map(
+        lambda _, example: example
+      ).padded_batch(_ALL),
+      window_size=_ALL,
+    )
     .cache()
     .shuffle(1_000)
-    .repeat(config.epochs)
+  )
+  if config.steps is None:
+    return epoch.repeat(config.epochs)
+  return epoch.repeat().take(config.steps)
+
+
+def _assign_batch(seconds: float):
+  """Gives each example the number of its batch: batches fill up in turn."""
+  budget = int(seconds * _FRAMES_PER_SECOND)
+
+  def assign(state, example):
+    number, count, longest = state
+    longest = tf.maximum(longest, example['frames'])
+    if count > 0 and (count + 1) * longest > budget:
+      number, count, longest = number + 1, 0, example['frames']
+    return (number, count + 1, longest), (number, example)
+
+  return assign
+
+
+def federated_batches(
+  store: store_lib.ClientStore, config: BatchConfig
+) -> tff.simulation.datasets.ClientData:
+  """The batches of every client, for TFF; see `client_batches`."""
+  return store.client_data(config.max_seconds).preprocess(
+    lambda records: client_batches(records, config)
+  )
+
+
+def pooled_examples(
+  store: store_lib.ClientStore, client_ids: Sequence[str]
+) -> tf.data.Dataset:
+  """The examples of several clients, one client after the other.
+
+  Returns:
+    Elements as in `TRANSCRIPTION_SPEC`, without the axis of the batch.
+  """
+
+  def with_names(client_id, record):
+    example = parse(record)
+    example['client_id'] = client_id
+    example['utterance_id'] = record['utterance_id']
+    example['text'] = record['text']
+    return example
+
+  return (
+    tf.data.Dataset.from_tensor_slices(list(client_ids))
+    .flat_map(
+      lambda client_id: store.records(client_id).map(
+        lambda record: (client_id, record)
+      )
+    )
+    .map(with_names, num_parallel_calls=tf.data.AUTOTUNE)
+  )
+
+
+def by_length(examples: tf.data.Dataset, seconds: float) -> tf.data.Dataset:
+  """Batches of a stream of examples, each of neighbours in length.
+
+  Args:
+    examples: With `frames`, in any order.
+    seconds: Audio in a batch, padding included; a longer utterance is a batch
+      of its own.
+  """
+  edges = range(1, math.ceil(seconds) + 1)  # In seconds.
+  return examples.bucket_by_sequence_length(
+    lambda example: example['frames'],
+    bucket_boundaries=[e * _FRAMES_PER_SECOND for e in edges],
+    bucket_batch_sizes=[max(1, int(seconds / e)) for e in edges] + [1],
   )

@@ -2,92 +2,94 @@
 
 `SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac` beside `SPEAKER-CHAPTER.trans.txt`,
 whose lines are `SPEAKER-CHAPTER-NNNN TRANSCRIPT`; one subset
-(`train-clean-100`) or several in one folder.  A speaker is a client.
+(`train-clean-100`) or several.  A speaker is a client.
 """
 
-from collections.abc import Iterator
-from concurrent import futures
-import functools
+from collections.abc import Iterator, Sequence
 import os
 import pathlib
 
 from tff_asr import errors
-from tff_asr.audio import flac
-from tff_asr.corpora import utterance
-from tff_asr.text import vocabulary
+from tff_asr.corpora import source
+from tff_asr.corpora.utterance import Recording, Skipped
+
+_TRANSCRIPT = '.trans.txt'
 
 
-def count(input_dir: pathlib.Path) -> int:
-  """Number of transcribed utterances in the folder.
+class LibriSpeech(source.Source):
+  """One or several folders in LibriSpeech's layout, at any depth."""
 
-  Raises:
-    UserError: If the folder is missing or has no transcripts.
-  """
-  return sum(len(_lines(path)) for path in _transcripts(input_dir))
+  def __init__(self, folders: Sequence[pathlib.Path]):
+    self._folders = folders
+    self.description = ', '.join(map(str, folders))
 
-
-def read(
-  input_dir: pathlib.Path,
-) -> Iterator[utterance.Utterance | utterance.Skipped]:
-  """Yields every utterance, speaker by speaker.
-
-  Files are decoded by as many threads as there are cores.  What cannot be
-  read, and audio without a transcript, is yielded as `Skipped`.
-
-  Raises:
-    UserError: If the folder is missing or has no transcripts.
-  """
-  transcripts = _transcripts(input_dir)
-  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    for path in transcripts:
-      speaker = path.name.split('-')[0]
-      lines = _lines(path)
-      yield from pool.map(functools.partial(_read_one, path, speaker), lines)
-      named = {line.split(maxsplit=1)[0] for line in lines}
-      for audio in sorted(path.parent.glob('*.flac')):
-        if audio.stem not in named and audio.stem.startswith(
-          path.name.removesuffix('.trans.txt') + '-'
-        ):
-          yield utterance.Skipped(speaker, audio.stem, 'no transcript')
+  def items(self) -> Iterator[source.Item]:
+    """Yields every utterance, speaker by speaker; see `Source.items`."""
+    transcripts: list[pathlib.Path] = []
+    for folder in self._folders:
+      found = []
+      for item in _walk(folder):
+        if isinstance(item, Skipped):
+          yield item
+        else:
+          found.append(item)
+      if not found:
+        raise errors.UserError(
+          f'No *{_TRANSCRIPT} below {folder}: LibriSpeech layout is'
+          f' SPEAKER/CHAPTER/SPEAKER-CHAPTER{_TRANSCRIPT} beside the FLAC'
+          ' files.'
+        )
+      transcripts += found
+    for path in sorted(transcripts, key=lambda p: (_speaker(p), p.name, p)):
+      yield from _chapter(path)
 
 
-def _transcripts(input_dir: pathlib.Path) -> list[pathlib.Path]:
-  if not input_dir.is_dir():
+def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path | Skipped]:
+  """Yields the transcripts below a folder, also behind symbolic links."""
+  if not folder.is_dir():
     raise errors.UserError(
-      f'There is no folder {input_dir}: give --input_dir the folder of a'
-      ' corpus in LibriSpeech layout.'
+      f'There is no folder {folder}: give --input_dir the folder of a corpus in'
+      ' LibriSpeech layout.'
     )
-  found = sorted(
-    input_dir.rglob('*.trans.txt'), key=lambda p: (p.name.split('-')[0], p.name)
-  )
-  if not found:
-    raise errors.UserError(
-      f'No *.trans.txt below {input_dir}: LibriSpeech layout is'
-      ' SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt beside the FLAC files.'
+  unreadable: list[OSError] = []
+  seen: set[str] = set()
+  for parent, folders, files in os.walk(
+    folder, onerror=unreadable.append, followlinks=True
+  ):
+    if (real := os.path.realpath(parent)) in seen:
+      folders.clear()  # A link to a folder above it has no end.
+      continue
+    seen.add(real)
+    folders.sort()
+    for name in sorted(files):
+      if name.endswith(_TRANSCRIPT):
+        yield pathlib.Path(parent, name)
+  for error in unreadable:
+    yield Skipped(
+      '', str(error.filename), 'folder unreadable', str(error.strerror)
     )
-  return found
 
 
-def _lines(path: pathlib.Path) -> list[str]:
-  text = path.read_text(encoding='utf-8-sig', errors='replace')
-  return [line for line in text.splitlines() if line.strip()]
+def _speaker(transcript: pathlib.Path) -> str:
+  return transcript.name.split('-')[0].removesuffix(_TRANSCRIPT)
 
 
-def _read_one(
-  transcript: pathlib.Path, speaker: str, line: str
-) -> utterance.Utterance | utterance.Skipped:
-  utterance_id, _, text = line.strip().partition(' ')
+def _chapter(transcript: pathlib.Path) -> Iterator[source.Item]:
+  speaker = _speaker(transcript)
   try:
-    contents = (transcript.parent / f'{utterance_id}.flac').read_bytes()
-    audio = flac.decode(contents)
-  except FileNotFoundError:
-    return utterance.Skipped(speaker, utterance_id, 'audio file missing')
+    text = transcript.read_text(encoding='utf-8-sig', errors='replace')
   except OSError as error:
-    return utterance.Skipped(
-      speaker, utterance_id, 'audio file unreadable', str(error.strerror)
+    yield Skipped(
+      speaker, transcript.name, 'transcripts unreadable', str(error.strerror)
     )
-  except ValueError as error:  # An AudioError, or a name that is no path.
-    return utterance.Skipped(speaker, utterance_id, 'corrupt audio', str(error))
-  return utterance.Utterance(
-    speaker, utterance_id, audio, vocabulary.normalise(text)
-  )
+    return
+  named = set()
+  for line in filter(str.strip, text.splitlines()):
+    utterance_id, _, words = line.strip().partition(' ')
+    named.add(utterance_id)
+    audio = transcript.parent / f'{utterance_id}.flac'
+    yield Recording(speaker, utterance_id, audio, words)
+  prefix = transcript.name.removesuffix(_TRANSCRIPT) + '-'
+  for audio in sorted(transcript.parent.glob('*.flac')):
+    if audio.stem not in named and audio.stem.startswith(prefix):
+      yield Skipped(speaker, audio.stem, 'no transcript')

@@ -1,23 +1,40 @@
-"""What every reader of a corpus yields."""
+"""What readers of corpora yield, and what makes an utterance usable."""
 
-from collections.abc import Sequence
 import dataclasses
+import pathlib
 
 import numpy as np
 
 from tff_asr.audio import features
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabulary as vocabulary_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+  """An utterance of one speaker as a corpus has it.
+
+  Attributes:
+    client_id: The speaker.
+    utterance_id: Its name in the corpus, unique there.
+    path: Its audio file.
+    text: What was said, as it was written.
+  """
+
+  client_id: str
+  utterance_id: str
+  path: pathlib.Path
+  text: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-  """One utterance of one speaker.
+  """An utterance of one speaker, decoded.
 
   Attributes:
     client_id: The speaker.
     utterance_id: Its name in the corpus, unique there.
     audio: int16 `[samples]`, 16 kHz.
-    text: What was said, normalised.
+    text: What was said, clean.
   """
 
   client_id: str
@@ -48,36 +65,53 @@ class Skipped:
   detail: str = ''
 
 
-def check(
+class UnusableError(ValueError):
+  """An utterance that no model can learn from.
+
+  Attributes:
+    reason: As in `Skipped`.
+    detail: As in `Skipped`.
+  """
+
+  def __init__(self, reason: str, detail: str = ''):
+    super().__init__(f'{reason}: {detail}')
+    self.reason = reason
+    self.detail = detail
+
+
+def tokens_of(
   utterance: Utterance,
-  characters: vocabulary.CharacterVocabulary,
+  vocabulary: vocabulary_lib.Vocabulary,
   max_seconds: float,
-) -> Utterance | Skipped:
-  """Returns the utterance if a model can be trained on it, else why not."""
+) -> list[int]:
+  """Returns the tokens of an utterance that a model can be trained on.
 
-  def skipped(reason: str, detail: str = '') -> Skipped:
-    return Skipped(utterance.client_id, utterance.utterance_id, reason, detail)
-
-  # TFF writes the name into an SQL text without quoting it.
-  if "'" in utterance.client_id:
-    return skipped('apostrophe in the speaker name', utterance.client_id)
+  Raises:
+    UnusableError: If there is no text or no sound, the text cannot be written
+      with the vocabulary, the audio is longer than `max_seconds`, or its frames
+      are too few for CTC to emit the tokens.
+  """
+  if not (utterance.client_id and utterance.utterance_id):
+    raise UnusableError('no name')
   if not (utterance.client_id + utterance.utterance_id).isprintable():
-    return skipped('unprintable name')
+    raise UnusableError('unprintable name')
   if not utterance.text:
-    return skipped('empty transcript')
+    raise UnusableError('empty transcript')
   try:
-    tokens: Sequence[int] = characters.encode(utterance.text)
-  except vocabulary.OutOfVocabularyError as error:
-    return skipped('characters outside the alphabet', str(error))
+    tokens = vocabulary.encode(utterance.text)
+  except vocabulary_lib.OutOfVocabularyError as error:
+    raise UnusableError('outside the vocabulary', str(error)) from error
   if not len(utterance.audio):
-    return skipped('empty audio')
+    raise UnusableError('empty audio')
+  if not np.ptp(utterance.audio):
+    raise UnusableError('silent audio')
   if utterance.seconds > max_seconds:
-    return skipped('too long', f'{utterance.seconds:.1f} s')
+    raise UnusableError('too long', f'{utterance.seconds:.1f} s')
   frames = features.num_frames(len(utterance.audio)) // features.OUTPUT_STRIDE
-  needed = vocabulary.ctc_frames(tokens)
+  needed = vocabulary_lib.ctc_frames(tokens)
   if frames < needed:
-    return skipped(
+    raise UnusableError(
       'transcript longer than its frames',
       f'{frames} frames of 30 ms, {needed} needed',
     )
-  return utterance
+  return tokens

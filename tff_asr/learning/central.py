@@ -1,5 +1,6 @@
 """Central training, for a seed model from speakers whose data may be pooled."""
 
+import collections
 from collections.abc import Callable, Sequence
 import dataclasses
 import math
@@ -7,6 +8,7 @@ import math
 import tensorflow as tf
 
 from tff_asr import errors
+from tff_asr.audio import tempo
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import speech_model
@@ -22,20 +24,26 @@ class CentralConfig:
 
   Attributes:
     epochs: Passes over the data.
-    batch_size: Utterances in a batch.
+    batch_seconds: Audio in a batch, padding included.
     learning_rate: At the end of the warm-up.
     warmup_steps: Steps of the warm-up.
     gradient_clip: Greatest L2 norm of a gradient.
+    max_tempo_change: Utterances are spoken faster or slower by up to this, as
+      a fraction.
   """
 
   epochs: int
-  batch_size: int
+  batch_seconds: float
   learning_rate: float
   warmup_steps: int = 300
   gradient_clip: float = 1.0
+  max_tempo_change: float = 0.1
 
   def __post_init__(self):
-    errors.require_positive(seed_learning_rate=self.learning_rate)
+    errors.require_positive(
+      seed_learning_rate=self.learning_rate,
+      seed_batch_seconds=self.batch_seconds,
+    )
 
 
 class _WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
@@ -54,7 +62,9 @@ class _WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 
 def batches(
-  store: store_lib.ClientStore, client_ids: Sequence[str], batch_size: int
+  store: store_lib.ClientStore,
+  client_ids: Sequence[str],
+  config: CentralConfig,
 ) -> tf.data.Dataset:
   """One epoch of the pooled utterances of some clients.
 
@@ -63,29 +73,33 @@ def batches(
   Returns:
     Elements as in `client_datasets.BATCH_SPEC`.
   """
-  table = client_datasets.token_table(store.vocabulary)
-  records = store.client_data.serializable_dataset_fn
-  examples = (
-    tf.data.Dataset.from_tensor_slices(list(client_ids))
-    .flat_map(records)
-    .map(
-      lambda record: client_datasets.parse(record, table),
-      num_parallel_calls=tf.data.AUTOTUNE,
+  examples = client_datasets.pooled_examples(store, client_ids).map(
+    lambda example: collections.OrderedDict(
+      (name, example[name]) for name in client_datasets.BATCH_SPEC
     )
   )
   if store.seconds <= _CACHED_SECONDS:
     examples = examples.cache()
-  # Sorting runs of the shuffled examples by rough length groups them.
+  examples = examples.shuffle(4_000).map(
+    lambda example: _at_another_tempo(example, config.max_tempo_change),
+    num_parallel_calls=tf.data.AUTOTUNE,
+  )
   return (
-    examples.shuffle(4_000)
-    .bucket_by_sequence_length(
-      lambda example: example['frames'],
-      bucket_boundaries=list(range(100, 3_000, 100)),
-      bucket_batch_sizes=[batch_size] * 30,
-    )
+    client_datasets.by_length(examples, config.batch_seconds)
     .shuffle(32)
     .prefetch(4)
   )
+
+
+def _at_another_tempo(example, max_change: float):
+  """Changes the tempo, but not so that CTC could not emit the tokens."""
+  tokens = example['tokens']
+  repeats = tf.math.count_nonzero(tokens[1:] == tokens[:-1], dtype=tf.int32)
+  needed = example['token_lengths'] + repeats
+  log_mel = tempo.perturb(
+    example['features'], max_change, needed * transformer.STRIDE
+  )
+  return {**example, 'features': log_mel, 'frames': tf.shape(log_mel)[0]}
 
 
 def train(

@@ -4,18 +4,16 @@ Rates are corpus rates, that is, errors over reference words (characters) in
 all, as jiwer counts them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 import dataclasses
 
 import jiwer
-import numpy as np
 import tensorflow as tf
 
-from tff_asr.audio import features
+from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
-from tff_asr.corpora import utterance as utterance_lib
 from tff_asr.models import ctc, transformer
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabulary as vocabulary_lib
 
 _BATCH_SECONDS = 200.0
 
@@ -91,57 +89,41 @@ class Evaluator:
   def __init__(
     self,
     encoder: transformer.Transformer,
-    characters: vocabulary.CharacterVocabulary,
+    vocabulary: vocabulary_lib.Vocabulary,
   ):
-    self._characters = characters
+    self._vocabulary = vocabulary
 
     @tf.function(
       input_signature=[
-        tf.TensorSpec([None, None], tf.float32),
-        tf.TensorSpec([None], tf.int32),
+        client_datasets.BATCH_SPEC['features'],
+        client_datasets.BATCH_SPEC['frames'],
       ]
     )
-    def tokens(waveforms, samples):
-      frames = features.num_frames(samples)
-      logits = encoder(features.log_mel(waveforms), frames, training=False)
+    def tokens(features, frames):
+      logits = encoder(features, frames, training=False)
       best = ctc.greedy_tokens(logits, transformer.output_frames(frames))
-      return best.to_tensor(vocabulary.BLANK)
+      return best.to_tensor(vocabulary_lib.BLANK)
 
     self._tokens = tokens
 
   def transcribe(self, store: store_lib.ClientStore) -> list[Transcript]:
     """Returns the transcript of every utterance, client by client."""
-    return [
+    examples = client_datasets.pooled_examples(store, store.client_ids)
+    transcripts = [
       transcript
-      for client_id in store.client_ids
-      for transcript in self._transcribe(store.utterances(client_id))
+      for batch in client_datasets.by_length(examples, _BATCH_SECONDS)
+      for transcript in self._transcribe(batch)
     ]
+    return sorted(transcripts, key=lambda t: (t.client_id, t.utterance_id))
 
-  def _transcribe(
-    self, utterances: list[utterance_lib.Utterance]
-  ) -> Iterable[Transcript]:
-    for batch in _batches(utterances):
-      samples = np.array([len(u.audio) for u in batch], np.int32)
-      waveforms = np.zeros([len(batch), samples.max()], np.float32)
-      for row, u in zip(waveforms, batch, strict=True):
-        row[: len(u.audio)] = u.audio / np.float32(32768.0)
-      tokens = self._tokens(waveforms, samples).numpy()
-      for row, u in zip(tokens, batch, strict=True):
-        yield Transcript(
-          u.client_id, u.utterance_id, u.text, self._characters.decode(row)
-        )
-
-
-def _batches(
-  utterances: list[utterance_lib.Utterance],
-) -> Iterable[list[utterance_lib.Utterance]]:
-  """Groups neighbours so that a padded batch is at most 200 s long."""
-  batch: list[utterance_lib.Utterance] = []
-  for u in utterances:
-    longest = max([u.seconds, *(b.seconds for b in batch)])
-    if batch and longest * (len(batch) + 1) > _BATCH_SECONDS:
-      yield batch
-      batch = []
-    batch.append(u)
-  if batch:
-    yield batch
+  def _transcribe(self, batch: Mapping[str, tf.Tensor]) -> Iterable[Transcript]:
+    tokens = self._tokens(batch['features'], batch['frames']).numpy()
+    names = ('client_id', 'utterance_id', 'text')
+    rows = zip(*(batch[name].numpy() for name in names), strict=True)
+    for (client_id, utterance_id, text), row in zip(rows, tokens, strict=True):
+      yield Transcript(
+        client_id.decode(),
+        utterance_id.decode(),
+        text.decode(),
+        self._vocabulary.decode(row),
+      )

@@ -15,7 +15,7 @@ import tensorflow_federated as tff
 from tff_asr import compat, errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import speech_model
-from tff_asr.models import transformer
+from tff_asr.models import precision, transformer
 from tff_asr.optimizers import gradient_clipping, lamb
 from tff_asr.privacy import plan as plan_lib
 
@@ -57,6 +57,7 @@ def build_learning_process(
   model_config: transformer.TransformerConfig,
   config: FederatedConfig,
   plan: plan_lib.PrivacyPlan | None,
+  precision_name: str = precision.FLOAT32,
 ) -> tff.learning.templates.LearningProcess:
   """Builds federated averaging for a speech model.
 
@@ -70,11 +71,14 @@ def build_learning_process(
     config: Optimizers.
     plan: The privacy plan that makes the aggregation, or `None` for a plain
       mean over the clients that answered.
+    precision_name: What clients compute in, one of `precision.NAMES`.
   """
 
   def model_fn():
     return speech_model.SpeechModel(
-      model_config, client_datasets.BATCH_SPEC, with_metrics=plan is None
+      transformer.build(model_config, precision_name),
+      client_datasets.BATCH_SPEC,
+      with_metrics=plan is None,
     )
 
   if plan is None:

@@ -39,11 +39,11 @@ class SpeechModel(tff.learning.models.VariableModel):
 
   def __init__(
     self,
-    config: transformer.TransformerConfig,
+    encoder: transformer.Transformer,
     batch_spec: collections.OrderedDict[str, tf.TensorSpec],
     with_metrics: bool,
   ):
-    self._encoder = transformer.build(config)
+    self._encoder = encoder
     self._batch_spec = batch_spec
     self._loss_sum, self._batches = (
       tf.Variable(0.0, trainable=False, name=name)

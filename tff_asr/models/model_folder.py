@@ -1,39 +1,43 @@
-"""A trained encoder on disk: `model.json` and `model.weights.h5`."""
+"""A trained encoder on disk, with its vocabulary.
+
+`model.json`, `vocabulary.json` and `model.weights.h5` in one folder.
+"""
 
 import json
 import pathlib
 
 from tff_asr import errors
-from tff_asr.models import transformer
-from tff_asr.text import vocabulary
+from tff_asr.models import precision, transformer
+from tff_asr.text import vocabularies
+from tff_asr.text import vocabulary as vocabulary_lib
 
 _CONFIG = 'model.json'
 _WEIGHTS = 'model.weights.h5'
-_VERSION = 1
+_VOCABULARY = 'vocabulary.json'
+_VERSION = 2
 
 
 def save(
   folder: pathlib.Path,
   encoder: transformer.Transformer,
-  characters: vocabulary.CharacterVocabulary,
+  vocabulary: vocabulary_lib.Vocabulary,
 ) -> None:
-  """Writes an encoder and its alphabet into `folder`, which is made if needed.
+  """Writes an encoder and its vocabulary into `folder`, made if needed.
 
   Each file is written aside and renamed, so that a reader finds the old model
   or the new one.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  config = dict(
-    version=_VERSION,
-    characters=characters.characters,
-    encoder=encoder.get_config(),
-  )
-  weights_aside = folder / f'partial.{_WEIGHTS}'
-  encoder.save_weights(weights_aside)
-  config_aside = folder / f'partial.{_CONFIG}'
-  config_aside.write_text(json.dumps(config, indent=2) + '\n')
-  weights_aside.replace(folder / _WEIGHTS)
-  config_aside.replace(folder / _CONFIG)
+  aside = {
+    name: folder / f'partial.{name}'
+    for name in (_WEIGHTS, _VOCABULARY, _CONFIG)
+  }
+  encoder.save_weights(aside[_WEIGHTS])
+  aside[_VOCABULARY].write_text(json.dumps(vocabulary.to_json()) + '\n')
+  config = dict(version=_VERSION, encoder=encoder.get_config())
+  aside[_CONFIG].write_text(json.dumps(config, indent=2) + '\n')
+  for name, path in aside.items():
+    path.replace(folder / name)
 
 
 def is_complete(folder: pathlib.Path) -> bool:
@@ -42,9 +46,13 @@ def is_complete(folder: pathlib.Path) -> bool:
 
 
 def load(
-  folder: pathlib.Path,
-) -> tuple[transformer.Transformer, vocabulary.CharacterVocabulary]:
+  folder: pathlib.Path, precision_name: str = precision.FLOAT32
+) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
   """Returns the encoder in `folder`, or in its sub-folder `model`.
+
+  Args:
+    folder: A model's, or a run's.
+    precision_name: What the encoder computes in, one of `precision.NAMES`.
 
   Raises:
     UserError: If there is none, or it is damaged or of another version.
@@ -53,20 +61,24 @@ def load(
     folder = folder / 'model'
   try:
     config = json.loads((folder / _CONFIG).read_text())
-  except (OSError, ValueError) as error:
+    version = config['version']
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'There is no model in {folder} (no valid {_CONFIG}): give the output'
       ' folder of a finished run, or its sub-folder `model`.'
     ) from error
-  if config.get('version') != _VERSION:
+  if version != _VERSION:
     raise errors.UserError(
-      f'{folder} holds a model of version {config.get("version")}, this release'
-      f' reads version {_VERSION}: train it again.'
+      f'{folder} holds a model of version {version}, this release reads version'
+      f' {_VERSION}: train it again.'
     )
   try:
-    encoder = transformer.build(transformer.config_from(config['encoder']))
+    encoder = transformer.build(
+      transformer.config_from(config['encoder']), precision_name
+    )
     encoder.load_weights(folder / _WEIGHTS)
-    return encoder, vocabulary.CharacterVocabulary(config['characters'])
+    vocabulary = json.loads((folder / _VOCABULARY).read_text())
+    return encoder, vocabularies.from_json(vocabulary)
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'The model in {folder} cannot be read: {error}'

@@ -21,14 +21,14 @@ def evaluate(
   Raises:
     UserError: If model or store cannot be used, or do not go together.
   """
-  encoder, characters = model_folder.load(model_dir)
+  encoder, vocabulary = model_folder.load(model_dir)
   store = store_lib.ClientStore(eval_store)
-  if store.vocabulary.characters != characters.characters:
+  if store.vocabulary != vocabulary:
     raise errors.UserError(
       f'The model in {model_dir} and the store {eval_store} have different'
-      ' alphabets.'
+      ' vocabularies: prepare the store with that of the model.'
     )
-  transcripts = evaluation.Evaluator(encoder, characters).transcribe(store)
+  transcripts = evaluation.Evaluator(encoder, vocabulary).transcribe(store)
   lines = [f'{"speaker":24}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
 
   def add(name: str, rates: evaluation.ErrorRates) -> None:

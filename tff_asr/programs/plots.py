@@ -1,4 +1,4 @@
-"""Plots of a run, from its metrics by round."""
+"""Plots of a run, from its metrics by round, and of a store."""
 
 from collections.abc import Mapping, Sequence
 import io
@@ -65,6 +65,43 @@ def layer_norms(rows: Rows) -> bytes | None:
   axes.set_xlabel('round')
   axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
   figure.colorbar(image, label='log10 of the L2 norm')
+  return _png(figure)
+
+
+def client_minutes(minutes: np.ndarray) -> bytes:
+  """How audio is spread over clients, as PNG.
+
+  Args:
+    minutes: float64 `[clients]`, all positive.
+  """
+  figure = matplotlib.figure.Figure((9, 3.6), layout='constrained')
+  counts, shares = figure.subplots(1, 2)
+  low, high = minutes.min(), minutes.max()
+  counts.hist(
+    minutes, np.geomspace(low / 1.05, high * 1.05, 25), edgecolor='white'
+  )
+  for name, value, style in (
+    ('median', np.median(minutes), '-'),
+    ('mean', minutes.mean(), '--'),
+  ):
+    counts.axvline(value, color='C1', ls=style, label=f'{name} {value:.2g}')
+  counts.set(xscale='log', xlabel='minutes of a client', ylabel='clients')
+  counts.xaxis.set_major_formatter(
+    matplotlib.ticker.StrMethodFormatter('{x:g}')
+  )
+  counts.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+  counts.legend()
+  part = np.concatenate([[0.0], np.cumsum(np.sort(minutes)[::-1])])
+  clients = np.linspace(0.0, 1.0, len(part))
+  shares.plot(clients, part / part[-1])
+  shares.plot([0, 1], [0, 1], color='0.7', lw=1)
+  shares.set(
+    xlabel='share of clients, those with most first', ylabel='share of audio'
+  )
+  percent = matplotlib.ticker.PercentFormatter(1.0)
+  for axis in shares.xaxis, shares.yaxis:
+    axis.set_major_formatter(percent)
+  shares.grid(alpha=0.3)
   return _png(figure)
 
 

@@ -1,52 +1,50 @@
-"""Makes client stores: from a folder, or of synthetic speakers."""
+"""Makes client stores, and says what went into them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+import contextlib
 import os
 import pathlib
+import sys
 
+import numpy as np
 import tqdm
 
-from tff_asr import errors
-from tff_asr.corpora import librispeech
+from tff_asr.corpora import holdout as holdout_lib
+from tff_asr.corpora import preparation, store_writer
+from tff_asr.corpora import source as source_lib
 from tff_asr.corpora import store as store_lib
-from tff_asr.corpora import utterance as utterance_lib
 from tff_asr.corpora.synthetic import corpus as synthetic
+from tff_asr.text import vocabulary
 
 _CACHE_VARIABLE = 'XDG_CACHE_HOME'
+_PLOT = 'clients.png'
 
 
-def from_librispeech(
-  input_dir: pathlib.Path, output: pathlib.Path, max_seconds: float
+def prepare(
+  source: source_lib.Source,
+  output: pathlib.Path,
+  config: preparation.StoreConfig,
+  holdout: holdout_lib.Holdout | None = None,
 ) -> str:
-  """Reads a LibriSpeech-layout folder into a store; returns a table of text.
+  """Makes a corpus' store, and says in a table what went into it.
 
   Args:
-    input_dir: The corpus.
+    source: The corpus.
     output: Where the store is to be; must not exist.
-    max_seconds: Longer utterances are left out.
+    config: What it holds.
+    holdout: Speakers who go to a store of their own.
 
   Raises:
-    UserError: If there is no corpus, no usable utterance, or a store already.
+    UserError: If the corpus or the place of the store cannot be used.
   """
-  total = librispeech.count(input_dir)
-  summary = store_lib.write(
-    output,
-    _counted(librispeech.read(input_dir), 'reading', total),
-    source=f'librispeech {input_dir.name}',
-    max_seconds=max_seconds,
-  )
-  return _table(output, summary)
+  summaries = _prepare(source, output, config, holdout)
+  for summary in summaries:
+    # Imported late: its search for fonts is slow.
+    from tff_asr.programs import plots
 
-
-def from_synthetic(
-  config: synthetic.SyntheticConfig, output: pathlib.Path
-) -> str:
-  """Makes a store of synthetic speakers; returns a table of text.
-
-  Raises:
-    UserError: If there is a store already.
-  """
-  return _table(output, _write_synthetic(config, output))
+    plot = plots.client_minutes(summary.client_seconds / 60)
+    (summary.path / _PLOT).write_bytes(plot)
+  return table(summaries)
 
 
 def cached_synthetic(config: synthetic.SyntheticConfig) -> pathlib.Path:
@@ -56,44 +54,89 @@ def cached_synthetic(config: synthetic.SyntheticConfig) -> pathlib.Path:
   `~/.cache`.
   """
   base = os.environ.get(_CACHE_VARIABLE) or pathlib.Path.home() / '.cache'
-  path = pathlib.Path(base) / 'tff_asr' / f'synthetic-{config.digest}'
+  path = (
+    pathlib.Path(base)
+    / 'tff_asr'
+    / f'synthetic-{config.digest}-v{store_lib.VERSION}'
+  )
   if not path.exists():
-    print(f'Making {config.clients} synthetic speakers: {path}')
-    _write_synthetic(config, path)
+    store_config = preparation.StoreConfig(vocabulary.CharacterVocabulary())
+    _prepare(synthetic.Synthetic(config), path, store_config, None)
   return path
 
 
-def _write_synthetic(
-  config: synthetic.SyntheticConfig, output: pathlib.Path
-) -> store_lib.Summary:
-  if config.clients < 1:
-    raise errors.UserError(f'--clients={config.clients} must be 1 or more.')
-  return store_lib.write(
-    output,
-    _counted(synthetic.read(config), 'speaking'),
-    source=f'synthetic, {config.clients} clients, seed {config.seed}',
-  )
+def _prepare(source, output, config, holdout) -> list[store_writer.Summary]:
+  with contextlib.ExitStack() as stack:
+    screen = stack.enter_context(_libraries_muted())
+    bar = None
+
+    def progress(done: int, total: int, seconds: float) -> None:
+      nonlocal bar
+      if bar is None:
+        bar = stack.enter_context(
+          tqdm.tqdm(
+            desc='reading',
+            total=total,
+            initial=done,
+            unit=' utterances',
+            file=screen,
+          )
+        )
+      elapsed = bar.format_dict['elapsed']
+      if elapsed:
+        bar.set_postfix_str(f'{seconds / elapsed:.0f}x real time', False)
+      bar.update(done - bar.n)
+
+    try:
+      return preparation.prepare(source, output, config, holdout, progress)
+    except KeyboardInterrupt:
+      print('\nStopped. The same command goes on from here.', file=screen)
+      raise
 
 
-def _counted(
-  utterances: Iterator[utterance_lib.Utterance | utterance_lib.Skipped],
-  what: str,
-  total: int | None = None,
-) -> Iterator[utterance_lib.Utterance | utterance_lib.Skipped]:
-  """Passes utterances on with a progress bar, which the first one opens."""
-  yield from tqdm.tqdm(utterances, what, total, unit=' utterances')
+@contextlib.contextmanager
+def _libraries_muted() -> Iterator:
+  """Keeps decoders from writing to standard error; gives what shows there.
+
+  They note what they find in damaged files, which `skipped.tsv` has anyway.
+  """
+  sys.stderr.flush()
+  saved = os.dup(2)
+  nowhere = os.open(os.devnull, os.O_WRONLY)
+  try:
+    with os.fdopen(os.dup(saved), 'w') as screen:
+      os.dup2(nowhere, 2)
+      yield screen
+  finally:
+    os.dup2(saved, 2)
+    os.close(saved)
+    os.close(nowhere)
 
 
-def _table(output: pathlib.Path, summary: store_lib.Summary) -> str:
+def table(summaries: Sequence[store_writer.Summary]) -> str:
+  """What went into stores, as text."""
+  return '\n\n'.join(map(_one_table, summaries))
+
+
+def _one_table(summary: store_writer.Summary) -> str:
+  minutes = summary.client_seconds / 60
+  spread = np.quantile(minutes, [0.0, 0.1, 0.5, 0.9, 1.0])
+  names = ('least', '10 %', 'median', '90 %', 'most')
   lines = [
-    f'clients     {summary.clients}',
+    f'store       {summary.path}',
+    f'clients     {len(minutes)}',
     f'utterances  {summary.utterances}',
-    f'hours       {summary.seconds / 3600:.3f}',
+    f'hours       {minutes.sum() / 60:.3f}',
     f'words       {summary.words}',
+    'minutes of a client',
+    *(
+      f'  {name:8}{value:10.2f}'
+      for name, value in zip(names, spread, strict=True)
+    ),
+    f'  {"mean":8}{minutes.mean():10.2f}',
     f'skipped     {sum(summary.skipped.values())}',
     *(f'  {n:8d}  {reason}' for reason, n in summary.skipped.items()),
-    f'store       {output}',
   ]
   if summary.skipped:
-    lines.append(f'what was skipped: {output / "skipped.tsv"}')
+    lines.append(f'  each in {summary.path / store_lib.SKIPPED}')
   return '\n'.join(lines)

@@ -17,7 +17,7 @@ from tff_asr.corpora import cohorts as cohorts_lib
 from tff_asr.corpora import store as store_lib
 from tff_asr.executors import native
 from tff_asr.learning import central, evaluation, federated
-from tff_asr.models import model_folder, transformer
+from tff_asr.models import model_folder, precision, presets, transformer
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import program_logic, report
 from tff_asr.programs import run_folder as run_folder_lib
@@ -35,12 +35,13 @@ class TrainConfig:
     eval_store: Store of speakers who are in no round.
     output_dir: The run's folder.
     model: Name of a preset.
+    precision: What training computes in, one of `precision.NAMES`.
     seed_model: Folder of the model to begin with, or `None`.
     seed_clients: Number of speakers of `train_store` set apart for a seed
       model; they are in no round.
     central: How the seed model is trained.
     rounds: Number of federated rounds.
-    batches: Batch size and local epochs of a client.
+    batches: Size and number of a client's batches.
     federated: Optimizers.
     sampling: `poisson` or `fixed`.
     cohort_size: Clients of a round, expected (`poisson`) or exact (`fixed`).
@@ -58,6 +59,7 @@ class TrainConfig:
   eval_store: pathlib.Path
   output_dir: pathlib.Path
   model: str
+  precision: str
   seed_model: pathlib.Path | None
   seed_clients: int
   central: central.CentralConfig
@@ -115,6 +117,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     UserError: If the settings or the data cannot be used.
   """
   started = time.monotonic()
+  precision.check(config.precision)
   train_store = store_lib.ClientStore(config.train_store)
   eval_store = store_lib.ClientStore(config.eval_store)
   _check_stores(train_store, eval_store)
@@ -164,10 +167,10 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
 
 
 def _check_stores(train_store, eval_store) -> None:
-  if train_store.vocabulary.characters != eval_store.vocabulary.characters:
+  if train_store.vocabulary != eval_store.vocabulary:
     raise errors.UserError(
       f'{train_store.path} and {eval_store.path} were prepared with different'
-      ' alphabets: prepare one of them again.'
+      ' vocabularies: prepare one of them again.'
     )
   shared = sorted(set(train_store.client_ids) & set(eval_store.client_ids))
   if shared:
@@ -222,13 +225,13 @@ def _seed_model(
 ) -> transformer.Transformer:
   """Returns the model the rounds begin with, kept in the run's folder."""
   if model_folder.is_complete(run_folder.seed_model):
-    return _load_seed(run_folder.seed_model, store)
+    return _load_seed(run_folder.seed_model, store, config.precision)
   if config.seed_model:
-    encoder = _load_seed(config.seed_model, store)
+    encoder = _load_seed(config.seed_model, store, config.precision)
   else:
     tf.keras.utils.set_random_seed(config.seed)
     encoder = transformer.build(
-      transformer.preset(config.model, store.vocabulary.size)
+      presets.preset(config.model, store.vocabulary.size), config.precision
     )
     if seed_ids:
       _train_centrally(config, encoder, store, seed_ids)
@@ -237,13 +240,13 @@ def _seed_model(
 
 
 def _load_seed(
-  folder: pathlib.Path, store: store_lib.ClientStore
+  folder: pathlib.Path, store: store_lib.ClientStore, precision_name: str
 ) -> transformer.Transformer:
-  encoder, characters = model_folder.load(folder)
-  if characters.characters != store.vocabulary.characters:
+  encoder, vocabulary = model_folder.load(folder, precision_name)
+  if vocabulary != store.vocabulary:
     raise errors.UserError(
       f'The model in {folder} and the store {store.path} have different'
-      ' alphabets: prepare the store with that of the model.'
+      ' vocabularies: prepare the store with that of the model.'
     )
   return encoder
 
@@ -257,7 +260,7 @@ def _train_centrally(config, encoder, store, seed_ids) -> None:
       bar.set_postfix_str(f'loss {loss:.1f}')
       bar.update()
 
-    epoch = central.batches(store, seed_ids, config.central.batch_size)
+    epoch = central.batches(store, seed_ids, config.central)
     central.train(encoder, epoch, config.central, on_epoch)
 
 
@@ -273,15 +276,11 @@ def _federated_rounds(
   """Runs the rounds; `encoder` has the last weights afterwards."""
   layers = [_layer_name(w) for w in encoder.trainable_variables]
   process = federated.build_learning_process(
-    encoder.config, config.federated, plan
+    encoder.config, config.federated, plan, config.precision
   )
-  dataset_of_client = store.client_data.preprocess(
-    lambda records: client_datasets.batches(
-      records, store.vocabulary, config.batches
-    )
-  ).dataset_computation
+  data = client_datasets.federated_batches(store, config.batches)
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
-    dataset_of_client, process
+    data.dataset_computation, process
   )
 
   def round_metrics(number: int, metrics) -> program_logic.Metrics:

@@ -1,65 +1,105 @@
-"""Character vocabulary: text to tokens and back.
+"""Vocabularies: text to tokens and back.
 
-Token 0 is CTC's blank, because the fast CTC kernels need it there.  The other
-tokens are the characters of Pelikan et al. (2025, arXiv 2310.00098): the space,
-the apostrophe, `a` to `z` and the hyphen, 30 outputs with the blank.
+Token 0 is CTC's blank, because the fast CTC kernels need it there.
 """
 
+import abc
 from collections.abc import Iterable, Sequence
 import itertools
-import string
+
+from tff_asr.text import normalisation
 
 BLANK = 0
-ENGLISH = " '" + string.ascii_lowercase + '-'
+ALPHABETS = {
+  'en': normalisation.ENGLISH,
+  'fr': normalisation.FRENCH,
+  'de': normalisation.GERMAN,
+}
 
 
 class OutOfVocabularyError(ValueError):
-  """A text holds characters that the vocabulary does not know."""
+  """A text that the vocabulary cannot write."""
 
 
-def normalise(text: str) -> str:
-  """Returns `text` in lower case with single spaces and none at the ends."""
-  return ' '.join(text.lower().split())
+class Vocabulary(abc.ABC):
+  """Maps texts to tokens 1, 2, ... and leaves 0 to the blank.
+
+  Attributes:
+    alphabet: The characters that texts may have.
+  """
+
+  alphabet: str
+
+  @property
+  @abc.abstractmethod
+  def size(self) -> int:
+    """Number of outputs of a model: the tokens and the blank."""
+
+  @abc.abstractmethod
+  def encode(self, text: str) -> list[int]:
+    """Returns the tokens of a clean text.
+
+    Raises:
+      OutOfVocabularyError: If decoding them would not give the text again.
+    """
+
+  @abc.abstractmethod
+  def decode(self, tokens: Iterable[int]) -> str:
+    """Returns the text of `tokens`; blanks are left out."""
+
+  @abc.abstractmethod
+  def to_json(self) -> dict[str, str]:
+    """What `vocabularies.from_json` makes this vocabulary of."""
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, Vocabulary) and self.to_json() == other.to_json()
+
+  def __hash__(self) -> int:
+    return hash(tuple(self.to_json().items()))
 
 
-class CharacterVocabulary:
-  """Maps characters to tokens 1, 2, ... and leaves 0 to the blank."""
+class CharacterVocabulary(Vocabulary):
+  """One token for each character.
 
-  def __init__(self, characters: str = ENGLISH):
+  As in Pelikan et al. (2025, arXiv 2310.00098) a text has one space on each
+  side, and English has 30 outputs: blank, space, apostrophe, a to z, hyphen.
+  """
+
+  def __init__(self, alphabet: str = normalisation.ENGLISH):
     """Builds the vocabulary.
 
     Args:
-      characters: The characters in the order of their tokens, each once.
+      alphabet: The characters in the order of their tokens, each once, the
+        space among them.
 
     Raises:
-      ValueError: If a character is given twice or none is given.
+      ValueError: If a character is given twice or there is no space.
     """
-    if not characters or len(set(characters)) != len(characters):
-      raise ValueError(f'Characters must be given once each: {characters!r}.')
-    self.characters = characters
-    self._tokens = {c: i for i, c in enumerate(characters, start=1)}
+    if ' ' not in alphabet or len(set(alphabet)) != len(alphabet):
+      raise ValueError(
+        f'Characters must be given once each, with the space: {alphabet!r}.'
+      )
+    self.alphabet = alphabet
+    self._tokens = {c: i for i, c in enumerate(alphabet, start=1)}
 
   @property
   def size(self) -> int:
-    """Number of outputs of a model: the characters and the blank."""
-    return len(self.characters) + 1
+    return len(self.alphabet) + 1
 
   def encode(self, text: str) -> list[int]:
-    """Returns the tokens of a normalised text.
-
-    Raises:
-      OutOfVocabularyError: If a character has no token; names all of them.
-    """
     unknown = sorted(set(text) - self._tokens.keys())
     if unknown:
       raise OutOfVocabularyError(
         'characters outside the alphabet: ' + ' '.join(map(repr, unknown))
       )
-    return [self._tokens[c] for c in text]
+    return [self._tokens[c] for c in f' {text} ']
 
   def decode(self, tokens: Iterable[int]) -> str:
-    """Returns the text of `tokens`; blanks are left out."""
-    return ''.join(self.characters[t - 1] for t in tokens if t != BLANK)
+    text = ''.join(self.alphabet[t - 1] for t in tokens if t != BLANK)
+    return ' '.join(text.split())
+
+  def to_json(self) -> dict[str, str]:
+    return {'type': 'characters', 'alphabet': self.alphabet}
 
 
 def ctc_frames(tokens: Sequence[int]) -> int:

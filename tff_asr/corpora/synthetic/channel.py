@@ -31,16 +31,30 @@ class Channel:
   peak: float
 
 
-def draw(rng: np.random.Generator) -> Channel:
-  """Draws a channel, from a headset in a quiet room to a phone in a hall."""
+def draw(
+  rng: np.random.Generator, room_spread: float, noise_spread: float
+) -> Channel:
+  """Draws a channel, from a headset in a quiet room to a phone in a hall.
+
+  Args:
+    rng: Where chance comes from.
+    room_spread: How much microphones, rooms and levels differ between draws:
+      0 not at all, 1 as above.
+    noise_spread: The same of the noise.
+  """
+
+  def uniform(spread: float, low: float, high: float) -> float:
+    middle, reach = (low + high) / 2, spread * (high - low) / 2
+    return rng.uniform(middle - reach, middle + reach)
+
   return Channel(
-    low_hz=rng.uniform(40, 200),
-    high_hz=rng.uniform(4_000, 7_600),
-    reverberation=rng.uniform(0.1, 0.4),
-    echo=rng.uniform(0.0, 0.15),
-    noise_db=rng.uniform(20, 45),
-    noise_slope=rng.uniform(0, 2),
-    peak=rng.uniform(0.2, 0.9),
+    low_hz=uniform(room_spread, 40, 200),
+    high_hz=uniform(room_spread, 4_000, 7_600),
+    reverberation=uniform(room_spread, 0.1, 0.4),
+    echo=uniform(room_spread, 0.0, 0.15),
+    noise_db=uniform(noise_spread, 20, 45),
+    noise_slope=uniform(noise_spread, 0, 2),
+    peak=uniform(room_spread, 0.2, 0.9),
   )
 
 

@@ -5,12 +5,13 @@ noise, a taste in topics and a number of utterances; all are drawn from the seed
 and the speaker's number alone, so that a larger corpus holds the smaller ones.
 """
 
+import collections
 from collections.abc import Iterator
 from concurrent import futures
 import dataclasses
-import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import random
@@ -20,7 +21,8 @@ import sys
 
 import numpy as np
 
-from tff_asr.corpora import utterance
+from tff_asr import errors
+from tff_asr.corpora import source, utterance
 from tff_asr.corpora.synthetic import channel, grammar
 
 _ACCENTS = (
@@ -33,14 +35,12 @@ _ACCENTS = (
 )
 # Variants with a `breath` line differ between runs and are left out.
 _VARIANTS = (
-  'm1 m2 m3 m4 m5 m6 m7 m8 f1 f4 Andrea Annie Gene Lee Mario Michael linda'
-  ' steph belinda'
+  'm1 m2 m3 m5 m6 m7 f1 Andrea Gene Lee Mario linda steph belinda'
 ).split()
-_TOPIC_CONCENTRATION = 0.5
-_PARETO_SHAPE = 2.0
+_HELD_OUT_VARIANTS = 'm4 m8 f4 Annie Michael'.split()
 _MAX_UTTERANCES = 40
 # Version of what a seed gives, for the cache.
-_EDITION = 1
+_EDITION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +50,48 @@ class SyntheticConfig:
   Attributes:
     clients: Number of speakers.
     seed: Seed of all that is drawn.
-    mean_utterances: Mean number of utterances of a speaker; the numbers follow
-      a Pareto law, most are below it.
+    mean_utterances: Mean number of utterances of a speaker.
+    quantity_shape: Shape of the Pareto law of the number of utterances, above
+      1: the lower, the more unequal the speakers.
+    topic_concentration: Of the Dirichlet law of topics: low, a speaker talks of
+      few topics; high, all talk of all.
+    voice_spread: How much accents, voices, pitch and tempo differ between
+      speakers: 0 not at all, 1 as much as the synthesiser can do well.
+    room_spread: The same of microphones, rooms and levels.
+    noise_spread: The same of background noise.
+    held_out_voices: Whether the speakers have the voices that are kept for
+      evaluation; no others ever have these.
+
+  Raises:
+    UserError: If a value is out of its range.
   """
 
   clients: int
   seed: int
   mean_utterances: float = 12.0
+  quantity_shape: float = 2.0
+  topic_concentration: float = 0.5
+  voice_spread: float = 1.0
+  room_spread: float = 1.0
+  noise_spread: float = 1.0
+  held_out_voices: bool = False
+
+  def __post_init__(self):
+    errors.require_positive(
+      clients=self.clients,
+      mean_utterances=self.mean_utterances,
+      topic_concentration=self.topic_concentration,
+    )
+    if not 1.0 < self.quantity_shape < math.inf:
+      raise errors.UserError(
+        f'--quantity_shape={self.quantity_shape} must be above 1: a Pareto law'
+        ' below that has no mean.'
+      )
+    for name in 'voice_spread', 'room_spread', 'noise_spread':
+      if not 0.0 <= getattr(self, name) <= 1.0:
+        raise errors.UserError(
+          f'--{name}={getattr(self, name)} must be between 0 and 1.'
+        )
 
   @property
   def digest(self) -> str:
@@ -65,35 +100,51 @@ class SyntheticConfig:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def read(config: SyntheticConfig) -> Iterator[utterance.Utterance]:
-  """Yields all utterances, speaker by speaker, the same for the same config.
+class Synthetic(source.Source):
+  """Synthetic speakers, the same for the same config."""
 
-  Raises:
-    RuntimeError: If the speech synthesiser fails.
-  """
-  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    speakers = pool.map(
-      functools.partial(_speaker, config), range(config.clients)
-    )
-    for utterances in speakers:
-      yield from utterances
+  def __init__(self, config: SyntheticConfig):
+    self._config = config
+    self.description = f'synthetic, {config}'
+
+  def survey(self) -> tuple[list[str], int]:
+    config = self._config
+    numbers = range(config.clients)
+    count = sum(len(_texts(config, _chance(config, n))) for n in numbers)
+    return [_client_id(config, n) for n in numbers], count
+
+  def items(self) -> Iterator[utterance.Utterance]:
+    """Yields all utterances, speaker by speaker.
+
+    Raises:
+      RuntimeError: If the speech synthesiser fails.
+    """
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+      ahead: collections.deque[futures.Future] = collections.deque()
+      for number in range(self._config.clients):
+        ahead.append(pool.submit(_speaker, self._config, number))
+        if len(ahead) > 2 * (os.cpu_count() or 1):
+          yield from ahead.popleft().result()
+      for speaker in ahead:
+        yield from speaker.result()
+
+
+def _client_id(config: SyntheticConfig, number: int) -> str:
+  held_out = 'heldout-' if config.held_out_voices else ''
+  return f'synthetic-{held_out}{config.seed}-{number:05d}'
+
+
+def _chance(config: SyntheticConfig, number: int) -> random.Random:
+  return random.Random(f'{config.seed} {number}')
 
 
 def _speaker(config: SyntheticConfig, number: int) -> list[utterance.Utterance]:
-  rng = random.Random(f'{config.seed} {number}')
+  rng = _chance(config, number)
   noise_rng = np.random.default_rng([config.seed, number])
   texts = _texts(config, rng)
-  rate, voices = _speak(
-    dict(
-      voice=f'{rng.choice(_ACCENTS)}+{rng.choice(_VARIANTS)}',
-      pitch=rng.randint(20, 80),
-      range=rng.randint(20, 80),
-      rate=rng.randint(150, 230),
-      texts=texts,
-    )
-  )
-  microphone = channel.draw(noise_rng)
-  client_id = f'synthetic-{config.seed}-{number:05d}'
+  rate, voices = _speak({**_voice(config, rng), 'texts': texts})
+  microphone = channel.draw(noise_rng, config.room_spread, config.noise_spread)
+  client_id = _client_id(config, number)
   return [
     utterance.Utterance(
       client_id,
@@ -105,13 +156,34 @@ def _speaker(config: SyntheticConfig, number: int) -> list[utterance.Utterance]:
   ]
 
 
+def _voice(config: SyntheticConfig, rng: random.Random) -> dict[str, object]:
+  """Draws a voice: what `espeak_process` takes, without the texts."""
+  variants = _HELD_OUT_VARIANTS if config.held_out_voices else _VARIANTS
+
+  def choice(among):
+    own = rng.random() < config.voice_spread
+    drawn = rng.choice(among)
+    return drawn if own else among[0]
+
+  def between(low, high):
+    middle, reach = (low + high) / 2, config.voice_spread * (high - low) / 2
+    return round(middle + reach * rng.uniform(-1.0, 1.0))
+
+  return dict(
+    voice=f'{choice(_ACCENTS)}+{choice(variants)}',
+    pitch=between(20, 80),
+    range=between(20, 80),
+    rate=between(150, 230),
+  )
+
+
 def _texts(config: SyntheticConfig, rng: random.Random) -> list[str]:
-  mean_of_pareto = _PARETO_SHAPE / (_PARETO_SHAPE - 1)
-  scale = config.mean_utterances / mean_of_pareto
-  count = round(scale * rng.paretovariate(_PARETO_SHAPE))
+  shape = config.quantity_shape
+  scale = config.mean_utterances * (shape - 1) / shape
+  count = round(scale * rng.paretovariate(shape))
   topics = rng.choices(
     list(grammar.TOPICS),
-    grammar.topic_weights(rng, _TOPIC_CONCENTRATION),
+    grammar.topic_weights(rng, config.topic_concentration),
     k=min(max(count, 1), _MAX_UTTERANCES),
   )
   return [grammar.sentence(rng, topic) for topic in topics]

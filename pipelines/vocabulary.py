@@ -1,0 +1,47 @@
+"""Makes a SentencePiece vocabulary from public text.
+
+bazel run //pipelines:vocabulary -- --text=books.txt,news.txt --size=500 \
+      --output=english-500.model
+bazel run //pipelines:prepare -- --vocabulary=spm:english-500.model ...
+
+Not from the transcripts of clients: pieces are counted from the text, so that a
+vocabulary tells of it, and no noise protects that.
+"""
+
+from absl import flags
+
+from pipelines import command_line
+from tff_asr.text import sentence_pieces, vocabulary
+
+_TEXT = flags.DEFINE_list(
+  'text',
+  None,
+  'Public text: files in UTF-8, parted by commas, a sentence on each line.',
+  required=True,
+)
+_SIZE = flags.DEFINE_integer('size', 500, 'Number of pieces.', lower_bound=1)
+_ALPHABET = flags.DEFINE_enum(
+  'alphabet',
+  'en',
+  sorted(vocabulary.ALPHABETS),
+  'Language whose characters the text is cleaned to.',
+)
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'File of the model; must not exist.', required=True
+)
+
+
+def main() -> str:
+  """Makes the vocabulary and returns what it was made from."""
+  output = command_line.path(_OUTPUT.value)
+  lines = sentence_pieces.train(
+    [command_line.path(text) for text in _TEXT.value],
+    _SIZE.value,
+    vocabulary.ALPHABETS[_ALPHABET.value],
+    output,
+  )
+  return f'{_SIZE.value} pieces from {lines} lines: {output}'
+
+
+if __name__ == '__main__':
+  command_line.run(main)

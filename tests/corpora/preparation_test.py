@@ -1,0 +1,208 @@
+"""Making of stores: what is refused, counted, split, and gone on with."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests import stores
+from tff_asr import errors
+from tff_asr.corpora import holdout, preparation, store, utterance
+
+
+def make(client, name, samples=4_800, text='yes'):
+  rng = np.random.default_rng([samples, *name.encode()])
+  audio = rng.integers(-32768, 32768, samples, np.int16)
+  return utterance.Utterance(client, name, audio, text)
+
+
+class Interrupted(stores.Given):
+  """A corpus whose reading breaks off before an item."""
+
+  def __init__(self, items, at):
+    super().__init__(items)
+    self.at = at
+    self.surveyed = False
+
+  def items(self):
+    for number, item in enumerate(self._items):
+      if self.surveyed and number == self.at:
+        raise KeyboardInterrupt
+      yield item
+    self.surveyed = True
+
+
+CONFIG = preparation.StoreConfig(stores.ENGLISH)
+
+
+def content(path):
+  opened = store.ClientStore(path)
+  return {
+    client: [(name, audio.tobytes()) for name, _, audio in found]
+    for client in opened.client_ids
+    for found in [stores.records(opened, client)]
+  }
+
+
+def test_the_summary_counts(tmp_path):
+  summary = stores.write(
+    tmp_path / 'store',
+    [
+      make('a', '1', 16_000, 'one two'),
+      make('b', '2', 8_000, 'three'),
+      utterance.Skipped('b', '3', 'lost'),
+    ],
+  )
+  assert (summary.utterances, summary.words) == (2, 3)
+  np.testing.assert_array_equal(summary.client_seconds, [1.0, 0.5])
+  assert summary.skipped == {'lost': 1}
+  listed = (tmp_path / 'store' / 'skipped.tsv').read_text().splitlines()
+  assert listed[1:] == ['b\t3\tlost\t']
+
+
+def test_nothing_is_overwritten_and_nothing_is_left_of_an_empty_corpus(
+  tmp_path,
+):
+  path = tmp_path / 'store'
+  with pytest.raises(errors.UserError, match=r'No usable.*1 why'):
+    stores.write(path, [utterance.Skipped('a', '1', 'why')])
+  with pytest.raises(errors.UserError, match='it is empty'):
+    stores.write(path, [])
+  assert list(tmp_path.iterdir()) == []
+  stores.write(path, [make('a', '1')])
+  with pytest.raises(errors.UserError, match='exists already'):
+    stores.write(path, [make('b', '1')])
+  assert store.ClientStore(path).client_ids == ['a']
+
+
+@pytest.mark.parametrize(
+  ('item', 'reason'),
+  [
+    (make('a', '1', text='again'), 'name given twice'),
+    (make('a', 'x', text=''), 'empty transcript'),
+    (make('a', 'x', text='route 66'), 'outside the vocabulary'),
+    (make('a', 'x', text='été'), 'outside the vocabulary'),
+    (make('a', 'x', samples=0), 'empty audio'),
+    (make('a', 'x', samples=16_001), 'too long'),
+    # Ten letters, two spaces, a blank in `ll` and in `ss`: 14 frames of 30 ms.
+    (make('a', 'x', 6_959, 'hollowness'), 'transcript longer than its frames'),
+    (make('a\x07', 'x'), 'unprintable name'),
+    (make('', 'x'), 'no name'),
+    (
+      utterance.Utterance('a', 'x', np.full(9_000, 7, np.int16), 'hm'),
+      'silent audio',
+    ),
+    (
+      utterance.Utterance('b', 'x', make('a', '1').audio, 'yes'),
+      'same audio under another speaker',
+    ),
+  ],
+)
+def test_what_no_model_can_learn_from_is_skipped_and_counted(
+  tmp_path, item, reason
+):
+  summary = stores.write(
+    tmp_path / 'store', [make('a', '1'), item], max_seconds=1.0
+  )
+  assert summary.skipped == {reason: 1}
+  assert summary.utterances == 1
+
+
+def test_a_frame_more_is_enough(tmp_path):
+  fits = make('a', 'x', 6_960, 'hollowness')
+  assert stores.write(tmp_path / 'store', [fits]).utterances == 1
+
+
+@pytest.mark.parametrize('held_out', [None, holdout.Holdout(2, 0)])
+@pytest.mark.parametrize('at', [1, 7, 19])
+def test_what_was_stopped_is_gone_on_with(tmp_path, at, held_out):
+  items = [make(f'c{i % 5}', f'{i}', 4_800 + i) for i in range(20)]
+  items[3] = utterance.Skipped('c3', '3', 'lost')
+  for name, source in (
+    ('whole', stores.Given(items)),
+    ('stopped', Interrupted(items, at)),
+    ('stopped', stores.Given(items)),
+  ):
+    try:
+      preparation.prepare(source, tmp_path / name, CONFIG, held_out)
+    except KeyboardInterrupt:
+      assert not (tmp_path / name).exists()
+  names = ['', '-holdout'] if held_out else ['']
+  for name in names:
+    whole, stopped = tmp_path / f'whole{name}', tmp_path / f'stopped{name}'
+    assert content(whole) == content(stopped)
+    skipped = [(p / 'skipped.tsv').read_text() for p in (whole, stopped)]
+    assert skipped[0] == skipped[1]
+  assert len(list(tmp_path.iterdir())) == 2 * len(names)
+
+
+def test_a_changed_corpus_or_other_settings_are_not_gone_on_with(tmp_path):
+  items = [make('a', f'{i}', 4_800 + i) for i in range(20)]
+  path = tmp_path / 'store'
+  with pytest.raises(KeyboardInterrupt):
+    preparation.prepare(Interrupted(items, 19), path, CONFIG)
+  with pytest.raises(errors.UserError, match='corpus has changed'):
+    preparation.prepare(stores.Given(items[1:] + items[:1]), path, CONFIG)
+  with pytest.raises(errors.UserError, match='another max_seconds'):
+    stores.write(path, items, max_seconds=9.0)
+  preparation.prepare(stores.Given(items), path, CONFIG)
+
+
+def test_two_calls_do_not_write_one_store(tmp_path):
+  path = tmp_path / 'store'
+
+  class Second(stores.Given):
+    def items(self):
+      for item in super().items():
+        if path.with_name('store.partial').exists():
+          with pytest.raises(errors.UserError, match='Another call'):
+            stores.write(path, [make('b', '1')])
+        yield item
+
+  preparation.prepare(Second([make('a', '1')]), path, CONFIG)
+  assert store.ClientStore(path).client_ids == ['a']
+
+
+_KILLED = """
+import pathlib, sys, time
+sys.path[:0] = {path!r}
+from tests import stores
+from tests.corpora import preparation_test as t
+class Slow(stores.Given):
+  slow = False
+  def items(self):
+    for item in super().items():
+      if self.slow: time.sleep(0.1)
+      yield item
+    self.slow = True
+items = [t.make(f'c{{i % 5}}', f'{{i}}', 4_800 + i) for i in range(60)]
+t.preparation.prepare(Slow(items), pathlib.Path({output!r}), t.CONFIG)
+"""
+
+
+def test_a_killed_call_is_gone_on_with(tmp_path):
+  items = [make(f'c{i % 5}', f'{i}', 4_800 + i) for i in range(60)]
+  stores.write(tmp_path / 'whole', items)
+  program = _KILLED.format(path=sys.path, output=str(tmp_path / 'killed'))
+  process = subprocess.Popen([sys.executable, '-c', program])
+  database = tmp_path / 'killed.partial' / store.DATABASE
+  while process.poll() is None:  # Until something has been committed.
+    if database.exists() and database.stat().st_size > 200_000:
+      break
+    time.sleep(0.05)
+  os.kill(process.pid, signal.SIGKILL)
+  process.wait()
+  assert database.exists() and not (tmp_path / 'killed').exists()
+  steps = []
+  preparation.prepare(
+    stores.Given(items),
+    tmp_path / 'killed',
+    CONFIG,
+    progress=lambda done, *_: steps.append(done),
+  )
+  assert steps[0] > 0
+  assert content(tmp_path / 'killed') == content(tmp_path / 'whole')

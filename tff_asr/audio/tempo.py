@@ -1,0 +1,33 @@
+"""Tempo perturbation: utterances are spoken faster or slower in training.
+
+After the speed perturbation of Ko et al. (Interspeech 2015), on features:
+frames are interpolated in time, so that tempo changes and pitch does not.
+"""
+
+import tensorflow as tf
+
+
+def perturb(
+  features: tf.Tensor, max_change: float, min_frames: tf.Tensor
+) -> tf.Tensor:
+  """Draws a tempo and returns the utterance at it.
+
+  Args:
+    features: float32 `[frames, bands]`, one frame or more.
+    max_change: Greatest change of the tempo, relative: 0.1 for 0.9 to 1.1.
+    min_frames: int32 `[]`; the result is not shorter, unless `features` is.
+
+  Returns:
+    float32 `[frames at the new tempo, bands]`.
+  """
+  frames = tf.shape(features)[0]
+  tempo = 1.0 + max_change * tf.random.uniform([], -1.0, 1.0)
+  wanted = tf.cast(tf.cast(frames, tf.float32) / tempo, tf.int32)
+  wanted = tf.maximum(wanted, tf.minimum(min_frames, frames))
+  position = tf.linspace(0.0, tf.cast(frames - 1, tf.float32), wanted)
+  before = tf.cast(position, tf.int32)
+  after = tf.minimum(before + 1, frames - 1)
+  share = (position - tf.floor(position))[:, None]
+  return (1.0 - share) * tf.gather(features, before) + share * tf.gather(
+    features, after
+  )

@@ -1,0 +1,253 @@
+"""Layers of the encoder in `transformer.py`.
+
+Weights are float32. A layer computes in the type of its input, float32 or
+bfloat16, except for what needs the range of float32: statistics and softmax.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tff_asr.audio import features
+
+
+def _uniform_fan_in(scale: float) -> tf.keras.initializers.Initializer:
+  return tf.keras.initializers.VarianceScaling(scale, 'fan_in', 'uniform')
+
+
+def _uniform_bias(fan_in: int) -> tf.keras.initializers.Initializer:
+  return tf.keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5)
+
+
+class Layer(tf.keras.layers.Layer):
+  """Base of the layers here: a Keras layer inside any graph.
+
+  Made inside a `tf.Graph`, which is where TFF makes models, Keras gives a class
+  its TensorFlow 1 bases, and breaks the instances that were made eagerly
+  before. This base is created without that exchange; Keras' own layers, which
+  cannot be, are not used.
+  """
+
+  def __new__(cls, *args, **kwargs):
+    return object.__new__(cls)
+
+  def __init__(self, **kwargs):
+    super().__init__(autocast=False, **kwargs)
+
+
+def dropout(
+  x: tf.Tensor, rate: float, seed: tf.Tensor, training: bool
+) -> tf.Tensor:
+  """Drops elements of `x` in training and scales the others up.
+
+  Args:
+    x: Of any shape.
+    rate: Share of the elements that are dropped.
+    seed: int32 `[2]`; decides which.
+    training: Whether anything is dropped.
+  """
+  if not (training and rate):
+    return x
+  return tf.nn.experimental.stateless_dropout(x, rate, seed, rng_alg='philox')
+
+
+def normalize(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+  """Layer normalisation over the last axis, epsilon 1e-5."""
+  wide = tf.cast(x, tf.float32)
+  centred = wide - tf.reduce_mean(wide, -1, True)
+  variance = tf.reduce_mean(tf.square(centred), -1, True)
+  normal = centred * (tf.math.rsqrt(variance + 1e-5) * scale) + bias
+  return tf.cast(normal, x.dtype)
+
+
+class UtteranceNormalization(Layer):
+  """Zero mean and unit variance over an utterance, then a learned scale, bias.
+
+  Mean and variance are one scalar each, over time and bands, padding excluded.
+
+  Call arguments:
+    features: float32 `[batch, frames, bands]`.
+    mask: float32 `[batch, frames, 1]`, 1 on frames, 0 on padding.
+
+  Returns float32 `[batch, frames, bands]`, zero on padding.
+  """
+
+  def build(self, shape):
+    self.scale = self.add_weight('scale', (), initializer='ones')
+    self.bias = self.add_weight('bias', (), initializer='zeros')
+
+  def call(self, features, mask):
+    count = tf.reduce_sum(mask, [1, 2], True) * features.shape[-1]
+    count = tf.maximum(count, 1.0)
+    mean = tf.reduce_sum(features * mask, [1, 2], True) / count
+    centred = (features - mean) * mask
+    variance = tf.reduce_sum(tf.square(centred), [1, 2], True) / count
+    normal = centred * tf.math.rsqrt(variance + 1e-7)
+    return (normal * self.scale + self.bias) * mask
+
+
+class LayerNormalization(Layer):
+  """Layer normalisation over the last axis, epsilon 1e-5, scale and bias."""
+
+  def build(self, shape):
+    self.scale = self.add_weight('scale', shape[-1:], initializer='ones')
+    self.bias = self.add_weight('bias', shape[-1:], initializer='zeros')
+
+  def call(self, x):
+    return normalize(x, self.scale, self.bias)
+
+
+class GatedConvolution(Layer):
+  """Convolution over time and a gated linear unit.
+
+  Padding is the same at either end whatever the length, so that the windows of
+  an utterance lie the same alone and in a padded batch.
+
+  Call arguments:
+    x: `[batch, frames, channels]`, zero on padding.
+
+  Returns `[batch, frames // stride, width]` of the type of `x`.
+  """
+
+  def __init__(self, width: int, kernel_size: int, stride: int, **kwargs):
+    super().__init__(**kwargs)
+    self.width = width
+    self.kernel_size = kernel_size
+    self.stride = stride
+
+  def build(self, shape):
+    self.kernel = self.add_weight(
+      'kernel',
+      (self.kernel_size, shape[-1], 2 * self.width),
+      initializer=_uniform_fan_in(1.0),
+    )
+    self.bias = self.add_weight(
+      'bias',
+      (2 * self.width,),
+      initializer=_uniform_bias(self.kernel_size * shape[-1]),
+    )
+
+  def call(self, x):
+    side = (self.kernel_size - self.stride) // 2
+    padded = tf.pad(x, [[0, 0], [side, side], [0, 0]])
+    kernel, bias = tf.cast(self.kernel, x.dtype), tf.cast(self.bias, x.dtype)
+    x = tf.nn.conv1d(padded, kernel, self.stride, 'VALID') + bias
+    value, gate = tf.split(x, 2, axis=-1)
+    return value * tf.sigmoid(gate)
+
+
+class Positions(Layer):
+  """Sinusoids of time in seconds, centred per utterance (CAPE).
+
+  In training each utterance may be shifted as a whole, either way
+  (Likhomanenko et al., 2021, arXiv 2106.03143).
+
+  Call arguments:
+    mask: float32 `[batch, frames, 1]`.
+
+  Returns float32 `[batch, frames, width]`, zero on padding.
+  """
+
+  def __init__(
+    self, width: int, stride: int, max_shift_seconds: float, **kwargs
+  ):
+    super().__init__(**kwargs)
+    self._frame_seconds = stride * features.HOP / features.SAMPLE_RATE
+    self._max_shift_seconds = max_shift_seconds
+    index = np.arange(width)
+    self._frequency = (30.0 * 10_000.0 ** (-2 * (index // 2) / width)).astype(
+      np.float32
+    )
+    self._phase = (np.pi / 2 * (index % 2)).astype(np.float32)
+
+  def call(self, mask, training=False):
+    shape = tf.shape(mask)
+    length = tf.reduce_sum(mask, [1, 2], True)
+    index = tf.cast(tf.range(shape[1])[None, :, None], tf.float32)
+    seconds = (index - (length - 1) / 2) * self._frame_seconds
+    shift = self._max_shift_seconds
+    if training and shift:
+      seconds += tf.random.uniform([shape[0], 1, 1], -shift, shift)
+    return tf.sin(seconds * self._frequency + self._phase) * mask
+
+
+class Block(Layer):
+  """Weights of a transformer block; `blocks.py` says what is done with them.
+
+  The matrices have no biases.
+
+  Call arguments:
+    x: `[batch, frames, width]`.
+    run: What `blocks.function` gives.
+    key_bias: float32 `[batch, 1, 1, frames]`.
+    seed: int32 `[2]`.
+
+  Returns `[batch, frames, width]` of the type of `x`.
+  """
+
+  def __init__(self, mlp_width: int, **kwargs):
+    super().__init__(**kwargs)
+    self.mlp_width = mlp_width
+    self.attention_norm = LayerNormalization(name='attention_norm')
+    self.mlp_norm = LayerNormalization(name='mlp_norm')
+
+  def build(self, shape):
+    def matrix(name, rows, columns):
+      return self.add_weight(
+        name, (rows, columns), initializer=_uniform_fan_in(1.0 / 3.0)
+      )
+
+    width = shape[-1]
+    self.qkv = matrix('qkv', width, 3 * width)
+    self.attention_out = matrix('attention_out', width, width)
+    self.mlp_in = matrix('mlp_in', width, self.mlp_width)
+    self.mlp_out = matrix('mlp_out', self.mlp_width, width)
+    for norm in self.attention_norm, self.mlp_norm:
+      with tf.name_scope(norm.name):
+        norm.build(shape)
+        norm.built = True
+
+  @property
+  def shared_inputs(self) -> list[tf.Variable]:
+    """The weights, in the order in which `blocks.function` takes them."""
+    return [
+      self.attention_norm.scale,
+      self.attention_norm.bias,
+      self.qkv,
+      self.attention_out,
+      self.mlp_norm.scale,
+      self.mlp_norm.bias,
+      self.mlp_in,
+      self.mlp_out,
+    ]
+
+  def call(self, x, run, key_bias, seed):
+    return run(x, key_bias, seed, *self.shared_inputs)
+
+
+class Output(Layer):
+  """Linear map with bias to the logits of the vocabulary.
+
+  Call arguments:
+    x: float32 `[batch, frames, width]`.
+
+  Returns float32 `[batch, frames, vocabulary]`.
+  """
+
+  def __init__(self, vocabulary_size: int, **kwargs):
+    super().__init__(**kwargs)
+    self.vocabulary_size = vocabulary_size
+
+  def build(self, shape):
+    self.kernel = self.add_weight(
+      'kernel',
+      (shape[-1], self.vocabulary_size),
+      initializer=_uniform_fan_in(1.0),
+    )
+    self.bias = self.add_weight(
+      'bias',
+      (self.vocabulary_size,),
+      initializer=_uniform_bias(shape[-1]),
+    )
+
+  def call(self, x):
+    return x @ self.kernel + self.bias

@@ -1,0 +1,71 @@
+"""Encoders by name.
+
+`paper` and its variants are those of Pelikan et al. (2025, arXiv 2310.00098,
+appendix F and table 21). `tiny` and `small` are for hours of speech, not
+thousands: with convolutions before the blocks, and less left to chance.
+"""
+
+from tff_asr import errors
+from tff_asr.audio import spec_augment
+from tff_asr.models import transformer
+
+
+def _paper(
+  blocks: int = 36, width: int = 768, layer_drop: float = 0.1
+) -> dict[str, object]:
+  return dict(
+    blocks=blocks,
+    width=width,
+    heads=4,
+    mlp_width=4 * width,
+    dropout=0.3,
+    layer_drop=layer_drop,
+    augmentation=spec_augment.SpecAugment(),
+    max_shift_seconds=30.0,
+  )
+
+
+PRESETS: dict[str, dict[str, object]] = {
+  'tiny': dict(
+    blocks=2,
+    width=64,
+    heads=2,
+    mlp_width=256,
+    convolutions=2,
+    dropout=0.1,
+    augmentation=spec_augment.SpecAugment(
+      bands=1, band_width=15, spans=2, span_frames=15
+    ),
+  ),
+  'small': dict(
+    blocks=4,
+    width=128,
+    heads=4,
+    mlp_width=512,
+    convolutions=3,
+    dropout=0.15,
+    augmentation=spec_augment.SpecAugment(
+      bands=2, band_width=15, spans=4, span_frames=20
+    ),
+  ),
+  'paper': _paper(layer_drop=0.3),
+  'paper-narrow': _paper(width=512),
+  'paper-wide': _paper(width=1024),
+  'paper-shallow': _paper(blocks=16),
+  'paper-deep': _paper(blocks=72),
+}
+
+
+def preset(name: str, vocabulary_size: int) -> transformer.TransformerConfig:
+  """Returns the sizes of a preset for a vocabulary.
+
+  Raises:
+    UserError: If there is no preset of that name.
+  """
+  if name not in PRESETS:
+    raise errors.UserError(
+      f'There is no model {name!r}: choose one of {", ".join(PRESETS)}.'
+    )
+  return transformer.TransformerConfig(
+    vocabulary_size=vocabulary_size, **PRESETS[name]
+  )

@@ -1,0 +1,148 @@
+"""Vocabularies of word pieces, by SentencePiece.
+
+Kudo and Richardson, 2018, arXiv 1808.06226.  A piece is counted before it is
+kept, so a vocabulary tells of the text it was made from. Make it from public
+text, never from clients' transcripts: that would be a release about them that
+no noise protects and no epsilon counts.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator
+import io
+import itertools
+import pathlib
+
+import sentencepiece
+
+from tff_asr import errors
+from tff_asr.text import normalisation, vocabulary
+
+_SPACE = '\N{LOWER ONE EIGHTH BLOCK}'  # SentencePiece's sign for a space.
+
+
+class SentencePieceVocabulary(vocabulary.Vocabulary):
+  """The pieces of a SentencePiece model; piece i is token i + 1."""
+
+  def __init__(self, model: bytes):
+    """Builds the vocabulary.
+
+    Args:
+      model: A serialised SentencePiece model.
+
+    Raises:
+      ValueError: If it is none.
+    """
+    self._model = model
+    self._pieces = sentencepiece.SentencePieceProcessor()
+    try:
+      self._pieces.LoadFromSerializedProto(model)
+    except RuntimeError as error:
+      raise ValueError('not a SentencePiece model') from error
+    letters = {
+      character
+      for i in range(self._pieces.GetPieceSize())
+      if self._is_text(i)
+      for character in self._pieces.IdToPiece(i)
+    }
+    self.alphabet = ' ' + ''.join(sorted(letters - {_SPACE, ' '}))
+
+  def _is_text(self, piece: int) -> bool:
+    pieces = self._pieces
+    return not (
+      pieces.IsControl(piece) or pieces.IsUnknown(piece) or pieces.IsByte(piece)
+    )
+
+  @property
+  def size(self) -> int:
+    return self._pieces.GetPieceSize() + 1
+
+  def encode(self, text: str) -> list[int]:
+    pieces = self._pieces.EncodeAsIds(text)
+    if self._pieces.DecodeIds(pieces) != text:
+      raise vocabulary.OutOfVocabularyError('no pieces give this text')
+    return [piece + 1 for piece in pieces]
+
+  def decode(self, tokens: Iterable[int]) -> str:
+    pieces = [int(t) - 1 for t in tokens if t != vocabulary.BLANK]
+    return ' '.join(self._pieces.DecodeIds(pieces).split())
+
+  def to_json(self) -> dict[str, str]:
+    return {
+      'type': 'sentencepiece',
+      'model': base64.b64encode(self._model).decode(),
+    }
+
+
+def train(
+  texts: Iterable[pathlib.Path], size: int, alphabet: str, output: pathlib.Path
+) -> int:
+  """Makes a SentencePiece model (unigram) from public text.
+
+  Args:
+    texts: Text files in UTF-8, a sentence on each line. They are cleaned as
+      transcripts are; lines that still hold other characters are left out.
+    size: Number of pieces.
+    alphabet: The characters; every one of them is a piece.
+    output: The file to write; must not exist.
+
+  Returns:
+    How many lines the model was made from.
+
+  Raises:
+    UserError: If there is no usable text, or `size` does not fit it.
+  """
+  if output.exists():
+    raise errors.UserError(f'{output} exists already: give another --output.')
+  count = 0
+
+  def counted() -> Iterator[str]:
+    nonlocal count
+    for line in _clean_lines(texts, alphabet):
+      count += 1
+      yield line
+
+  model = io.BytesIO()
+  lines = counted()
+  first = next(lines, None)
+  if first is None:
+    raise errors.UserError(
+      f'No line of {", ".join(map(str, texts))} can be written with the'
+      ' alphabet: is it text in UTF-8, and of the language of --alphabet?'
+    )
+  try:
+    sentencepiece.SentencePieceTrainer.Train(
+      sentence_iterator=itertools.chain([first], lines),
+      model_writer=model,
+      vocab_size=size,
+      model_type='unigram',
+      character_coverage=1.0,
+      required_chars=alphabet.strip(),
+      normalization_rule_name='identity',
+      unk_id=0,
+      bos_id=-1,
+      eos_id=-1,
+      minloglevel=2,
+    )
+  except RuntimeError as error:
+    reason = str(error).strip().splitlines()[-1].rpartition('] ')[2]
+    raise errors.UserError(
+      f'No vocabulary of {size} pieces can be made of this text: {reason}'
+    ) from error
+  output.parent.mkdir(parents=True, exist_ok=True)
+  aside = output.with_name(f'{output.name}.partial')
+  aside.write_bytes(model.getvalue())
+  aside.rename(output)
+  return count
+
+
+def _clean_lines(texts: Iterable[pathlib.Path], alphabet: str) -> Iterator[str]:
+  letters = set(alphabet)
+  for path in texts:
+    try:
+      with open(path, encoding='utf-8-sig', errors='replace') as file:
+        for line in file:
+          line = normalisation.clean(line, alphabet)
+          if line and set(line) <= letters:
+            yield line
+    except OSError as error:
+      raise errors.UserError(f'{path}: {error.strerror}.') from error
