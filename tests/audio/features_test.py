@@ -1,3 +1,5 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,6 +38,27 @@ def test_equals_the_definition_in_float64(scale):
   expected = reference_log_mel(waveform)
   assert actual.shape == expected.shape
   np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+  st.integers(400, 4_000),
+  st.integers(0, 3_000),
+  st.floats(-5.0, 0.0),
+  st.integers(0, 99),
+)
+def test_equals_the_definition_whatever_follows(samples, padding, power, seed):
+  """Of any loudness, with any padding, in a batch."""
+  rng = np.random.default_rng(seed)
+  waveform = 10.0**power * rng.uniform(-1, 1, samples)
+  padded = np.zeros([2, samples + padding], np.float32)
+  padded[0, :samples] = waveform
+  padded[1] = rng.uniform(-1, 1, samples + padding)
+  actual = features.log_mel(padded).numpy()[0]
+  frames = features.num_frames(samples)
+  expected = reference_log_mel(waveform.astype(np.float32))
+  assert len(expected) == frames
+  np.testing.assert_allclose(actual[:frames], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize('samples', [0, 1, 399, 400, 559, 560, 561, 16_000])

@@ -64,6 +64,9 @@ def contents(folder):
     (('prepare', '--input_dir=nowhere', '--output=s'), 'There is no folder'),
     (('prepare', '--input_dir=empty', '--output=s'), 'No *.trans.txt'),
     (('prepare', '--source=synthetic', '--output=train'), 'exists already'),
+    (('prepare', '--source=tsv', '--output=s'), 'Give --manifest'),
+    (('prepare', '--vocabulary=spm:x', '--output=s'), 'x cannot be read'),
+    (('vocabulary', '--text=nowhere', '--output=v'), 'nowhere: No such file'),
     (('evaluate', '--model_dir=empty', '--eval_store=eval'), 'no model'),
     ((*TRAIN, *RUN, '--train_store=empty'), 'no client store'),
     ((*TRAIN, *RUN, '--output_dir=file'), 'something other'),
@@ -89,6 +92,29 @@ def test_help_explains_the_flags(workplace):
   _, out, _ = call('train', '--help', cwd=workplace)
   for part in ('bazel run //pipelines:train', '--clip_norm', 'L2 norm'):
     assert part in out
+
+
+def test_a_vocabulary_made_of_public_text_writes_a_store(workplace):
+  (workplace / 'text').write_text('turn on the lights\nplay jazz\n' * 9)
+  code, out, err = call(
+    *('vocabulary', '--text=text', '--size=40', '--output=v'), cwd=workplace
+  )
+  assert (code, err) == (0, '')
+  assert '40 pieces from 18 lines' in out
+  code, out, err = call(
+    *('prepare', '--source=synthetic', '--clients=2', '--output=pieces'),
+    *('--vocabulary=spm:v', '--store=features', '--holdout_clients=1'),
+    cwd=workplace,
+  )
+  assert code == 0, err
+  assert out.count('clients     1') == 2
+  for name in 'pieces', 'pieces-holdout':
+    plot = (workplace / name / 'clients.png').read_bytes()
+    assert plot.startswith(b'\x89PNG')
+  code, _, err = call(
+    *TRAIN, *RUN, '--train_store=pieces', '--output_dir=never', cwd=workplace
+  )
+  assert code == 1 and 'different vocabularies' in err
 
 
 def test_a_run_repeats_from_its_own_flagfile(workplace):

@@ -14,8 +14,6 @@ import soxr
 
 from tff_asr.audio import features
 
-SUFFIXES = ('.flac', '.wav', '.mp3', '.ogg', '.opus')
-
 _RATES = (4_000, 192_000)
 _LOUDEST = 32.0  # Of 1: lossy formats overshoot a little, damage by far more.
 _RIFF_STREAMED = 0xFFFF_F000  # Sizes from here on: written before it was known.

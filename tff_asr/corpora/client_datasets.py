@@ -104,8 +104,10 @@ def client_batches(
   Returns:
     Elements as in `BATCH_SPEC`.
   """
-  numbered = records.map(parse).scan(
-    (tf.constant(0, tf.int64), 0, 0), _assign_batch(config.seconds)
+  assign = _assign_batch(config.seconds)
+  numbered = records.scan(
+    (tf.constant(0, tf.int64), 0, 0),
+    lambda state, record: assign(state, parse(record)),
   )
   epoch = (
     numbered.group_by_window(
@@ -117,10 +119,19 @@ def client_batches(
     )
     .cache()
     .shuffle(1_000)
+    .with_options(_small_dataset())
   )
   if config.steps is None:
     return epoch.repeat(config.epochs)
   return epoch.repeat().take(config.steps)
+
+
+def _small_dataset() -> tf.data.Options:
+  """Without what takes longer than it saves on the data of one client."""
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  options.experimental_optimization.apply_default_optimizations = False
+  return options
 
 
 def _assign_batch(seconds: float):

@@ -238,6 +238,11 @@ def _decode(recording: Recording, config: StoreConfig) -> Utterance:
   )
 
 
+@tf.function(input_signature=[tf.TensorSpec([None], tf.int16)])
+def _log_mel(pcm: tf.Tensor) -> tf.Tensor:
+  return features.log_mel(features.waveform_of(pcm))
+
+
 def _record(item: Utterance, tokens: list[int], kind: str) -> bytes:
   values = {
     'tokens': np.array(tokens, '<i4').tobytes(),
@@ -247,8 +252,8 @@ def _record(item: Utterance, tokens: list[int], kind: str) -> bytes:
   if kind == 'audio':
     values[kind] = item.audio.astype('<i2').tobytes()
   else:
-    waveform = features.waveform_of(tf.constant(item.audio))
-    values[kind] = features.log_mel(waveform).numpy().astype('<f4').tobytes()
+    log_mel = _log_mel(tf.constant(item.audio)).numpy()
+    values[kind] = log_mel.astype('<f4').tobytes()
   assert values.keys() == store.RECORD_SPECS[kind].keys()
   return tf.train.Example(
     features=tf.train.Features(

@@ -86,6 +86,8 @@ def client_minutes(minutes: np.ndarray) -> bytes:
   ):
     counts.axvline(value, color='C1', ls=style, label=f'{name} {value:.2g}')
   counts.set(xscale='log', xlabel='minutes of a client', ylabel='clients')
+  steps = (1, 2, 3, 5, 7) if high < 30 * low else (1,)
+  counts.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=steps))
   counts.xaxis.set_major_formatter(
     matplotlib.ticker.StrMethodFormatter('{x:g}')
   )

@@ -1,0 +1,21 @@
+"""Benchmarks give a figure for everything; which, is not for a test to say."""
+
+import re
+
+from tff_asr.models import precision
+from tff_asr.programs import benchmark_data, benchmark_model
+
+
+def test_data(monkeypatch):
+  monkeypatch.setattr(benchmark_data, '_SPEAKERS', 2)
+  monkeypatch.setattr(benchmark_data, '_REPETITIONS', 1)
+  lines = benchmark_data.run(None, clients=5).splitlines()[1:]
+  assert len(lines) == 13
+  for line in lines:
+    assert re.search(r'[1-9][\d.]* (x real time|kB/s|ms)$', line), line
+
+
+def test_model():
+  _, _, *lines = benchmark_model.run('tiny', batch_seconds=4.0).splitlines()
+  assert [line.split()[0] for line in lines] == list(precision.NAMES)
+  assert re.search(r'[1-9][\d.]* s +\d+\.\d+ s +[1-9][\d.]*$', lines[0])
