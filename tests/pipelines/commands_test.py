@@ -97,10 +97,10 @@ def test_help_explains_the_flags(workplace):
 def test_a_vocabulary_made_of_public_text_writes_a_store(workplace):
   (workplace / 'text').write_text('turn on the lights\nplay jazz\n' * 9)
   code, out, err = call(
-    *('vocabulary', '--text=text', '--size=40', '--output=v'), cwd=workplace
+    *('vocabulary', '--text=text', '--size=32', '--output=v'), cwd=workplace
   )
   assert (code, err) == (0, '')
-  assert '40 pieces from 18 lines' in out
+  assert '32 pieces from 18 lines' in out
   code, out, err = call(
     *('prepare', '--source=synthetic', '--clients=2', '--output=pieces'),
     *('--vocabulary=spm:v', '--store=features', '--holdout_clients=1'),
@@ -130,13 +130,13 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
   assert 'federated model, 1 rounds' in out
   assert (workplace / 'run' / 'report.html').exists()
   code, _, err = call(
-    *('train', '--flagfile=run/flags.txt', '--output_dir=second'),
+    *('train', '--flagfile=run/flags.txt', '--output_dir=again'),
     cwd=workplace,
   )
   assert code == 0, err
   flags = [
-    (workplace / run / 'flags.txt').read_text().replace(run, 'RUN')
-    for run in ('run', 'second')
+    (workplace / run / 'flags.txt').read_text().replace(f'/{run}', '/RUN')
+    for run in ('run', 'again')
   ]
   assert flags[0] == flags[1]
   code, _, err = call(
