@@ -37,4 +37,4 @@ class Source(abc.ABC):
     for item in self.items():
       clients.add(item.client_id)
       count += 1
-    return sorted(clients), count
+    return sorted(clients - {''}), count
