@@ -112,6 +112,21 @@ def test_what_no_model_can_learn_from_is_skipped_and_counted(
   assert summary.utterances == 1
 
 
+def test_only_regular_files_are_read(tmp_path):
+  """A pipe might never end."""
+  (tmp_path / 'folder').mkdir()
+  os.mkfifo(tmp_path / 'pipe')
+  names = ['folder', 'pipe', 'nothing']
+  items = [
+    utterance.Recording('a', name, tmp_path / name, 'yes') for name in names
+  ]
+  summary = stores.write(tmp_path / 'store', [make('a', '1'), *items])
+  assert summary.skipped == {
+    'audio file unreadable': 2,
+    'audio file missing': 1,
+  }
+
+
 def test_a_frame_more_is_enough(tmp_path):
   fits = make('a', 'x', 6_960, 'hollowness')
   assert stores.write(tmp_path / 'store', [fits]).utterances == 1

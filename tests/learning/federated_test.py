@@ -56,6 +56,7 @@ class Run:
     data = client_datasets.federated_batches(speech, batches)
     compose = tff.simulation.compose_dataset_computation_with_learning_process
     self.next = compose(data.dataset_computation, self.process).next
+    tf.keras.utils.set_random_seed(1)
     self.encoder = transformer.build(MODEL)
     self.state = self.process.set_model_weights(
       self.process.initialize(),
@@ -114,16 +115,19 @@ def test_the_mean_is_over_the_clients_that_answered(speech):
     np.testing.assert_allclose(mean, (a + b) / 2, atol=1e-5)
 
 
-def test_clients_may_compute_in_bfloat16(speech, plain):
-  """Updates are float32, and close to those of float32."""
-  run = Run(speech, None, precision_name=precision.BFLOAT16)
-  run.state = run.process.set_model_weights(
-    run.state, plain.process.get_model_weights(plain.state)
+def test_clients_may_compute_in_bfloat16(speech):
+  """Updates are float32, and close to those of float32.
+
+  After one step: more of them would amplify what rounding does.
+  """
+  one_batch = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  update, expected = (
+    Run(speech, None, batches=one_batch, precision_name=name).step(['a'])[0]
+    for name in (precision.BFLOAT16, precision.FLOAT32)
   )
-  update, expected = run.step(['a'])[0], plain.step(['a'])[0]
   assert {t.dtype for t in update} == {np.dtype(np.float32)}
   difference = [a - b for a, b in zip(update, expected, strict=True)]
-  assert norm(difference) < 0.3 * norm(expected)
+  assert 0 < norm(difference) < 0.1 * norm(expected)
 
 
 def test_under_a_plan_the_sum_is_divided_by_the_expected_cohort(clipped):

@@ -4,9 +4,11 @@ import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 import dataclasses
+import errno
 import hashlib
 import os
 import pathlib
+import stat
 from typing import TypeVar
 
 import numpy as np
@@ -220,6 +222,9 @@ def _load(
 
 def _decode(recording: Recording, config: StoreConfig) -> Utterance:
   try:
+    # Reading a pipe or a device might never end.
+    if not stat.S_ISREG(recording.path.stat().st_mode):
+      raise OSError(errno.EINVAL, 'no regular file')
     audio = decoding.decode(recording.path.read_bytes(), config.max_seconds)
   except FileNotFoundError as error:
     raise UnusableError('audio file missing', str(recording.path)) from error

@@ -182,7 +182,7 @@ def _opening(folder: pathlib.Path, clients: int) -> Iterable[str]:
   start = time.perf_counter()
   opened = store.ClientStore(path)
   opening = time.perf_counter() - start
-  yield _line(f'open a store of {clients:,} clients', f'{1e3 * opening:.0f} ms')
+  yield _line(f'open a store of {clients:,} clients', f'{1e3 * opening:.2f} ms')
   rng = np.random.default_rng(1)
   chosen = rng.choice(opened.client_ids, min(clients, _OPENED_CLIENTS))
   number_of_records = tf.function(
