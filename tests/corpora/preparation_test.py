@@ -1,6 +1,7 @@
 """Making of stores: what is refused, counted, split, and gone on with."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,7 +12,13 @@ import pytest
 
 from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import holdout, preparation, store, utterance
+from tff_asr.corpora import (
+  holdout,
+  preparation,
+  store,
+  store_writer,
+  utterance,
+)
 
 
 def make(client, name, samples=4_800, text='yes'):
@@ -153,6 +160,25 @@ def test_what_was_stopped_is_gone_on_with(tmp_path, at, held_out):
     skipped = [(p / 'skipped.tsv').read_text() for p in (whole, stopped)]
     assert skipped[0] == skipped[1]
   assert len(list(tmp_path.iterdir())) == 2 * len(names)
+
+
+@pytest.mark.parametrize('pause', [0.0, 60.0])
+@pytest.mark.parametrize('kilobytes', [40, 100, 200, 280])
+def test_after_a_full_disk_it_is_gone_on_with(
+  tmp_path, monkeypatch, kilobytes, pause
+):
+  monkeypatch.setattr(store_writer, '_COMMIT_SECONDS', pause)
+  items = [make(f'c{i % 5}', f'{i}', 4_800 + i) for i in range(30)]
+  stores.write(tmp_path / 'whole', items)
+  unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1_000, unlimited[1]))
+  try:
+    with pytest.raises(errors.UserError, match='cannot be written'):
+      stores.write(tmp_path / 'full', items)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+  stores.write(tmp_path / 'full', items)
+  assert content(tmp_path / 'full') == content(tmp_path / 'whole')
 
 
 def test_a_changed_corpus_or_other_settings_are_not_gone_on_with(tmp_path):

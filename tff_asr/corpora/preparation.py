@@ -105,8 +105,8 @@ def prepare(
           f'No usable utterance for {summary.path} in {source.description}:'
           f' {reasons or "it is empty"}.'
         )
-    for key in list(writers):
-      writers.pop(key).finish()
+    for writer in writers.values():
+      writer.finish()
     return summaries
   finally:
     for writer in writers.values():

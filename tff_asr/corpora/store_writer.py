@@ -118,19 +118,19 @@ class StoreWriter:
     self._settings = dict(settings)
     self.partial = path.with_name(f'{path.name}.partial')
     self.partial.mkdir(parents=True, exist_ok=True)
-    self._lock = os.open(self.partial, os.O_RDONLY)
-    try:
-      self._take_lock()
+    with contextlib.ExitStack() as resources:
+      self._take_lock(resources)
       self._database = self._open_database()
+      resources.callback(self._database.close)
       self._resume()
-    except BaseException:
-      os.close(self._lock)
-      raise
+      self._resources = resources.pop_all()
     self._committed = time.monotonic()
 
-  def _take_lock(self) -> None:
+  def _take_lock(self, resources: contextlib.ExitStack) -> None:
+    folder = os.open(self.partial, os.O_RDONLY)
+    resources.callback(os.close, folder)
     try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       raise errors.UserError(
         f'Another call writes {self._path} just now: wait for it, or give'
@@ -164,7 +164,6 @@ class StoreWriter:
     begun = json.loads(settings)
     for name in begun | self._settings:
       if begun.get(name) != self._settings.get(name):
-        self._database.close()
         raise errors.UserError(
           f'{self.partial} was begun with another {name}: give the same flags'
           ' to go on, or remove that folder to start again.'
@@ -198,23 +197,40 @@ class StoreWriter:
     """Takes the next item, or `None` for one that belongs elsewhere.
 
     Items that an earlier run has seen are passed over.
+
+    Raises:
+      UserError: If it cannot be written.
     """
     if number < self.position:
       return
-    if isinstance(item, Entry):
-      item = self._insert(number, item)
-    if item:
-      self._database.execute(
-        'INSERT INTO skipped VALUES (?, ?, ?, ?, ?)',
-        (
-          number,
-          *map(_storable, (item.client_id, item.utterance_id)),
-          *map(_storable, (item.reason, item.detail)),
-        ),
-      )
-    self.position, self._fingerprint = number + 1, fingerprint
-    if time.monotonic() - self._committed > _COMMIT_SECONDS:
-      self.commit()
+    with self._writing():
+      if isinstance(item, Entry):
+        item = self._insert(number, item)
+      if item:
+        self._database.execute(
+          'INSERT INTO skipped VALUES (?, ?, ?, ?, ?)',
+          (
+            number,
+            *map(_storable, (item.client_id, item.utterance_id)),
+            *map(_storable, (item.reason, item.detail)),
+          ),
+        )
+      self.position, self._fingerprint = number + 1, fingerprint
+      if time.monotonic() - self._committed > _COMMIT_SECONDS:
+        self.commit()
+
+  @contextlib.contextmanager
+  def _writing(self) -> Iterator[None]:
+    """Goes back to the last commit where the disk is full or broken."""
+    try:
+      yield
+    except sqlite3.Error as error:
+      if self._database.in_transaction:
+        self._database.rollback()
+      raise errors.UserError(
+        f'{self.partial} cannot be written ({error}): make room, then the same'
+        ' command goes on from what is there.'
+      ) from error
 
   def _insert(self, number: int, entry: Entry) -> utterance.Skipped | None:
     done = self._database.execute(
@@ -252,11 +268,10 @@ class StoreWriter:
     """Keeps what was written so far for a later run."""
     if not self.position:
       self.discard()
-      return
-    with contextlib.suppress(sqlite3.Error):  # A full disk, for one.
-      self.commit()
-    self._database.close()
-    os.close(self._lock)
+    with contextlib.suppress(sqlite3.Error):  # A full disk; or it is closed.
+      if self._database.in_transaction:
+        self.commit()
+    self._resources.close()
 
   def summary(self) -> Summary:
     """Returns what was written so far."""
@@ -282,19 +297,21 @@ class StoreWriter:
     """Removes what was written."""
     self._database.close()
     shutil.rmtree(self.partial)
-    os.close(self._lock)
+    self._resources.close()
 
   def finish(self) -> Summary:
     """Completes the store and gives it its name.
 
     Raises:
-      UserError: If something has appeared there in the meantime.
+      UserError: If it cannot be written, or something has appeared there in
+        the meantime.
     """
     summary = self.summary()
     self._write_skipped()
-    for statement in _FINISH:
-      self._database.execute(statement)
-    self._database.execute('COMMIT')
+    with self._writing():
+      for statement in _FINISH:
+        self._database.execute(statement)
+      self._database.execute('COMMIT')
     self._database.close()
     metadata = {
       'version': store.VERSION,
@@ -316,8 +333,7 @@ class StoreWriter:
       raise errors.UserError(
         f'{self._path} appeared while the store was written: {error.strerror}.'
       ) from error
-    finally:
-      os.close(self._lock)
+    self._resources.close()
     return summary
 
   def _write_skipped(self) -> None:
