@@ -1,8 +1,12 @@
 """Making of stores: what is refused, counted, split, and gone on with."""
 
+import dataclasses
+import functools
 import os
+import pathlib
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -139,27 +143,84 @@ def test_a_frame_more_is_enough(tmp_path):
   assert stores.write(tmp_path / 'store', [fits]).utterances == 1
 
 
+def all_of(path):
+  """What a store says of itself, and what is in it."""
+  said = (path / 'store.json').read_text(), (path / 'skipped.tsv').read_text()
+  return *said, content(path)
+
+
+class Interrupts:
+  """Interrupts at one of the calls that change what is on the disk."""
+
+  def __init__(self, monkeypatch, at=None, is_before=False):
+    self.calls, self.at, self.is_before = 0, at, is_before
+
+    class Connection(sqlite3.Connection):
+      execute = self.interrupting(sqlite3.Connection.execute)
+
+    connect = functools.partial(sqlite3.connect, factory=Connection)
+    monkeypatch.setattr(store_writer.sqlite3, 'connect', connect)
+    for module, name in ((os, 'fsync'), (pathlib.Path, 'rename')):
+      function = self.interrupting(getattr(module, name))
+      monkeypatch.setattr(module, name, function)
+
+  def interrupting(self, function):
+    def call(*args):
+      self.calls += 1
+      if self.calls != self.at:
+        return function(*args)
+      if not self.is_before:
+        function(*args)
+      raise KeyboardInterrupt
+
+    return call
+
+
+@pytest.mark.parametrize('held_out', [None, holdout.Holdout(2, 0)])
+@pytest.mark.parametrize('pause', [0.0, 60.0])
+@pytest.mark.parametrize('is_before', [False, True])
+def test_wherever_it_was_stopped_it_is_gone_on_with(
+  tmp_path, monkeypatch, is_before, pause, held_out
+):
+  monkeypatch.setattr(store_writer, '_COMMIT_SECONDS', pause)
+  monkeypatch.setattr(preparation, '_AHEAD', 0)
+  items = [make(f'c{i % 3}', f'{i}', 4_800 + i) for i in range(5)]
+  items[4] = utterance.Skipped('c1', '4', 'lost')
+  source = stores.Given(items)
+  with monkeypatch.context() as patch:
+    interrupts = Interrupts(patch)
+    preparation.prepare(source, tmp_path / 'whole', CONFIG, held_out)
+  ends = ['', '-holdout'] if held_out else ['']
+  whole = [all_of(tmp_path / f'whole{end}') for end in ends]
+  for at in range(1, interrupts.calls + 1):
+    name = f'stopped{at}'
+    paths = [tmp_path / f'{name}{end}' for end in ends]
+    with monkeypatch.context() as patch:
+      Interrupts(patch, at, is_before)
+      with pytest.raises(KeyboardInterrupt):
+        preparation.prepare(source, paths[0], CONFIG, held_out)
+    if not all(path.exists() for path in paths):
+      preparation.prepare(source, paths[0], CONFIG, held_out)
+    assert [all_of(path) for path in paths] == whole
+  assert not list(tmp_path.glob('*.partial'))
+
+
 @pytest.mark.parametrize('held_out', [None, holdout.Holdout(2, 0)])
 @pytest.mark.parametrize('at', [1, 7, 19])
-def test_what_was_stopped_is_gone_on_with(tmp_path, at, held_out):
+def test_what_was_stopped_is_gone_on_with(tmp_path, monkeypatch, at, held_out):
+  monkeypatch.setattr(preparation, '_AHEAD', 0)
   items = [make(f'c{i % 5}', f'{i}', 4_800 + i) for i in range(20)]
-  items[3] = utterance.Skipped('c3', '3', 'lost')
-  for name, source in (
-    ('whole', stores.Given(items)),
-    ('stopped', Interrupted(items, at)),
-    ('stopped', stores.Given(items)),
-  ):
-    try:
-      preparation.prepare(source, tmp_path / name, CONFIG, held_out)
-    except KeyboardInterrupt:
-      assert not (tmp_path / name).exists()
-  names = ['', '-holdout'] if held_out else ['']
-  for name in names:
-    whole, stopped = tmp_path / f'whole{name}', tmp_path / f'stopped{name}'
-    assert content(whole) == content(stopped)
-    skipped = [(p / 'skipped.tsv').read_text() for p in (whole, stopped)]
-    assert skipped[0] == skipped[1]
-  assert len(list(tmp_path.iterdir())) == 2 * len(names)
+  path, steps = tmp_path / 'store', []
+  with pytest.raises(KeyboardInterrupt):
+    preparation.prepare(Interrupted(items, at), path, CONFIG, held_out)
+  preparation.prepare(
+    stores.Given(items),
+    path,
+    CONFIG,
+    held_out,
+    lambda done, *_: steps.append(done),
+  )
+  assert steps == list(range(at, 21))  # What is done is not done again.
 
 
 @pytest.mark.parametrize('pause', [0.0, 60.0])
@@ -181,15 +242,41 @@ def test_after_a_full_disk_it_is_gone_on_with(
   assert content(tmp_path / 'full') == content(tmp_path / 'whole')
 
 
-def test_a_changed_corpus_or_other_settings_are_not_gone_on_with(tmp_path):
+def test_other_settings_are_not_gone_on_with(tmp_path):
   items = [make('a', f'{i}', 4_800 + i) for i in range(20)]
   path = tmp_path / 'store'
   with pytest.raises(KeyboardInterrupt):
     preparation.prepare(Interrupted(items, 19), path, CONFIG)
-  with pytest.raises(errors.UserError, match='corpus has changed'):
-    preparation.prepare(stores.Given(items[1:] + items[:1]), path, CONFIG)
   with pytest.raises(errors.UserError, match='another max_seconds'):
     stores.write(path, items, max_seconds=9.0)
+  preparation.prepare(stores.Given(items), path, CONFIG)
+
+
+@pytest.mark.parametrize('done', [5, 8])  # Of eight.
+@pytest.mark.parametrize(
+  'change',
+  [
+    lambda items: items[1:] + items[:1],
+    lambda items: items[:4],
+    lambda items: [dataclasses.replace(items[0], text='no'), *items[1:]],
+    lambda items: [utterance.Skipped('a', '0', 'lost'), *items[1:]],
+  ],
+)
+def test_a_changed_corpus_is_not_gone_on_with(
+  tmp_path, monkeypatch, change, done
+):
+  monkeypatch.setattr(preparation, '_AHEAD', 0)
+  items = [make('a', f'{i}', 4_800 + i) for i in range(8)]
+  path = tmp_path / 'store'
+
+  def stop_at(number, *_):
+    if number == done:
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    preparation.prepare(stores.Given(items), path, CONFIG, progress=stop_at)
+  with pytest.raises(errors.UserError, match='corpus has changed'):
+    preparation.prepare(stores.Given(change(items)), path, CONFIG)
   preparation.prepare(stores.Given(items), path, CONFIG)
 
 

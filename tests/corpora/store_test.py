@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import sqlite3
@@ -96,6 +97,24 @@ def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
   # or more with far less than 1e-9.
   assert len(seen) > 10
   assert len(list(opened.records(tf.constant('b'), max_seconds=2.25))) == 1
+
+
+def test_the_digest_names_the_content(tmp_path):
+  items = [make('a', '1', text='see'), make('b', '2')]
+  changed = [
+    items,
+    [make('a', '1', text='sea'), items[1]],
+    [make('a', '1', text='see', seed=1), items[1]],
+    [make('c', '1', text='see'), items[1]],
+    [dataclasses.replace(items[0], utterance_id='3'), items[1]],
+  ]
+  digests = {
+    stores.opened(tmp_path / str(number), given).digest
+    for number, given in enumerate(changed)
+  }
+  assert len(digests) == len(changed)
+  again = stores.opened(tmp_path / 'again', items)
+  assert again.digest in digests
 
 
 def damage_version(path):

@@ -18,7 +18,7 @@ from tff_asr import errors
 from tff_asr.audio import decoding, features
 from tff_asr.corpora import holdout as holdout_lib
 from tff_asr.corpora import source as source_lib
-from tff_asr.corpora import store, store_writer
+from tff_asr.corpora import store, store_summary, store_writer
 from tff_asr.corpora.utterance import (
   Recording,
   Skipped,
@@ -56,7 +56,8 @@ def prepare(
   config: StoreConfig,
   holdout: holdout_lib.Holdout | None = None,
   progress: Callable[[int, int, float], None] = lambda *_: None,
-) -> list[store_writer.Summary]:
+  files: Callable[[store_summary.Summary], dict[str, bytes]] = lambda _: {},
+) -> list[store_summary.Summary]:
   """Makes the store of a corpus, and with `holdout` one of the held-out part.
 
   Items are decoded by as many threads as there are cores and written in order,
@@ -71,6 +72,7 @@ def prepare(
     holdout: Which speakers are held out.
     progress: Called with the number of items done, their number in all, and
       the seconds of audio that this call has decoded.
+    files: Gives files to add to a store, by name.
 
   Returns:
     What went into the store, and into that of the held-out part.
@@ -88,14 +90,18 @@ def prepare(
     'vocabulary': config.vocabulary.to_json(),
     'holdout': holdout and [holdout.clients, holdout.seed],
   }
-  writers = {False: store_writer.StoreWriter(output, settings)}
+  paths = {False: output}
+  if holdout:
+    paths[True] = output.with_name(f'{output.name}-holdout')
+  summaries = _finished(list(paths.values()), settings)
+  writers = {}
   try:
-    if holdout:
-      beside = output.with_name(f'{output.name}-holdout')
-      writers[True] = store_writer.StoreWriter(beside, settings)
+    for is_holdout, path in paths.items():
+      if path not in summaries:
+        writers[is_holdout] = store_writer.StoreWriter(path, settings)
     _write(source, writers, held_out, config, total, progress)
-    summaries = [writer.summary() for writer in writers.values()]
-    for summary in summaries:
+    for writer in writers.values():
+      summary = writer.summary()
       if not summary.utterances:
         reasons = ', '.join(f'{n} {r}' for r, n in summary.skipped.items())
         for writer in writers.values():
@@ -105,12 +111,27 @@ def prepare(
           f'No usable utterance for {summary.path} in {source.description}:'
           f' {reasons or "it is empty"}.'
         )
+      summaries[summary.path] = summary
     for writer in writers.values():
-      writer.finish()
-    return summaries
+      writer.complete(files(writer.summary()))
+    for writer in writers.values():
+      writer.publish()
+    return [summaries[path] for path in paths.values()]
   finally:
     for writer in writers.values():
       writer.close()
+
+
+def _finished(
+  paths: Sequence[pathlib.Path], settings: Mapping[str, object]
+) -> dict[pathlib.Path, store_summary.Summary]:
+  """The one of two stores that a call killed between them has left."""
+  there = [path for path in paths if path.exists()]
+  left = [path for path in paths if store_writer.partial_of(path).exists()]
+  if len(there) + len(left) == len(paths) > len(there):
+    found = [store_summary.of_finished(path, settings) for path in there]
+    return {summary.path: summary for summary in found if summary}
+  return {}
 
 
 def _write(
@@ -151,12 +172,15 @@ def _numbered(
 ) -> Iterator[tuple[int, str, source_lib.Item]]:
   """Yields items with their number and a fingerprint of all up to them."""
   fingerprint = hashlib.sha256()
+  number = -1
   for number, item in enumerate(items):
     for writer in writers:
       writer.check(number, fingerprint.hexdigest())
-    name = f'{item.client_id}\t{item.utterance_id}\n'
-    fingerprint.update(name.encode('utf-8', 'backslashreplace'))
+    given = [str(v) for name, v in vars(item).items() if name != 'audio']
+    fingerprint.update(repr(given).encode())
     yield number, fingerprint.hexdigest(), item
+  for writer in writers:
+    writer.check(number + 1, fingerprint.hexdigest(), is_last=True)
 
 
 def _parallel(
@@ -210,13 +234,15 @@ def _load(
     return Skipped(
       item.client_id, item.utterance_id, error.reason, error.detail
     )
+  record = _record(item, tokens, config.kind)
   return store_writer.Entry(
     item.client_id,
     item.utterance_id,
     len(item.audio),
     len(item.text.split()),
     hashlib.blake2b(item.audio.tobytes(), digest_size=16).digest(),
-    _record(item, tokens, config.kind),
+    record,
+    hashlib.blake2b(record, digest_size=16).digest(),
   )
 
 
@@ -267,4 +293,4 @@ def _record(item: Utterance, tokens: list[int], kind: str) -> bytes:
         for name, value in values.items()
       }
     )
-  ).SerializeToString()
+  ).SerializeToString(deterministic=True)

@@ -29,10 +29,11 @@ from tff_asr import errors
 from tff_asr.audio import features
 from tff_asr.text import vocabularies, vocabulary
 
-VERSION = 2
+VERSION = 3
 DATABASE = 'clients.sqlite'
 METADATA = 'store.json'
 SKIPPED = 'skipped.tsv'
+PLOT = 'clients.png'
 
 # What an utterance is kept as: `audio`, PCM of 16 bits, or `features`, log-mel
 # in float32; both little-endian.  `tokens` are int32; text is in UTF-8.
@@ -80,8 +81,7 @@ class ClientStore:
         f'{database} cannot be read ({error}): prepare the store again.'
       ) from error
     self.client_ids: list[str] = [client_id for (client_id,) in rows]
-    content = json.dumps(metadata) + '\n'.join(self.client_ids)
-    self.digest = hashlib.sha256(content.encode()).hexdigest()
+    self.digest = hashlib.sha256(json.dumps(metadata).encode()).hexdigest()
     if len(self.client_ids) != metadata['clients']:
       raise errors.UserError(
         f'{database} has {len(self.client_ids)} clients where {METADATA} says'
@@ -148,7 +148,7 @@ def _read_metadata(path: pathlib.Path) -> dict:
     metadata = json.loads((path / METADATA).read_text())
     version = metadata['version']
     if version == VERSION:
-      for name in ('vocabulary', 'kind', 'seconds', 'clients'):
+      for name in ('vocabulary', 'kind', 'seconds', 'clients', 'content'):
         _ = metadata[name]
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -15,11 +16,9 @@ import shutil
 import sqlite3
 import time
 
-import numpy as np
-
 from tff_asr import errors
 from tff_asr.audio import features
-from tff_asr.corpora import store, utterance
+from tff_asr.corpora import store, store_summary, utterance
 
 _COMMIT_SECONDS = 2.0
 _TABLES = (
@@ -30,23 +29,28 @@ _TABLES = (
   ' WITHOUT ROWID',
   'CREATE TABLE skipped (number INTEGER PRIMARY KEY, client_id TEXT,'
   ' utterance_id TEXT, reason TEXT, detail TEXT)',
-  'CREATE TABLE progress (position INTEGER, fingerprint TEXT, settings TEXT)',
-)
-# Once all records are there, and again if that was stopped.  The views are the
-# tables that TFF's own `load_and_parse_sql_client_data` reads.
-_FINISH = (
-  'CREATE INDEX IF NOT EXISTS records_by_client'
-  ' ON records (client_id, samples)',
-  'CREATE TABLE IF NOT EXISTS clients AS SELECT client_id,'
-  ' COUNT(*) AS utterances, SUM(samples) AS samples, SUM(words) AS words'
-  ' FROM records GROUP BY client_id',
-  "CREATE VIEW IF NOT EXISTS examples AS SELECT 'all' AS split_name, client_id,"
+  'CREATE TABLE progress (position INTEGER, fingerprint TEXT, content TEXT,'
+  ' settings TEXT)',
+  # What TFF's own `load_and_parse_sql_client_data` reads.
+  "CREATE VIEW examples AS SELECT 'all' AS split_name, client_id,"
   ' record AS serialized_example_proto FROM records'
   ' ORDER BY client_id, samples, number',
-  'CREATE VIEW IF NOT EXISTS client_metadata AS SELECT client_id,'
-  " 'all' AS split_name,"
+  "CREATE VIEW client_metadata AS SELECT client_id, 'all' AS split_name,"
   ' utterances AS num_examples FROM clients',
 )
+# Once all records are there, and again if the store had no name yet then.
+_INDEX = (
+  'CREATE INDEX IF NOT EXISTS records_by_client'
+  ' ON records (client_id, samples)',
+  'DROP TABLE IF EXISTS clients',
+  'CREATE TABLE clients AS SELECT client_id, COUNT(*) AS utterances,'
+  ' SUM(samples) AS samples, SUM(words) AS words'
+  ' FROM records GROUP BY client_id',
+)
+
+
+class InUseError(errors.UserError):
+  """Another process writes this store, or has just finished it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Entry:
     words: Number of words.
     audio_digest: Equal for equal audio.
     record: A serialised `tf.train.Example`, see `store.RECORD_SPECS`.
+    record_digest: Equal for equal records.
   """
 
   client_id: str
@@ -68,25 +73,7 @@ class Entry:
   words: int
   audio_digest: bytes
   record: bytes
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-  """What went into a store.
-
-  Attributes:
-    path: The store.
-    utterances: Number of utterances.
-    words: Number of words.
-    skipped: Number of utterances left out, by reason, the commonest first.
-    client_seconds: float64 `[clients]`, length of each speaker's audio.
-  """
-
-  path: pathlib.Path
-  utterances: int
-  words: int
-  skipped: dict[str, int]
-  client_seconds: np.ndarray
+  record_digest: bytes
 
 
 class StoreWriter:
@@ -107,8 +94,9 @@ class StoreWriter:
       settings: What decides of the content; kept in `store.json`.
 
     Raises:
-      UserError: If something is at `path` already, another process writes it,
-        or what is left there was begun with other settings.
+      InUseError: If another process writes it.
+      UserError: If something is at `path` already, or what is left there was
+        begun with other settings.
     """
     if path.exists():
       raise errors.UserError(
@@ -116,12 +104,14 @@ class StoreWriter:
       )
     self._path = path
     self._settings = dict(settings)
-    self.partial = path.with_name(f'{path.name}.partial')
+    self.partial = partial_of(path)
     self.partial.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as resources:
       self._take_lock(resources)
-      self._database = self._open_database()
+      path = self.partial / store.DATABASE
+      self._database = sqlite3.connect(path, isolation_level=None)
       resources.callback(self._database.close)
+      self._begin()
       self._resume()
       self._resources = resources.pop_all()
     self._committed = time.monotonic()
@@ -132,14 +122,17 @@ class StoreWriter:
     try:
       fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-      raise errors.UserError(
+      raise InUseError(
         f'Another call writes {self._path} just now: wait for it, or give'
         ' another --output.'
       ) from error
+    if self._path.exists():  # Its writer was faster.
+      with contextlib.suppress(OSError):
+        self.partial.rmdir()
+      raise InUseError(f'Another call has just made {self._path}.')
 
-  def _open_database(self) -> sqlite3.Connection:
-    path = self.partial / store.DATABASE
-    database = sqlite3.connect(path, isolation_level=None)
+  def _begin(self) -> None:
+    database = self._database
     try:
       database.execute('PRAGMA cache_size = -65536')
       database.execute('BEGIN')
@@ -147,19 +140,18 @@ class StoreWriter:
         for statement in _TABLES:
           database.execute(statement)
         database.execute(
-          "INSERT INTO progress VALUES (0, '', ?)",
+          "INSERT INTO progress VALUES (0, '', '', ?)",
           (json.dumps(self._settings),),
         )
-      return database
     except sqlite3.DatabaseError as error:
-      database.close()
       raise errors.UserError(
-        f'{path} cannot be used ({error}): remove {self.partial}.'
+        f'{self.partial / store.DATABASE} cannot be used ({error}): remove'
+        f' {self.partial}.'
       ) from error
 
   def _resume(self) -> None:
     (row,) = self._database.execute('SELECT * FROM progress')
-    self.position, self._fingerprint, settings = row
+    self.position, self._fingerprint, self._content, settings = row
     self.resumed_from = self.position
     begun = json.loads(settings)
     for name in begun | self._settings:
@@ -169,13 +161,24 @@ class StoreWriter:
           ' to go on, or remove that folder to start again.'
         )
 
-  def check(self, number: int, fingerprint: str) -> None:
-    """Checks that items up to `number` are those that an earlier run saw.
+  def check(self, number: int, fingerprint: str, is_last: bool = False) -> None:
+    """Checks that the first items are those that an earlier run saw.
+
+    To be called for every number of items before any is added.
+
+    Args:
+      number: A number of items.
+      fingerprint: Of the first `number` items.
+      is_last: Whether there are no more.
 
     Raises:
       UserError: If they are not.
     """
-    if number == self.resumed_from > 0 and fingerprint != self._fingerprint:
+    if number == self.resumed_from:
+      changed = number > 0 and fingerprint != self._fingerprint
+    else:
+      changed = is_last and number < self.resumed_from
+    if changed:
       raise errors.UserError(
         f'The corpus has changed since {self.partial} was begun: remove that'
         ' folder to start again.'
@@ -217,20 +220,25 @@ class StoreWriter:
         )
       self.position, self._fingerprint = number + 1, fingerprint
       if time.monotonic() - self._committed > _COMMIT_SECONDS:
-        self.commit()
+        self._commit()
 
   @contextlib.contextmanager
   def _writing(self) -> Iterator[None]:
-    """Goes back to the last commit where the disk is full or broken."""
+    """Goes back to the last commit if what is done here does not end.
+
+    So what is committed are whole items, wherever an interrupt comes.
+    """
     try:
       yield
-    except sqlite3.Error as error:
+    except BaseException as error:
       if self._database.in_transaction:
         self._database.rollback()
-      raise errors.UserError(
-        f'{self.partial} cannot be written ({error}): make room, then the same'
-        ' command goes on from what is there.'
-      ) from error
+      if isinstance(error, sqlite3.Error | OSError):
+        raise errors.UserError(
+          f'{self.partial} cannot be written ({error}): make room, then the'
+          ' same command goes on from what is there.'
+        ) from error
+      raise
 
   def _insert(self, number: int, entry: Entry) -> utterance.Skipped | None:
     done = self._database.execute(
@@ -252,13 +260,15 @@ class StoreWriter:
       'INSERT OR IGNORE INTO audio VALUES (?, ?)',
       (entry.audio_digest, entry.client_id),
     )
+    so_far = f'{self._content}\t{entry.client_id}\t'.encode()
+    self._content = hashlib.sha256(so_far + entry.record_digest).hexdigest()
     return None
 
-  def commit(self) -> None:
+  def _commit(self) -> None:
     """Makes sure that all items so far outlive this process."""
     self._database.execute(
-      'UPDATE progress SET position = ?, fingerprint = ?',
-      (self.position, self._fingerprint),
+      'UPDATE progress SET position = ?, fingerprint = ?, content = ?',
+      (self.position, self._fingerprint, self._content),
     )
     self._database.execute('COMMIT')
     self._database.execute('BEGIN')
@@ -270,28 +280,12 @@ class StoreWriter:
       self.discard()
     with contextlib.suppress(sqlite3.Error):  # A full disk; or it is closed.
       if self._database.in_transaction:
-        self.commit()
+        self._commit()
     self._resources.close()
 
-  def summary(self) -> Summary:
+  def summary(self) -> store_summary.Summary:
     """Returns what was written so far."""
-    query = self._database.execute
-    skipped = query(
-      'SELECT reason, COUNT(*) FROM skipped GROUP BY reason'
-      ' ORDER BY COUNT(*) DESC, reason'
-    )
-    clients = query(
-      'SELECT COUNT(*), SUM(words), SUM(samples) FROM records'
-      ' GROUP BY client_id'
-    ).fetchall()
-    utterances, words, samples = np.array(clients, np.int64).reshape(-1, 3).T
-    return Summary(
-      self._path,
-      int(utterances.sum()),
-      int(words.sum()),
-      dict(skipped.fetchall()),
-      samples / features.SAMPLE_RATE,
-    )
+    return store_summary.of_database(self._path, self._database)
 
   def discard(self) -> None:
     """Removes what was written."""
@@ -299,20 +293,16 @@ class StoreWriter:
     shutil.rmtree(self.partial)
     self._resources.close()
 
-  def finish(self) -> Summary:
-    """Completes the store and gives it its name.
+  def complete(self, files: Mapping[str, bytes]) -> None:
+    """Brings all that the store will hold to the disk.
+
+    Args:
+      files: Files to add to it, by name.
 
     Raises:
-      UserError: If it cannot be written, or something has appeared there in
-        the meantime.
+      UserError: If it cannot be written.
     """
     summary = self.summary()
-    self._write_skipped()
-    with self._writing():
-      for statement in _FINISH:
-        self._database.execute(statement)
-      self._database.execute('COMMIT')
-    self._database.close()
     metadata = {
       'version': store.VERSION,
       **self._settings,
@@ -322,11 +312,27 @@ class StoreWriter:
       'seconds': float(summary.client_seconds.sum()),
       'words': summary.words,
       'skipped': summary.skipped,
+      'content': self._content,
     }
-    (self.partial / store.METADATA).write_text(
-      json.dumps(metadata, indent=2) + '\n'
-    )
-    _sync(self.partial)
+    with self._writing():
+      for statement in _INDEX:
+        self._database.execute(statement)
+      self._commit()
+      self._write_skipped()
+      for name, contents in files.items():
+        (self.partial / name).write_bytes(contents)
+      (self.partial / store.METADATA).write_text(
+        json.dumps(metadata, indent=2) + '\n'
+      )
+      _sync(self.partial)
+
+  def publish(self) -> None:
+    """Gives the complete store its name.
+
+    Raises:
+      UserError: If something has appeared there in the meantime.
+    """
+    self._database.close()
     try:
       self.partial.rename(self._path)
     except OSError as error:
@@ -334,7 +340,6 @@ class StoreWriter:
         f'{self._path} appeared while the store was written: {error.strerror}.'
       ) from error
     self._resources.close()
-    return summary
 
   def _write_skipped(self) -> None:
     rows: Iterator[tuple] = self._database.execute(
@@ -347,6 +352,11 @@ class StoreWriter:
       )
       for row in rows:
         print(*(' '.join(field.split()) for field in row), sep='\t', file=file)
+
+
+def partial_of(path: pathlib.Path) -> pathlib.Path:
+  """Where a store is until it is complete."""
+  return path.with_name(f'{path.name}.partial')
 
 
 def _storable(text: str) -> str:

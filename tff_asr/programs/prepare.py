@@ -5,19 +5,20 @@ import contextlib
 import os
 import pathlib
 import sys
+import time
 
 import numpy as np
 import tqdm
 
 from tff_asr.corpora import holdout as holdout_lib
-from tff_asr.corpora import preparation, store_writer
+from tff_asr.corpora import preparation, store_summary, store_writer
 from tff_asr.corpora import source as source_lib
 from tff_asr.corpora import store as store_lib
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.text import vocabulary
 
 _CACHE_VARIABLE = 'XDG_CACHE_HOME'
-_PLOT = 'clients.png'
+_WAIT_SECONDS = 0.5
 
 
 def prepare(
@@ -37,21 +38,21 @@ def prepare(
   Raises:
     UserError: If the corpus or the place of the store cannot be used.
   """
-  summaries = _prepare(source, output, config, holdout)
-  for summary in summaries:
-    # Imported late: its search for fonts is slow.
-    from tff_asr.programs import plots
+  return table(_prepare(source, output, config, holdout, _plot))
 
-    plot = plots.client_minutes(summary.client_seconds / 60)
-    (summary.path / _PLOT).write_bytes(plot)
-  return table(summaries)
+
+def _plot(summary: store_summary.Summary) -> dict[str, bytes]:
+  # Imported late: its search for fonts is slow.
+  from tff_asr.programs import plots
+
+  return {store_lib.PLOT: plots.client_minutes(summary.client_seconds / 60)}
 
 
 def cached_synthetic(config: synthetic.SyntheticConfig) -> pathlib.Path:
   """Returns a store of synthetic speakers from the user's cache.
 
-  It is made if it is not there: `tff_asr` in `XDG_CACHE_HOME`, or in
-  `~/.cache`.
+  It is made if it is not there, or waited for if another process makes it:
+  `tff_asr` in `XDG_CACHE_HOME`, or in `~/.cache`.
   """
   base = os.environ.get(_CACHE_VARIABLE) or pathlib.Path.home() / '.cache'
   path = (
@@ -59,13 +60,22 @@ def cached_synthetic(config: synthetic.SyntheticConfig) -> pathlib.Path:
     / 'tff_asr'
     / f'synthetic-{config.digest}-v{store_lib.VERSION}'
   )
-  if not path.exists():
-    store_config = preparation.StoreConfig(vocabulary.CharacterVocabulary())
-    _prepare(synthetic.Synthetic(config), path, store_config, None)
+  store_config = preparation.StoreConfig(vocabulary.CharacterVocabulary())
+  is_waiting = False
+  while not path.exists():
+    try:
+      _prepare(synthetic.Synthetic(config), path, store_config)
+    except store_writer.InUseError:
+      if not is_waiting:
+        is_waiting = True
+        print('Another call makes the default store: waiting for it.')
+      time.sleep(_WAIT_SECONDS)
   return path
 
 
-def _prepare(source, output, config, holdout) -> list[store_writer.Summary]:
+def _prepare(
+  source, output, config, holdout=None, files=lambda _: {}
+) -> list[store_summary.Summary]:
   with contextlib.ExitStack() as stack:
     screen = stack.enter_context(_libraries_muted())
     bar = None
@@ -88,7 +98,9 @@ def _prepare(source, output, config, holdout) -> list[store_writer.Summary]:
       bar.update(done - bar.n)
 
     try:
-      return preparation.prepare(source, output, config, holdout, progress)
+      return preparation.prepare(
+        source, output, config, holdout, progress, files
+      )
     except KeyboardInterrupt:
       print('\nStopped. The same command goes on from here.', file=screen)
       raise
@@ -113,12 +125,12 @@ def _libraries_muted() -> Iterator:
     os.close(nowhere)
 
 
-def table(summaries: Sequence[store_writer.Summary]) -> str:
+def table(summaries: Sequence[store_summary.Summary]) -> str:
   """What went into stores, as text."""
   return '\n\n'.join(map(_one_table, summaries))
 
 
-def _one_table(summary: store_writer.Summary) -> str:
+def _one_table(summary: store_summary.Summary) -> str:
   minutes = summary.client_seconds / 60
   spread = np.quantile(minutes, [0.0, 0.1, 0.5, 0.9, 1.0])
   names = ('least', '10 %', 'median', '90 %', 'most')

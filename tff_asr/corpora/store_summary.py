@@ -1,0 +1,66 @@
+"""What went into a client store, for those who make one."""
+
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sqlite3
+
+import numpy as np
+
+from tff_asr.audio import features
+from tff_asr.corpora import store
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """What went into a store.
+
+  Attributes:
+    path: The store.
+    utterances: Number of utterances.
+    words: Number of words.
+    skipped: Number of utterances left out, by reason, the commonest first.
+    client_seconds: float64 `[clients]`, length of each speaker's audio.
+  """
+
+  path: pathlib.Path
+  utterances: int
+  words: int
+  skipped: dict[str, int]
+  client_seconds: np.ndarray
+
+
+def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
+  """Returns what is in the database of a store, finished or not."""
+  query = database.execute
+  skipped = query(
+    'SELECT reason, COUNT(*) FROM skipped GROUP BY reason'
+    ' ORDER BY COUNT(*) DESC, reason'
+  )
+  clients = query(
+    'SELECT COUNT(*), SUM(words), SUM(samples) FROM records GROUP BY client_id'
+  ).fetchall()
+  utterances, words, samples = np.array(clients, np.int64).reshape(-1, 3).T
+  return Summary(
+    path,
+    int(utterances.sum()),
+    int(words.sum()),
+    dict(skipped.fetchall()),
+    samples / features.SAMPLE_RATE,
+  )
+
+
+def of_finished(
+  path: pathlib.Path, settings: Mapping[str, object]
+) -> Summary | None:
+  """Returns what is in a finished store, if it was made with `settings`."""
+  try:
+    found = json.loads((path / store.METADATA).read_text())
+    if any(found[name] != value for name, value in settings.items()):
+      return None
+    with contextlib.closing(sqlite3.connect(path / store.DATABASE)) as database:
+      return of_database(path, database)
+  except (OSError, ValueError, KeyError, TypeError, sqlite3.Error):
+    return None
