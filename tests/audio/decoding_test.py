@@ -116,3 +116,33 @@ def test_samples_that_are_no_sound_are_refused():
   )
   with pytest.raises(decoding.AudioError, match='out of all range'):
     decoding.decode(file.getvalue())
+
+
+@pytest.mark.parametrize(
+  'sizes', [(0, 0), (0x7FFF_F024, 0x7FFF_F000), (2**32 - 1, 2**32 - 1)]
+)
+@pytest.mark.parametrize('kind', ['wav', 'wav-float'])
+def test_wav_from_a_pipe_is_read_to_its_end(kind, sizes):
+  audio = noise(12_345)
+  contents = encode(audio, kind=kind)
+  data = contents.index(b'data')
+  riff_size, data_size = (size.to_bytes(4, 'little') for size in sizes)
+  streamed = (
+    contents[:4]
+    + riff_size
+    + contents[8 : data + 4]
+    + data_size
+    + contents[data + 8 :]
+  )
+  decoded = decoding.decode(streamed)
+  np.testing.assert_array_equal(decoded[:12_345], audio)
+  # A chunk of another kind may follow, which nothing tells from sound.
+  assert len(decoded) < 12_345 + 40
+
+
+def test_flac_from_a_pipe_is_refused_with_what_to_do():
+  contents = bytearray(encode(noise(12_345)))
+  contents[21] &= 0xF0
+  contents[22:26] = b'\0\0\0\0'
+  with pytest.raises(decoding.AudioError, match=r'no length.*encode'):
+    decoding.decode(bytes(contents))

@@ -40,6 +40,28 @@ def test_equals_the_definition_in_float64(scale):
   np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
+TIME = np.arange(8_000) / 16_000
+NOISE = np.random.default_rng(0).normal(size=8_000)
+
+
+@pytest.mark.parametrize(
+  'waveform',
+  [
+    0.9 + 3e-5 * NOISE,
+    0.5 + 0.05 * NOISE,
+    np.full(8_000, 0.99),
+    0.95 * np.sin(2 * np.pi * 50 * TIME) + 1e-5 * NOISE,
+    0.99 * np.sin(2 * np.pi * 1_000 * TIME),
+    np.sign(np.sin(2 * np.pi * 200 * TIME)),
+  ],
+  ids=['offset', 'loud offset', 'constant', 'hum', 'tone', 'square'],
+)
+def test_equals_the_definition_beside_an_offset_or_a_hum(waveform):
+  pcm = np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16)
+  actual = features.log_mel(features.waveform_of(tf.constant(pcm))).numpy()
+  np.testing.assert_allclose(actual, reference_log_mel(pcm / 32768), atol=1e-4)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
   st.integers(400, 4_000),

@@ -11,7 +11,7 @@ def runs(zeros):
   return int(np.sum(np.diff(np.concatenate([[0], zeros.astype(int)])) == 1))
 
 
-def draw(config=PAPER, lengths=(400, 100), frames=400):
+def draw(config=PAPER, lengths=(400, 100, 37), frames=400):
   mask = spec_augment.mask(config, tf.constant(lengths), frames, 80).numpy()
   assert mask.shape == (len(lengths), frames, 80)
   assert set(np.unique(mask)) <= {0.0, 1.0}
@@ -20,7 +20,7 @@ def draw(config=PAPER, lengths=(400, 100), frames=400):
 
 def test_at_most_the_stated_bands_and_spans_are_blanked():
   for _ in range(50):
-    for row, length in zip(draw(), (400, 100), strict=True):
+    for row, length in zip(draw(), (400, 100, 37), strict=True):
       bands = ~row[:length].any(axis=0)
       spans = ~row.any(axis=1)
       assert runs(bands) <= 2 and bands.sum() <= 60
@@ -34,6 +34,12 @@ def test_every_width_and_place_occurs():
   masks = draw(config, [10] * 1_200, 10)[:, 0]
   assert {int((m == 0).sum()) for m in masks} == set(range(31))
   assert (masks == 0).any(axis=0).all()
+
+
+def test_no_span_is_longer_than_a_tenth():
+  config = spec_augment.SpecAugment(bands=0, spans=1)
+  spans = (draw(config, [37] * 500, 37)[:, :, 0] == 0).sum(axis=1)
+  assert set(spans) == {0, 1, 2, 3}  # One is missed with 0.75^500.
 
 
 def test_utterances_differ():

@@ -62,6 +62,53 @@ def test_data_is_repeated_for_a_number_of_steps(opened):
   assert len(batches(opened, 1.3, steps=2)) == 2
 
 
+def many(opened_path, count):
+  """A store with a client of `count` utterances, each longer by a frame."""
+  rng = np.random.default_rng(0)
+  return stores.opened(
+    opened_path,
+    [
+      utterance.Utterance(
+        'a',
+        str(i),
+        rng.integers(-999, 999, 8_000 + 160 * i, np.int16),
+        'six',
+      )
+      for i in range(count)
+    ],
+    kind='features',
+  )
+
+
+def test_a_few_steps_see_all_of_a_client_in_time(tmp_path):
+  opened = many(tmp_path / 'store', 60)
+  config = client_datasets.BatchConfig(1.1, steps=5)
+  data = client_datasets.federated_batches(opened, config)
+  seen = []
+  for _ in range(30):
+    dataset = data.create_tf_dataset_for_client('a')
+    found = list(dataset.as_numpy_iterator())
+    assert len(found) == 5
+    seen += [int(n) for batch in found for n in batch['frames']]
+  # Long utterances come as often as short ones; 5 standard deviations.
+  frames = np.array(seen) - features.num_frames(8_000)
+  assert len(frames) >= 150
+  assert 0.3 < np.mean(frames < 30) < 0.7
+  # None of six is missed by 150 draws but with 0.9^150 = 1e-7.
+  assert frames.min() < 6 and frames.max() >= 54
+
+
+def test_only_what_the_steps_need_is_read():
+  def drawn(**kwargs):
+    return client_datasets.BatchConfig(2.0, **kwargs).drawn_seconds
+
+  assert drawn(steps=10) == 20.0
+  assert drawn(steps=10, max_seconds=5.0) == 5.0
+  assert drawn(steps=10, max_seconds=50.0) == 20.0
+  assert drawn(epochs=10) is None
+  assert drawn(epochs=10, max_seconds=5.0) == 5.0
+
+
 def test_a_client_without_records_has_no_steps(opened):
   dataset = client_datasets.client_batches(
     opened.records(tf.constant('nobody')),

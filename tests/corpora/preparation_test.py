@@ -176,9 +176,15 @@ class Interrupts:
     return call
 
 
-@pytest.mark.parametrize('held_out', [None, holdout.Holdout(2, 0)])
-@pytest.mark.parametrize('pause', [0.0, 60.0])
-@pytest.mark.parametrize('is_before', [False, True])
+@pytest.mark.parametrize(
+  ('is_before', 'pause', 'held_out'),
+  [
+    (False, 0.0, holdout.Holdout(2, 0)),
+    (True, 0.0, holdout.Holdout(2, 0)),
+    (False, 60.0, None),
+    (True, 60.0, None),
+  ],
+)
 def test_wherever_it_was_stopped_it_is_gone_on_with(
   tmp_path, monkeypatch, is_before, pause, held_out
 ):

@@ -152,3 +152,28 @@ def test_what_is_no_manifest_is_refused(tmp_path, content, message):
   table.write_bytes(content)
   with pytest.raises(errors.UserError, match=message):
     manifest.Manifest(table).survey()
+
+
+@pytest.mark.parametrize('separator', ['\r', '\x0b', '\x0c', '\x85', '\u2028'])
+def test_a_text_may_hold_odd_ends_of_lines(tmp_path, separator):
+  write_audio(tmp_path / 'a.wav')
+  table = write_manifest(
+    tmp_path,
+    [
+      ('me', 'a.wav', f'hello{separator}there'),
+      ('me', 'b.wav', 'a' * 200_000),  # Longer than `csv` would read.
+    ],
+  )
+  summary, opened = prepare(manifest.Manifest(table), tmp_path / 'store')
+  ((_, text, _),) = stores.records(opened, 'me')
+  assert text == 'hello there'
+  assert summary.skipped == {'audio file missing': 1}
+
+
+def test_a_manifest_may_end_its_lines_as_windows_does(tmp_path):
+  write_audio(tmp_path / 'a.wav')
+  table = write_manifest(tmp_path, [('me', 'a.wav', 'hello'), ('', '', '')])
+  table.write_bytes(table.read_bytes().replace(b'\n', b'\r\n'))
+  _, opened = prepare(manifest.Manifest(table), tmp_path / 'store')
+  ((_, text, _),) = stores.records(opened, 'me')
+  assert text == 'hello'

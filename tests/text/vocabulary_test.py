@@ -130,8 +130,10 @@ def test_files_that_cannot_be_used_are_named(pieces, tmp_path):
       vocabularies.by_name(name, tmp_path)
   train = sentence_pieces.train
   output = tmp_path / 'new.model'
+  nowhere = tmp_path / 'nowhere'
   for arguments, message in (
-    (([tmp_path / 'nowhere'], 50, ENGLISH.alphabet, output), 'nowhere'),
+    (([nowhere], 50, ENGLISH.alphabet, output), 'nowhere'),
+    (([tmp_path / 'text', nowhere], 50, ENGLISH.alphabet, output), 'nowhere'),
     (([tmp_path / 'text'], 5_000, ENGLISH.alphabet, output), '5000 pieces'),
     (([pieces], 50, ENGLISH.alphabet, pieces), 'exists already'),
   ):

@@ -64,7 +64,9 @@ def _outside(number, greatest, extent, positions):
   Widths are uniform on 0 .. `greatest` and lie wholly within `extent`.
   """
   shape = [tf.shape(extent)[0], number]
-  width = tf.floor(tf.random.uniform(shape) * (greatest[:, None] + 1.0))
+  width = tf.floor(
+    tf.random.uniform(shape) * (tf.floor(greatest)[:, None] + 1.0)
+  )
   room = tf.cast(extent[:, None], tf.float32) - width
   start = tf.floor(tf.random.uniform(shape) * (tf.maximum(room, 0.0) + 1.0))
   at = tf.cast(positions, tf.float32)[None, None, :]

@@ -32,7 +32,8 @@ TRANSCRIPTION_SPEC = collections.OrderedDict(
 )
 
 _FRAMES_PER_SECOND = features.SAMPLE_RATE // features.HOP
-# More than a batch or a client ever has.
+# More than ever are there; shuffling takes 24 bytes for each at once.
+_MOST_BATCHES = 100_000
 _ALL = 1_000_000
 
 
@@ -46,7 +47,8 @@ class BatchConfig:
     epochs: Passes over the client's data; not with `steps`.
     steps: Number of batches, for which the data is repeated as needed; not with
       `epochs`.
-    max_seconds: What is used of a client with more audio, or `None` for all.
+    max_seconds: What is used of a client with more audio, or `None` for all. It
+      is held in memory, as features, while the client is trained.
 
   Raises:
     UserError: If a number is not positive, or not one of `epochs` and `steps`
@@ -67,6 +69,13 @@ class BatchConfig:
         'Clients train for a number of epochs or of steps: give one of'
         ' --client_epochs and --client_steps.'
       )
+
+  @property
+  def drawn_seconds(self) -> float | None:
+    """What is read of a client: `steps` batches never hold more."""
+    if self.steps is None:
+      return self.max_seconds
+    return min(self.steps * self.seconds, self.max_seconds or math.inf)
 
 
 def parse(
@@ -118,7 +127,7 @@ def client_batches(
       window_size=_ALL,
     )
     .cache()
-    .shuffle(1_000)
+    .shuffle(_MOST_BATCHES)
     .with_options(_small_dataset())
   )
   if config.steps is None:
@@ -152,7 +161,7 @@ def federated_batches(
   store: store_lib.ClientStore, config: BatchConfig
 ) -> tff.simulation.datasets.ClientData:
   """The batches of every client, for TFF; see `client_batches`."""
-  return store.client_data(config.max_seconds).preprocess(
+  return store.client_data(config.drawn_seconds).preprocess(
     lambda records: client_batches(records, config)
   )
 

@@ -84,7 +84,7 @@ def _chapter(transcript: pathlib.Path) -> Iterator[source.Item]:
     )
     return
   named = set()
-  for line in filter(str.strip, text.splitlines()):
+  for line in filter(str.strip, text.split('\n')):
     utterance_id, _, words = line.strip().partition(' ')
     named.add(utterance_id)
     audio = transcript.parent / f'{utterance_id}.flac'

@@ -7,7 +7,7 @@ no noise protects and no epsilon counts.
 """
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 import io
 import itertools
 import pathlib
@@ -74,7 +74,7 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
 
 
 def train(
-  texts: Iterable[pathlib.Path], size: int, alphabet: str, output: pathlib.Path
+  texts: Sequence[pathlib.Path], size: int, alphabet: str, output: pathlib.Path
 ) -> int:
   """Makes a SentencePiece model (unigram) from public text.
 
@@ -93,6 +93,9 @@ def train(
   """
   if output.exists():
     raise errors.UserError(f'{output} exists already: give another --output.')
+  for path in texts:
+    if not path.is_file():
+      raise errors.UserError(f'There is no file {path}.')
   count = 0
 
   def counted() -> Iterator[str]:

@@ -1,0 +1,102 @@
+"""MP3 files, with and without a frame that tells their length."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from tff_asr.audio import decoding, mpeg
+
+SECONDS = 2.0
+FADE = 1_200  # Samples at 16 kHz that an encoder adds at either end, at most.
+ID3V1 = b'TAG' + b'x' * 125
+ID3V2 = b'ID3\x04\0\0\0\0\x07\x76' + b'\xff\xfb' * 507
+APE = (
+  b'APETAGEX'
+  + bytes.fromhex('d0070000 20000000 00000000 00000000')
+  + (b'\0' * 8)
+)
+
+
+def encode(rate=16_000, mode='VARIABLE', channels=1):
+  """A rising tone of two seconds that starts and ends quietly."""
+  time = np.arange(int(SECONDS * rate)) / rate
+  sound = np.sin(2 * np.pi * (200 + 200 * time) * time)
+  sound *= 0.5 * np.sin(np.pi * time / SECONDS) ** 4
+  file = io.BytesIO()
+  samples = np.stack([sound] * channels, 1)
+  soundfile.write(file, samples, rate, format='MP3', bitrate_mode=mode)
+  return file.getvalue()
+
+
+def without_length(contents):
+  """The file without its first frame, which only tells the length."""
+  assert {contents[21:25], contents[13:17], contents[36:40]} & {
+    b'Xing',
+    b'Info',
+  }
+  # Another frame of the same version, layer and rate.
+  start = contents[:2] + bytes([contents[2] & 0x0C])
+  for at in range(4, len(contents)):
+    header = contents[at : at + 2] + bytes([contents[at + 2] & 0x0C])
+    if header == start:
+      return contents[at:]
+  raise AssertionError
+
+
+@pytest.mark.parametrize('mode', ['CONSTANT', 'VARIABLE', 'AVERAGE'])
+@pytest.mark.parametrize('rate', [8_000, 16_000, 22_050, 32_000, 48_000])
+@pytest.mark.parametrize('channels', [1, 2])
+def test_all_sound_is_decoded_without_a_told_length(mode, rate, channels):
+  contents = encode(rate, mode, channels)
+  expected = decoding.decode(contents).astype(float)
+  actual = decoding.decode(without_length(contents)).astype(float)
+  assert len(expected) == SECONDS * 16_000
+  assert (
+    0 <= len(actual) - len(expected) <= 2 * FADE * 16_000 / min(rate, 16_000)
+  )
+  # The same sound, somewhat later.
+  correlation = np.correlate(actual, expected)
+  assert correlation.max() > 0.99 * np.sum(expected**2)
+
+
+@pytest.mark.parametrize('before', [b'', ID3V2, 2 * ID3V2])
+@pytest.mark.parametrize('after', [b'', ID3V1, APE, APE + ID3V1])
+def test_tags_are_no_sound(before, after):
+  for contents in (encode(), without_length(encode())):
+    np.testing.assert_array_equal(
+      decoding.decode(before + contents + after), decoding.decode(contents)
+    )
+
+
+def test_a_cut_is_found_wherever_it_is():
+  contents = without_length(encode())
+  whole = len(decoding.decode(contents))
+  rng = np.random.default_rng(0)
+  for kept in rng.integers(1, len(contents), 100):
+    try:
+      audio = decoding.decode(contents[:kept])
+    except decoding.AudioError:
+      continue
+    # Between two frames: nothing in the file tells.
+    assert len(audio) <= whole * kept / len(contents) + FADE
+
+
+@pytest.mark.parametrize(
+  ('damage', 'message'),
+  [
+    (lambda c: c + c, 'frames where the first says'),
+    (lambda c: without_length(c) + b'\0' * 999, 'damaged MPEG frame'),
+    (lambda c: without_length(c)[:-1], 'not whole'),
+  ],
+)
+def test_what_does_not_fit_together_is_refused(damage, message):
+  with pytest.raises(decoding.AudioError, match=message):
+    decoding.decode(damage(encode()))
+
+
+@pytest.mark.parametrize('contents', [b'', b'ID3', b'ID3\x04\0\0', b'\xff\xfb'])
+def test_what_is_no_mp3_is_refused(contents):
+  with pytest.raises(mpeg.MpegError):
+    mpeg.with_length(contents)
