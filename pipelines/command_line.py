@@ -26,19 +26,18 @@ def path(value: str) -> pathlib.Path:
 
 
 def flags_in_force(paths: tuple[str, ...]) -> dict[str, str]:
-  """Every flag of the command by name, those in `paths` made absolute."""
+  """Every flag that has a value, by name, those in `paths` made absolute."""
   module_flags = flags.FLAGS.flags_by_module_dict()[sys.argv[0]]
   values = {flag.name: flag.value for flag in module_flags}
   return {
     name: str(path(value)) if name in paths and value else _text(value)
     for name, value in values.items()
+    if value is not None
   }
 
 
 def _text(value) -> str:
-  if isinstance(value, bool):
-    return str(value).lower()
-  return '' if value is None else str(value)
+  return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def run(main: Callable[[], str]) -> None:

@@ -66,7 +66,7 @@ def contents(folder):
     (('prepare', '--source=synthetic', '--output=train'), 'exists already'),
     (('prepare', '--source=tsv', '--output=s'), 'Give --manifest'),
     (('prepare', '--vocabulary=spm:x', '--output=s'), 'x cannot be read'),
-    (('vocabulary', '--text=nowhere', '--output=v'), 'nowhere: No such file'),
+    (('vocabulary', '--text=nowhere', '--output=v'), 'There is no file'),
     (('evaluate', '--model_dir=empty', '--eval_store=eval'), 'no model'),
     ((*TRAIN, *RUN, '--train_store=empty'), 'no client store'),
     ((*TRAIN, *RUN, '--output_dir=file'), 'something other'),
@@ -123,7 +123,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
     *RUN,
     '--seed_epochs=1',
     '--rounds=1',
-    '--client_epochs=1',
+    '--client_steps=1',
     cwd=workplace,
   )
   assert code == 0, err

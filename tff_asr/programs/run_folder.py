@@ -52,7 +52,7 @@ class RunFolder:
     if not self.is_new:
       earlier = _read_flags(flagfile)
       changed = [
-        f'--{name} was {earlier.get(name, "absent")}, is {flags.get(name)}'
+        f'--{name} was {earlier.get(name, "absent")}, is {flags.get(name, "absent")}'
         for name in sorted(flags.keys() | earlier.keys())
         if earlier.get(name) != flags.get(name) and name not in may_change
       ]
