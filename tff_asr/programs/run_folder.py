@@ -51,10 +51,14 @@ class RunFolder:
     self.is_new = not flagfile.exists()
     if not self.is_new:
       earlier = _read_flags(flagfile)
-      changed = [
-        f'--{name} was {earlier.get(name, "absent")}, is {flags.get(name, "absent")}'
+      both = {
+        name: (earlier.get(name, 'absent'), flags.get(name, 'absent'))
         for name in sorted(flags.keys() | earlier.keys())
-        if earlier.get(name) != flags.get(name) and name not in may_change
+      }
+      changed = [
+        f'--{name} was {was}, is {now}'
+        for name, (was, now) in both.items()
+        if was != now and name not in may_change
       ]
       if changed:
         raise errors.UserError(
