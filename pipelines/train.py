@@ -98,16 +98,17 @@ _CLIENT_BATCH_SECONDS = flags.DEFINE_float(
 )
 _CLIENT_EPOCHS = flags.DEFINE_integer(
   'client_epochs',
-  None,
-  'Passes of a client over their own data; 2 unless --client_steps is given.',
-  lower_bound=1,
+  0,
+  'Passes of a client over their own data; 2 if neither this nor --client_steps'
+  ' is given, 0 with --client_steps.',
+  lower_bound=0,
 )
 _CLIENT_STEPS = flags.DEFINE_integer(
   'client_steps',
-  None,
-  'Instead of --client_epochs: batches that a client trains on, whose data is'
-  ' repeated as needed.',
-  lower_bound=1,
+  0,
+  'Instead of passes, batches that a client trains on, whose data is repeated'
+  ' as needed; 0 with --client_epochs.',
+  lower_bound=0,
 )
 _CLIENT_MAX_SECONDS = flags.DEFINE_float(
   'client_max_seconds',
@@ -169,6 +170,7 @@ _SEED = flags.DEFINE_integer(
 
 _DEFAULT_CLIENTS = 64
 _DEFAULT_EVAL_CLIENTS = 12
+_DEFAULT_CLIENT_EPOCHS = 2
 _PATHS = ('train_store', 'eval_store', 'output_dir', 'seed_model')
 
 
@@ -184,6 +186,8 @@ def main() -> str:
   if not _OUTPUT_DIR.value:
     now = datetime.datetime.now()
     flags.FLAGS.output_dir = f'runs/{now:%Y%m%d-%H%M%S}'
+  if not (_CLIENT_EPOCHS.value or _CLIENT_STEPS.value):
+    flags.FLAGS.client_epochs = _DEFAULT_CLIENT_EPOCHS
   seed_model = _SEED_MODEL.value
   config = train.TrainConfig(
     train_store=command_line.path(_TRAIN_STORE.value),
@@ -202,8 +206,8 @@ def main() -> str:
     rounds=_ROUNDS.value,
     batches=client_datasets.BatchConfig(
       _CLIENT_BATCH_SECONDS.value,
-      epochs=_CLIENT_EPOCHS.value or (None if _CLIENT_STEPS.value else 2),
-      steps=_CLIENT_STEPS.value,
+      epochs=_CLIENT_EPOCHS.value or None,
+      steps=_CLIENT_STEPS.value or None,
       max_seconds=_CLIENT_MAX_SECONDS.value or None,
     ),
     federated=federated.FederatedConfig(

@@ -34,7 +34,7 @@ def opened(path, items, **kwargs):
   return store.ClientStore(path)
 
 
-def records(opened_store, client_id):
+def records(opened_store, client_id, limits=()):
   """The records of a client: `(utterance_id, text, int16 samples)`."""
   return [
     (
@@ -43,6 +43,6 @@ def records(opened_store, client_id):
       np.frombuffer(record['audio'], '<i2'),
     )
     for record in opened_store.records(
-      tf.constant(client_id)
+      tf.constant(client_id), limits
     ).as_numpy_iterator()
   ]

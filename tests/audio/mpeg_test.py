@@ -1,6 +1,7 @@
 """MP3 files, with and without a frame that tells their length."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -12,21 +13,32 @@ SECONDS = 2.0
 FADE = 1_200  # Samples at 16 kHz that an encoder adds at either end, at most.
 ID3V1 = b'TAG' + b'x' * 125
 ID3V2 = b'ID3\x04\0\0\0\0\x07\x76' + b'\xff\xfb' * 507
-APE = (
-  b'APETAGEX'
-  + bytes.fromhex('d0070000 20000000 00000000 00000000')
-  + (b'\0' * 8)
+# Version, size of the items and the footer, number of items, flags.
+APE_FOOTER = '<8sIIII8x'
+APE = b'item' + struct.pack(APE_FOOTER, b'APETAGEX', 2_000, 36, 1, 0)
+APE_HEADER = struct.pack(APE_FOOTER, b'APETAGEX', 2_000, 36, 1, 0xA000_0000)
+APE_WITH_HEADER = (
+  APE_HEADER
+  + b'item'
+  + struct.pack(APE_FOOTER, b'APETAGEX', 2_000, 36, 1, 0x8000_0000)
 )
 
 
-def encode(rate=16_000, mode='VARIABLE', channels=1):
+def encode(rate=16_000, mode='VARIABLE', channels=1, level=0.5):
   """A rising tone of two seconds that starts and ends quietly."""
   time = np.arange(int(SECONDS * rate)) / rate
   sound = np.sin(2 * np.pi * (200 + 200 * time) * time)
   sound *= 0.5 * np.sin(np.pi * time / SECONDS) ** 4
   file = io.BytesIO()
   samples = np.stack([sound] * channels, 1)
-  soundfile.write(file, samples, rate, format='MP3', bitrate_mode=mode)
+  soundfile.write(
+    file,
+    samples,
+    rate,
+    format='MP3',
+    bitrate_mode=mode,
+    compression_level=level,  # Without it all modes are one.
+  )
   return file.getvalue()
 
 
@@ -62,7 +74,7 @@ def test_all_sound_is_decoded_without_a_told_length(mode, rate, channels):
 
 
 @pytest.mark.parametrize('before', [b'', ID3V2, 2 * ID3V2])
-@pytest.mark.parametrize('after', [b'', ID3V1, APE, APE + ID3V1])
+@pytest.mark.parametrize('after', [b'', ID3V1, APE, APE_WITH_HEADER + ID3V1])
 def test_tags_are_no_sound(before, after):
   for contents in (encode(), without_length(encode())):
     np.testing.assert_array_equal(
@@ -94,6 +106,32 @@ def test_a_cut_is_found_wherever_it_is():
 def test_what_does_not_fit_together_is_refused(damage, message):
   with pytest.raises(decoding.AudioError, match=message):
     decoding.decode(damage(encode()))
+
+
+def with_tag(contents, name, numbers):
+  """The file, the first frame of which holds another tag."""
+  at = contents.index(b'Xing')
+  return contents[:at] + name + numbers + contents[at + 4 + len(numbers) :]
+
+
+def test_a_first_frame_that_tells_no_number_is_no_sound():
+  contents = encode()
+  expected = decoding.decode(without_length(contents))
+  for tag in (b'Xing\0\0\0\0', b'Info\0\0\0\x0e'):
+    audio = decoding.decode(with_tag(contents, tag[:4], tag[4:]))
+    np.testing.assert_array_equal(audio, expected)
+  vbri = bytearray(contents)
+  at = contents.index(b'Xing')
+  vbri[at : at + 4] = b'\0\0\0\0'
+  vbri[36:40] = b'VBRI'
+  np.testing.assert_array_equal(decoding.decode(bytes(vbri)), expected)
+
+
+def test_what_follows_a_told_number_of_frames_does_not_matter():
+  contents = encode()
+  np.testing.assert_array_equal(
+    decoding.decode(contents + b'LYRICSBEGIN' * 9), decoding.decode(contents)
+  )
 
 
 @pytest.mark.parametrize('contents', [b'', b'ID3', b'ID3\x04\0\0', b'\xff\xfb'])

@@ -98,15 +98,35 @@ def test_a_few_steps_see_all_of_a_client_in_time(tmp_path):
   assert frames.min() < 6 and frames.max() >= 54
 
 
-def test_only_what_the_steps_need_is_read():
-  def drawn(**kwargs):
-    return client_datasets.BatchConfig(2.0, **kwargs).drawn_seconds
+@pytest.mark.parametrize('seconds', [0.3, 0.8, 2.0])
+def test_steps_repeat_no_utterance_of_a_client_with_enough(tmp_path, seconds):
+  """Also if utterances are longer than a batch."""
+  opened = many(tmp_path / 'store', 60)
+  config = client_datasets.BatchConfig(seconds, steps=6)
+  data = client_datasets.federated_batches(opened, config)
+  for _ in range(5):
+    dataset = data.create_tf_dataset_for_client('a')
+    found = [int(n) for b in dataset for n in b['frames']]
+    assert len(found) == len(set(found)) >= 6
 
-  assert drawn(steps=10) == 20.0
-  assert drawn(steps=10, max_seconds=5.0) == 5.0
-  assert drawn(steps=10, max_seconds=50.0) == 20.0
-  assert drawn(epochs=10) is None
-  assert drawn(epochs=10, max_seconds=5.0) == 5.0
+
+def test_batches_come_in_a_new_order_every_epoch(tmp_path):
+  opened = many(tmp_path / 'store', 12)
+  config = client_datasets.BatchConfig(0.1, epochs=2)
+  data = client_datasets.federated_batches(opened, config)
+  dataset = data.create_tf_dataset_for_client('a')
+  order = [int(b['frames'][0]) for b in dataset]
+  first, second = order[:12], order[12:]
+  # Equal by chance: 1 in 12!, 2e-9.
+  assert sorted(first) == sorted(second) and first != second
+  assert first != sorted(first)
+
+
+def test_a_cap_holds_for_steps_too(opened):
+  config = client_datasets.BatchConfig(0.1, steps=6, max_seconds=0.1)
+  data = client_datasets.federated_batches(opened, config)
+  dataset = data.create_tf_dataset_for_client('a')
+  assert len({text for b in dataset for text in texts(opened, b)}) == 1
 
 
 def test_a_client_without_records_has_no_steps(opened):

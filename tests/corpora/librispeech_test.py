@@ -55,6 +55,13 @@ def test_speakers_are_clients(tmp_path):
   assert librispeech.LibriSpeech([corpus]).survey() == (['12', '5'], 3)
 
 
+@pytest.mark.parametrize('separator', ['\r', '\x0b', '\x85', '\u2028'])
+def test_a_transcript_may_hold_odd_ends_of_lines(tmp_path, separator):
+  text = f'HELLO{separator}THERE'
+  corpus = write_corpus(tmp_path, {'5': [(16_000, text), (16_000, 'YES')]})
+  assert [i.text for i in read(corpus)] == [text, 'YES']
+
+
 def test_several_subsets_keep_a_speaker_together(tmp_path):
   subsets = [tmp_path / 'a', tmp_path / 'b']
   for subset in subsets:

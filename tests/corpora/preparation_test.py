@@ -286,6 +286,56 @@ def test_a_changed_corpus_is_not_gone_on_with(
   preparation.prepare(stores.Given(items), path, CONFIG)
 
 
+def test_a_new_speaker_moves_no_other_from_one_store_to_the_other(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(preparation, '_AHEAD', 0)
+  items = [make(f'c{i % 9}', f'{i}', 4_800 + i) for i in range(18)]
+  more = [*items, *(make(f'd{i}', f'd{i}', 5_800 + i) for i in range(9))]
+
+  def moves(seed):
+    before, after = (
+      holdout.Holdout(0.4, seed).split(sorted({i.client_id for i in given}))
+      for given in (items, more)
+    )
+    return before - after
+
+  draw = holdout.Holdout(0.4, next(filter(moves, range(99))))
+  path = tmp_path / 'store'
+  with pytest.raises(KeyboardInterrupt):
+    preparation.prepare(Interrupted(items, 15), path, CONFIG, draw)
+  with pytest.raises(errors.UserError, match='corpus has changed'):
+    preparation.prepare(stores.Given(more), path, CONFIG, draw)
+
+
+def test_what_another_release_left_is_refused(tmp_path):
+  partial = tmp_path / 'store.partial'
+  partial.mkdir()
+  with sqlite3.connect(partial / store.DATABASE) as database:
+    database.execute('CREATE TABLE progress (position INTEGER)')
+  with pytest.raises(errors.UserError, match=r'cannot be used.*remove'):
+    stores.write(tmp_path / 'store', [make('a', '1')])
+
+
+def test_a_call_that_comes_as_another_ends_finds_its_store(tmp_path):
+  path = tmp_path / 'store'
+  writer = store_writer.StoreWriter(path, {})
+
+  class Late(pathlib.PosixPath):
+    """A path that is looked at just before the store gets its name."""
+
+    def exists(self, **kwargs):
+      found = super().exists(**kwargs)
+      if not found:
+        writer.complete({})
+        writer.publish()
+      return found
+
+  with pytest.raises(store_writer.InUseError, match='just made'):
+    store_writer.StoreWriter(Late(path), {})
+  assert [p.name for p in tmp_path.iterdir()] == ['store']
+
+
 def test_two_calls_do_not_write_one_store(tmp_path):
   path = tmp_path / 'store'
 

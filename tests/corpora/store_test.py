@@ -87,7 +87,7 @@ def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
   opened = stores.opened(tmp_path / 'store', [*given, make('b', 'b')])
   seen = set()
   for _ in range(20):
-    read = opened.records(tf.constant('a'), max_seconds=2.25)
+    read = opened.records(tf.constant('a'), limits=[store.Limit(2.25)])
     names = [r['utterance_id'].numpy() for r in read]
     # Utterances of half a second: five begin within 2.25 s.
     assert len(names) == len(set(names)) == 5
@@ -96,7 +96,28 @@ def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
   # One is left out of 20 draws with a probability of 0.75 ** 20 = 0.3 %, ten
   # or more with far less than 1e-9.
   assert len(seen) > 10
-  assert len(list(opened.records(tf.constant('b'), max_seconds=2.25))) == 1
+  assert (
+    len(list(opened.records(tf.constant('b'), limits=[store.Limit(2.25)]))) == 1
+  )
+
+
+def test_what_is_drawn_is_within_every_limit(tmp_path):
+  given = [make('a', str(i), 16_000 * (1 + i)) for i in range(6)]
+  opened = stores.opened(tmp_path / 'store', given)
+
+  def drawn(*limits):
+    found = stores.records(opened, 'a', limits)
+    return sorted(len(audio) // 16_000 for *_, audio in found)
+
+  assert drawn() == [1, 2, 3, 4, 5, 6]
+  for _ in range(20):
+    # Each counts as a second.
+    assert len(drawn(store.Limit(4.0, 1.0))) == 4
+    assert len(drawn(store.Limit(3.5, 1.0))) == 4
+    assert len(drawn(store.Limit(1.0))) == 1
+    assert 1 <= len(drawn(store.Limit(4.0, 1.0), store.Limit(5.0))) <= 3
+    seconds = drawn(store.Limit(10.0))
+    assert sum(seconds) >= 10 and sum(seconds) - max(seconds) < 10
 
 
 def test_the_digest_names_the_content(tmp_path):

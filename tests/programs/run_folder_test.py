@@ -18,6 +18,9 @@ def test_the_same_flags_open_it_again_and_others_do_not(tmp_path):
   assert not run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES).is_new
   with pytest.raises(errors.UserError, match='--model was tiny, is small'):
     run_folder.RunFolder(tmp_path / 'run', FLAGS | {'model': 'small'}, STORES)
+  with pytest.raises(errors.UserError, match='--note was a=b c, is absent'):
+    fewer = {n: v for n, v in FLAGS.items() if n != 'note'}
+    run_folder.RunFolder(tmp_path / 'run', fewer, STORES)
   with pytest.raises(errors.UserError, match='--new was absent, is 1'):
     run_folder.RunFolder(tmp_path / 'run', FLAGS | {'new': '1'}, STORES)
 

@@ -54,6 +54,8 @@ def decode(contents: bytes, max_seconds: float = math.inf) -> np.ndarray:
       audio = file.read(dtype='float32', always_2d=True)
   except AudioError:
     raise
+  except MemoryError as error:
+    raise AudioError('the header says more than memory holds') from error
   except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
     raise AudioError(f'cannot be decoded: {_reason(error)}') from error
   if len(audio) != expected:

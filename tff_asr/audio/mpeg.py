@@ -133,8 +133,7 @@ def _after_id3v2(contents: bytes) -> int:
     size = 0
     for byte in contents[at + 6 : at + 10]:
       size = size << 7 | byte & 0x7F
-    has_footer = contents[at + 5] & 0x10
-    at += size + (20 if has_footer else 10)
+    at += 10 + size
   return at
 
 

@@ -20,18 +20,37 @@ def with_length(contents: bytes) -> bytes:
   Raises:
     RiffError: If it is shorter than it says.
   """
-  size = _size(contents, 4)
+  size, data = _size(contents, 4), _data(contents)
   if _is_meant(size):
-    if len(contents) < size + 8:
-      raise RiffError(f'{len(contents)} bytes where the header says {size + 8}')
+    _check(contents, 8, size)
+  if data is None:
     return contents
-  data = _data(contents)
-  if data is None or _is_meant(_size(contents, data + 4)):
+  size, samples = _size(contents, data + 4), data + 8
+  if _is_meant(size):
+    _check(contents, samples, size)
+    return contents
+  if size == 0 and _is_chunk(contents, samples):  # There are no samples.
     return contents
   whole = bytearray(contents)
   whole[4:8] = (len(contents) - 8).to_bytes(4, 'little')
-  whole[data + 4 : data + 8] = (len(contents) - data - 8).to_bytes(4, 'little')
+  whole[data + 4 : samples] = (len(contents) - samples).to_bytes(4, 'little')
   return bytes(whole)
+
+
+def _check(contents: bytes, start: int, size: int) -> None:
+  if len(contents) + 1 < start + size:  # A byte of padding may be missing.
+    raise RiffError(
+      f'{len(contents)} bytes where the header says {start + size}'
+    )
+
+
+def _is_chunk(contents: bytes, at: int) -> bool:
+  """Whether a whole chunk of another kind begins here, or the file ends."""
+  name = contents[at : at + 4]
+  return not name or (
+    all(0x20 <= byte < 0x7F for byte in name)
+    and at + 8 + _size(contents, at + 4) <= len(contents)
+  )
 
 
 def _size(contents: bytes, at: int) -> int:

@@ -71,11 +71,14 @@ class BatchConfig:
       )
 
   @property
-  def drawn_seconds(self) -> float | None:
-    """What is read of a client: `steps` batches never hold more."""
-    if self.steps is None:
-      return self.max_seconds
-    return min(self.steps * self.seconds, self.max_seconds or math.inf)
+  def limits(self) -> list[store_lib.Limit]:
+    """What is drawn of a client: no more than the steps can hold."""
+    limits = []
+    if self.max_seconds is not None:
+      limits.append(store_lib.Limit(self.max_seconds))
+    if self.steps is not None:  # A longer utterance is a batch, too.
+      limits.append(store_lib.Limit(self.steps * self.seconds, self.seconds))
+    return limits
 
 
 def parse(
@@ -161,7 +164,7 @@ def federated_batches(
   store: store_lib.ClientStore, config: BatchConfig
 ) -> tff.simulation.datasets.ClientData:
   """The batches of every client, for TFF; see `client_batches`."""
-  return store.client_data(config.drawn_seconds).preprocess(
+  return store.client_data(config.limits).preprocess(
     lambda records: client_batches(records, config)
   )
 

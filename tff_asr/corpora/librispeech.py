@@ -77,7 +77,7 @@ def _speaker(transcript: pathlib.Path) -> str:
 def _chapter(transcript: pathlib.Path) -> Iterator[source.Item]:
   speaker = _speaker(transcript)
   try:
-    text = transcript.read_text(encoding='utf-8-sig', errors='replace')
+    text = transcript.read_bytes().decode('utf-8-sig', 'replace')
   except OSError as error:
     yield Skipped(
       speaker, transcript.name, 'transcripts unreadable', str(error.strerror)

@@ -146,7 +146,7 @@ def _write(
   start = min(writer.position for writer in writers.values())
   seconds = 0.0
   progress(start, total, seconds)
-  numbered = _numbered(source.items(), writers.values())
+  numbered = _numbered(source.items(), held_out, writers.values())
   fresh = ((n, f, item) for n, f, item in numbered if n >= start)
   number = start - 1
   for (number, fingerprint, _), result in _parallel(
@@ -154,7 +154,7 @@ def _write(
   ):
     if isinstance(result, store_writer.Entry):
       seconds += result.samples / features.SAMPLE_RATE
-      result = _refuse_anothers_audio(result, writers.values())
+      result = _refuse_anothers_audio(number, result, writers.values())
     for is_holdout, writer in writers.items():
       own = (result.client_id in held_out) == is_holdout
       writer.add(number, fingerprint, result if own else None)
@@ -168,10 +168,14 @@ def _write(
 
 def _numbered(
   items: Iterable[source_lib.Item],
+  held_out: frozenset[str],
   writers: Sequence[store_writer.StoreWriter],
 ) -> Iterator[tuple[int, str, source_lib.Item]]:
-  """Yields items with their number and a fingerprint of all up to them."""
-  fingerprint = hashlib.sha256()
+  """Yields items with their number and a fingerprint of all up to them.
+
+  And of who is held out, which another item may change for all of them.
+  """
+  fingerprint = hashlib.sha256(repr(sorted(held_out)).encode())
   number = -1
   for number, item in enumerate(items):
     for writer in writers:
@@ -205,11 +209,13 @@ def _parallel(
 
 
 def _refuse_anothers_audio(
-  entry: store_writer.Entry, writers: Iterable[store_writer.StoreWriter]
+  number: int,
+  entry: store_writer.Entry,
+  writers: Iterable[store_writer.StoreWriter],
 ) -> store_writer.Entry | Skipped:
   """Keeps one person's audio from being two clients, or in both parts."""
   for writer in writers:
-    speaker = writer.speaker_of(entry.audio_digest)
+    speaker = writer.speaker_of(entry.audio_digest, number)
     if speaker not in (None, entry.client_id):
       return Skipped(
         entry.client_id,

@@ -16,7 +16,9 @@ utterances.
 A store appears under its name only when it is complete, and is never changed.
 """
 
+from collections.abc import Sequence
 import contextlib
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -43,6 +45,19 @@ RECORD_SPECS = {
   kind: {name: _STRING for name in (kind, 'tokens', 'text', 'utterance_id')}
   for kind in KINDS
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+  """How much is drawn of a client: utterances until they sum up to `seconds`.
+
+  Attributes:
+    seconds: The sum.
+    longest: An utterance counts with at most this.
+  """
+
+  seconds: float
+  longest: float = 1e9
 
 
 class ClientStore:
@@ -93,14 +108,14 @@ class ClientStore:
     return contextlib.closing(sqlite3.connect(uri, uri=True))
 
   def records(
-    self, client_id: tf.Tensor, max_seconds: float | None = None
+    self, client_id: tf.Tensor, limits: Sequence[Limit] = ()
   ) -> tf.data.Dataset:
     """The records of one client, shortest first, as TensorFlow reads them.
 
     Args:
       client_id: string `[]`, which may be symbolic.
-      max_seconds: Of a client with more audio, utterances drawn at random, anew
-        in every pass, that begin within this length; the others are not read.
+      limits: Of a client with more audio, utterances drawn at random, anew in
+        every pass, within all of these; the others are not read.
 
     Returns:
       Elements as in `RECORD_SPECS[self.kind]`.
@@ -108,22 +123,21 @@ class ClientStore:
     name = tf.strings.join(
       ["'", tf.strings.regex_replace(client_id, "'", "''"), "'"]
     )
-    if max_seconds is None:
-      query = [
-        'SELECT record FROM records WHERE client_id = ',
+    chosen = ['SELECT number FROM records WHERE client_id = ', name]
+    if limits:
+      each = [_start(i, limit) for i, limit in enumerate(limits)]
+      starts, bounds = zip(*each, strict=True)
+      chosen = [
+        f'SELECT number FROM (SELECT number, {", ".join(starts)} FROM (SELECT'
+        ' number, samples, RANDOM() AS chance FROM records WHERE client_id = ',
         name,
-        ' ORDER BY samples, number',
+        f')) WHERE {" AND ".join(bounds)}',
       ]
-    else:
-      query = [
-        'SELECT record FROM records WHERE number IN (SELECT number FROM (SELECT'
-        ' number, SUM(samples) OVER (ORDER BY chance, number) - samples AS'
-        ' start FROM (SELECT number, samples, RANDOM() AS chance FROM records'
-        ' WHERE client_id = ',
-        name,
-        f')) WHERE start < {round(max_seconds * features.SAMPLE_RATE)})'
-        ' ORDER BY samples, number',
-      ]
+    query = [
+      'SELECT record FROM records WHERE number IN (',
+      *chosen,
+      ') ORDER BY samples, number',
+    ]
     spec = RECORD_SPECS[self.kind]
     parsing = {n: tf.io.FixedLenFeature((), tf.string) for n in spec}
     return tf.data.experimental.SqlDataset(
@@ -131,12 +145,23 @@ class ClientStore:
     ).map(lambda record: tf.io.parse_single_example(record, parsing))
 
   def client_data(
-    self, max_seconds: float | None = None
+    self, limits: Sequence[Limit] = ()
   ) -> tff.simulation.datasets.ClientData:
     """The records by client as TFF takes them; see `records`."""
     return tff.simulation.datasets.ClientData.from_clients_and_tf_fn(
-      self.client_ids, lambda client_id: self.records(client_id, max_seconds)
+      self.client_ids, lambda client_id: self.records(client_id, limits)
     )
+
+
+def _start(i: int, limit: Limit) -> tuple[str, str]:
+  """SQL for where an utterance starts by a limit's count, and for its bound."""
+  seconds, longest = (
+    round(features.SAMPLE_RATE * value)
+    for value in (limit.seconds, limit.longest)
+  )
+  length = f'MIN(samples, {longest})'
+  start = f'SUM({length}) OVER (ORDER BY chance, number) - {length}'
+  return f'{start} AS start{i}', f'start{i} < {seconds}'
 
 
 def _read_metadata(path: pathlib.Path) -> dict:

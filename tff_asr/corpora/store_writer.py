@@ -25,8 +25,8 @@ _TABLES = (
   'CREATE TABLE records (number INTEGER PRIMARY KEY, client_id TEXT NOT NULL,'
   ' utterance_id TEXT NOT NULL UNIQUE, samples INTEGER NOT NULL,'
   ' words INTEGER NOT NULL, record BLOB NOT NULL)',
-  'CREATE TABLE audio (digest BLOB PRIMARY KEY, client_id TEXT NOT NULL)'
-  ' WITHOUT ROWID',
+  'CREATE TABLE audio (digest BLOB PRIMARY KEY, number INTEGER NOT NULL,'
+  ' client_id TEXT NOT NULL) WITHOUT ROWID',
   'CREATE TABLE skipped (number INTEGER PRIMARY KEY, client_id TEXT,'
   ' utterance_id TEXT, reason TEXT, detail TEXT)',
   'CREATE TABLE progress (position INTEGER, fingerprint TEXT, content TEXT,'
@@ -103,7 +103,7 @@ class StoreWriter:
         f'{path} exists already: remove it, or give another --output.'
       )
     self._path = path
-    self._settings = dict(settings)
+    self._settings = {'version': store.VERSION, **settings}
     self.partial = partial_of(path)
     self.partial.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as resources:
@@ -144,13 +144,21 @@ class StoreWriter:
           (json.dumps(self._settings),),
         )
     except sqlite3.DatabaseError as error:
-      raise errors.UserError(
-        f'{self.partial / store.DATABASE} cannot be used ({error}): remove'
-        f' {self.partial}.'
-      ) from error
+      raise self._unusable(error) from error
+
+  def _unusable(self, error: Exception) -> errors.UserError:
+    return errors.UserError(
+      f'{self.partial / store.DATABASE} cannot be used ({error}): remove'
+      f' {self.partial}.'
+    )
 
   def _resume(self) -> None:
-    (row,) = self._database.execute('SELECT * FROM progress')
+    try:
+      (row,) = self._database.execute(
+        'SELECT position, fingerprint, content, settings FROM progress'
+      )
+    except (sqlite3.Error, ValueError) as error:  # Of another release.
+      raise self._unusable(error) from error
     self.position, self._fingerprint, self._content, settings = row
     self.resumed_from = self.position
     begun = json.loads(settings)
@@ -184,10 +192,11 @@ class StoreWriter:
         ' folder to start again.'
       )
 
-  def speaker_of(self, audio_digest: bytes) -> str | None:
-    """Returns whose utterance here has this audio."""
+  def speaker_of(self, audio_digest: bytes, number: int) -> str | None:
+    """Returns whose utterance before item `number` has this audio."""
     row = self._database.execute(
-      'SELECT client_id FROM audio WHERE digest = ?', (audio_digest,)
+      'SELECT client_id FROM audio WHERE digest = ? AND number < ?',
+      (audio_digest, number),
     ).fetchone()
     return row and row[0]
 
@@ -257,8 +266,8 @@ class StoreWriter:
         entry.client_id, entry.utterance_id, 'name given twice'
       )
     self._database.execute(
-      'INSERT OR IGNORE INTO audio VALUES (?, ?)',
-      (entry.audio_digest, entry.client_id),
+      'INSERT OR IGNORE INTO audio VALUES (?, ?, ?)',
+      (entry.audio_digest, number, entry.client_id),
     )
     so_far = f'{self._content}\t{entry.client_id}\t'.encode()
     self._content = hashlib.sha256(so_far + entry.record_digest).hexdigest()
@@ -304,7 +313,6 @@ class StoreWriter:
     """
     summary = self.summary()
     metadata = {
-      'version': store.VERSION,
       **self._settings,
       'sample_rate': features.SAMPLE_RATE,
       'clients': len(summary.client_seconds),

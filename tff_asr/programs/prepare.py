@@ -10,6 +10,7 @@ import time
 import numpy as np
 import tqdm
 
+from tff_asr import errors
 from tff_asr.corpora import holdout as holdout_lib
 from tff_asr.corpora import preparation, store_summary, store_writer
 from tff_asr.corpora import source as source_lib
@@ -65,7 +66,11 @@ def cached_synthetic(config: synthetic.SyntheticConfig) -> pathlib.Path:
   while not path.exists():
     try:
       _prepare(synthetic.Synthetic(config), path, store_config)
-    except store_writer.InUseError:
+    except errors.UserError as error:
+      if path.exists():
+        break
+      if not isinstance(error, store_writer.InUseError):
+        raise
       if not is_waiting:
         is_waiting = True
         print('Another call makes the default store: waiting for it.')

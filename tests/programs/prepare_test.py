@@ -1,0 +1,32 @@
+"""The store of synthetic speakers in the user's cache."""
+
+import os
+import subprocess
+import sys
+
+_PROGRAM = """
+import sys
+sys.path[:0] = {path!r}
+from tff_asr.corpora.synthetic import corpus
+from tff_asr.programs import prepare
+config = corpus.SyntheticConfig(clients=4, seed=0)
+print(prepare.cached_synthetic(config))
+"""
+
+
+def test_calls_at_once_make_the_store_once(tmp_path):
+  program = _PROGRAM.format(path=sys.path)
+  calls = [
+    subprocess.Popen(
+      [sys.executable, '-c', program],
+      env={**os.environ, 'XDG_CACHE_HOME': str(tmp_path)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for _ in range(3)
+  ]
+  ends = [call.communicate() for call in calls]
+  assert [call.returncode for call in calls] == [0] * 3, ends
+  (made,) = (tmp_path / 'tff_asr').iterdir()
+  assert {out.splitlines()[-1] for out, _ in ends} == {str(made)}
