@@ -90,6 +90,13 @@ def test_a_file_that_was_cut_off_is_refused(kind, kept):
     decoding.decode(contents[: int(kept * len(contents))])
 
 
+@pytest.mark.parametrize('kind', ['vorbis', 'opus'])
+def test_a_missing_last_page_is_found(kind):
+  contents = encode(noise(40_000), kind=kind)
+  with pytest.raises(decoding.AudioError, match='last OGG page is missing'):
+    decoding.decode(contents[: contents.rindex(b'OggS')])
+
+
 @pytest.mark.parametrize('kind', FORMATS)
 def test_a_damaged_file_is_refused_or_keeps_its_length(kind):
   contents = encode(noise(40_000) // 4, kind=kind)
@@ -107,6 +114,29 @@ def test_a_damaged_file_is_refused_or_keeps_its_length(kind):
 def test_a_rate_that_no_speech_has_is_refused():
   with pytest.raises(decoding.AudioError, match='1000 Hz'):
     decoding.decode(encode(tone(1_000), 1_000, 'wav'))
+
+
+def with_flac_length(contents, frames):
+  """A FLAC file whose header tells another number of samples."""
+  changed = bytearray(contents)
+  changed[21] = changed[21] & 0xF0 | frames >> 32
+  changed[22:26] = (frames & 0xFFFF_FFFF).to_bytes(4, 'big')
+  return bytes(changed)
+
+
+def test_what_is_too_long_by_its_header_is_not_decoded():
+  contents = encode(noise(16_000))
+  assert len(decoding.decode(contents, max_seconds=1.0)) == 16_000
+  with pytest.raises(decoding.TooLongError, match=r'1\.0 s'):
+    decoding.decode(contents, max_seconds=0.99)
+  hours = with_flac_length(contents, 10 * 3_600 * 16_000)
+  with pytest.raises(decoding.TooLongError, match=r'36000\.0 s'):
+    decoding.decode(hours, max_seconds=30.0)
+
+
+def test_a_length_that_no_memory_holds_is_refused():
+  with pytest.raises(decoding.AudioError):
+    decoding.decode(with_flac_length(encode(noise(16_000)), 2**36 - 1))
 
 
 def test_samples_that_are_no_sound_are_refused():
@@ -142,6 +172,30 @@ def test_wav_with_one_meant_size_is_checked_by_it():
   np.testing.assert_array_equal(decoding.decode(contents), audio)
   with pytest.raises(decoding.AudioError, match='where the header says'):
     decoding.decode(contents[:-100])
+  contents = with_sizes(contents, len(contents) - 8, 0)
+  np.testing.assert_array_equal(decoding.decode(contents), audio)
+  with pytest.raises(decoding.AudioError, match='where the header says'):
+    decoding.decode(contents[:-100])
+
+
+def test_wav_from_a_pipe_with_a_chunk_of_odd_size_is_read_to_its_end():
+  audio = noise(12_345)
+  contents = with_sizes(encode(audio, kind='wav'), 0, 0)
+  chunk = b'LIST\x05\0\0\0INFO1\0'
+  np.testing.assert_array_equal(
+    decoding.decode(contents[:12] + chunk + contents[12:]), audio
+  )
+
+
+def test_wav_may_lack_its_last_byte_of_padding_and_no_other():
+  file = io.BytesIO()
+  samples = np.zeros(12_345)
+  soundfile.write(file, samples, 16_000, format='WAV', subtype='PCM_U8')
+  contents = file.getvalue()
+  assert len(contents) == 44 + 12_346
+  assert len(decoding.decode(contents[:-1])) == 12_345
+  with pytest.raises(decoding.AudioError, match='where the header says'):
+    decoding.decode(contents[:-2])
 
 
 def test_a_chunk_that_follows_no_samples_is_no_sound():
@@ -150,8 +204,5 @@ def test_a_chunk_that_follows_no_samples_is_no_sound():
 
 
 def test_flac_from_a_pipe_is_refused_with_what_to_do():
-  contents = bytearray(encode(noise(12_345)))
-  contents[21] &= 0xF0
-  contents[22:26] = b'\0\0\0\0'
   with pytest.raises(decoding.AudioError, match=r'no length.*encode'):
-    decoding.decode(bytes(contents))
+    decoding.decode(with_flac_length(encode(noise(12_345)), 0))

@@ -101,6 +101,10 @@ def test_a_cut_is_found_wherever_it_is():
     (lambda c: c + c, 'frames where the first says'),
     (lambda c: without_length(c) + b'\0' * 999, 'damaged MPEG frame'),
     (lambda c: without_length(c)[:-1], 'not whole'),
+    (
+      lambda c: without_length(c) + without_length(encode(32_000)),
+      'damaged MPEG frame',
+    ),
   ],
 )
 def test_what_does_not_fit_together_is_refused(damage, message):
@@ -125,6 +129,13 @@ def test_a_first_frame_that_tells_no_number_is_no_sound():
   vbri[at : at + 4] = b'\0\0\0\0'
   vbri[36:40] = b'VBRI'
   np.testing.assert_array_equal(decoding.decode(bytes(vbri)), expected)
+
+
+def test_what_is_added_has_no_checksum_where_the_sound_has():
+  contents = without_length(encode())
+  protected = contents[:1] + bytes([contents[1] & 0xFE]) + contents[2:]
+  assert mpeg.with_length(protected)[1] & 1
+  assert mpeg.with_length(protected).endswith(protected)
 
 
 def test_what_follows_a_told_number_of_frames_does_not_matter():

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tff_asr import errors
+from tff_asr.audio import features as audio_features
 from tff_asr.models import blocks, precision, presets, transformer
 
 CONFIG = dataclasses.replace(
@@ -272,6 +273,36 @@ def test_a_graph_does_not_hold_a_block_twice():
     return sum('MatMul' in node.op for node in nodes)
 
   assert size(12) == size(4) > 0
+
+
+def test_features_and_logits_are_the_same_in_a_saved_model(tmp_path):
+  module = tf.Module()
+  module.encoder = ENCODER
+
+  @tf.function(
+    input_signature=[
+      tf.TensorSpec([None, None], tf.float32),
+      tf.TensorSpec([None], tf.int32),
+    ]
+  )
+  def logits(waveforms, samples):
+    return module.encoder(
+      audio_features.log_mel(waveforms), audio_features.num_frames(samples)
+    )
+
+  module.logits = logits
+  tf.saved_model.save(module, str(tmp_path))
+  loaded = tf.saved_model.load(str(tmp_path))
+  rng = np.random.default_rng(0)
+  waveforms = rng.normal(0.0, 0.1, [2, 9_600]).astype(np.float32)
+  samples = [9_600, 5_000]
+  together = loaded.logits(waveforms, samples)
+  for row, waveform, number in zip(together, waveforms, samples, strict=True):
+    frames = audio_features.num_frames(number)
+    alone = ENCODER(
+      audio_features.log_mel(waveform[None, :number]), tf.constant([frames])
+    )[0]
+    np.testing.assert_allclose(row[: len(alone)], alone, atol=1e-4)
 
 
 def test_an_encoder_outlives_one_made_in_a_graph():

@@ -73,7 +73,11 @@ def _reason(error: Exception) -> str:
 
 
 def _with_length(contents: bytes) -> bytes:
-  """Finds lost parts that libsndfile does not mind, and lengths it guesses."""
+  """Returns the file, with its length where libsndfile would guess that.
+
+  Raises:
+    AudioError: If a part is lost whose loss libsndfile does not mind.
+  """
   try:
     if contents[:4] == b'RIFF':
       return riff.with_length(contents)

@@ -1,15 +1,11 @@
 """From a corpus to client stores."""
 
-import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
 import dataclasses
 import errno
 import hashlib
-import os
 import pathlib
 import stat
-from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +13,8 @@ import tensorflow as tf
 from tff_asr import errors
 from tff_asr.audio import decoding, features
 from tff_asr.corpora import holdout as holdout_lib
+from tff_asr.corpora import parallel, store, store_summary, store_writer
 from tff_asr.corpora import source as source_lib
-from tff_asr.corpora import store, store_summary, store_writer
 from tff_asr.corpora.utterance import (
   Recording,
   Skipped,
@@ -29,8 +25,6 @@ from tff_asr.corpora.utterance import (
 from tff_asr.text import normalisation
 from tff_asr.text import vocabulary as vocabulary_lib
 
-_T = TypeVar('_T')
-_R = TypeVar('_R')
 # Items that are decoded ahead of the one that is written, for each core.
 _AHEAD = 8
 
@@ -149,8 +143,8 @@ def _write(
   numbered = _numbered(source.items(), held_out, writers.values())
   fresh = ((n, f, item) for n, f, item in numbered if n >= start)
   number = start - 1
-  for (number, fingerprint, _), result in _parallel(
-    lambda item: _load(item[2], config), fresh
+  for (number, fingerprint, _), result in parallel.map_in_order(
+    lambda item: _load(item[2], config), fresh, _AHEAD
   ):
     if isinstance(result, store_writer.Entry):
       seconds += result.samples / features.SAMPLE_RATE
@@ -185,27 +179,6 @@ def _numbered(
     yield number, fingerprint.hexdigest(), item
   for writer in writers:
     writer.check(number + 1, fingerprint.hexdigest(), is_last=True)
-
-
-def _parallel(
-  function: Callable[[_T], _R], items: Iterable[_T]
-) -> Iterator[tuple[_T, _R]]:
-  """Maps by threads, in order, with a bounded number of items in memory."""
-  workers = os.cpu_count() or 1
-  ahead: collections.deque[tuple[_T, futures.Future[_R]]] = collections.deque()
-  with futures.ThreadPoolExecutor(workers) as pool:
-    try:
-      for item in items:
-        ahead.append((item, pool.submit(function, item)))
-        if len(ahead) > workers * _AHEAD:
-          first, result = ahead.popleft()
-          yield first, result.result()
-      while ahead:
-        first, result = ahead.popleft()
-        yield first, result.result()
-    finally:
-      for _, result in ahead:
-        result.cancel()
 
 
 def _refuse_anothers_audio(

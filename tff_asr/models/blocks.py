@@ -87,21 +87,21 @@ def _run(config, training, x, key_bias, seed, weights):
 
 def _block(config, training, x, key_bias, seed, weights):
   attention_scale, attention_bias, *attention_matrices = weights[:4]
-  mlp_scale, mlp_bias, *mlp_matrices = weights[4:6] + tuple(
-    tf.cast(w, x.dtype) for w in weights[6:]
+  mlp_scale, mlp_bias, *mlp_matrices = weights[4:]
+  qkv, attention_out, mlp_in, mlp_out = (
+    tf.cast(w, x.dtype) for w in attention_matrices + mlp_matrices
   )
-  attention_matrices = [tf.cast(w, x.dtype) for w in attention_matrices]
   attention_seed, mlp_seed = seed + 1, seed + 2
 
   def attention(x):
     return _attention(
-      config, training, x, key_bias, attention_seed, *attention_matrices
+      config, training, x, key_bias, attention_seed, qkv, attention_out
     )
 
   def mlp(x):
-    hidden = tf.nn.relu(x @ mlp_matrices[0])
+    hidden = tf.nn.relu(x @ mlp_in)
     hidden = layers.dropout(hidden, config.dropout, mlp_seed, training)
-    return hidden @ mlp_matrices[1]
+    return hidden @ mlp_out
 
   if config.post_norm:
     x = layers.normalize(x + attention(x), attention_scale, attention_bias)

@@ -125,7 +125,7 @@ def _preparation(
     )
   for kind in store.KINDS:
     opened = store.ClientStore(folder / f'{kind}-1')
-    frames = _frames_of_client(opened, batches=-1)
+    frames = _frames_of_client(opened)
 
     def read_all(opened=opened, frames=frames):
       assert all(frames(tf.constant(c)) > 0 for c in opened.client_ids)
@@ -191,7 +191,7 @@ def _opening(folder: pathlib.Path, clients: int) -> Iterable[str]:
   )
   for what, function in (
     ('records', number_of_records),
-    ('batches', _frames_of_client(opened, batches=-1)),
+    ('batches', _frames_of_client(opened)),
   ):
     function(tf.constant(chosen[0]))
     times = []
@@ -206,7 +206,7 @@ def _opening(folder: pathlib.Path, clients: int) -> Iterable[str]:
 
 
 def _frames_of_client(
-  opened: store.ClientStore, batches: int
+  opened: store.ClientStore,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
   """Makes the batches of a client as a federated round does, traced once."""
   config = client_datasets.BatchConfig(seconds=120.0, epochs=1)
@@ -214,7 +214,7 @@ def _frames_of_client(
   @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
   def frames(client_id):
     records = opened.records(client_id)
-    dataset = client_datasets.client_batches(records, config).take(batches)
+    dataset = client_datasets.client_batches(records, config)
     return dataset.reduce(0, lambda n, b: n + tf.reduce_sum(b['frames']))
 
   return frames

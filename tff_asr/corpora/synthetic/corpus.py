@@ -5,9 +5,7 @@ noise, a taste in topics and a number of utterances; all are drawn from the seed
 and the speaker's number alone, so that a larger corpus holds the smaller ones.
 """
 
-import collections
 from collections.abc import Iterator
-from concurrent import futures
 import dataclasses
 import hashlib
 import json
@@ -22,7 +20,7 @@ import sys
 import numpy as np
 
 from tff_asr import errors
-from tff_asr.corpora import source, utterance
+from tff_asr.corpora import parallel, source, utterance
 from tff_asr.corpora.synthetic import channel, grammar
 
 _ACCENTS = (
@@ -39,6 +37,8 @@ _VARIANTS = (
 ).split()
 _HELD_OUT_VARIANTS = 'm4 m8 f4 Annie Michael'.split()
 _MAX_UTTERANCES = 40
+# Speakers that are made ahead of the one that is read, for each core.
+_AHEAD = 2
 # Version of what a seed gives, for the cache.
 _EDITION = 2
 
@@ -119,14 +119,11 @@ class Synthetic(source.Source):
     Raises:
       RuntimeError: If the speech synthesiser fails.
     """
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-      ahead: collections.deque[futures.Future] = collections.deque()
-      for number in range(self._config.clients):
-        ahead.append(pool.submit(_speaker, self._config, number))
-        if len(ahead) > 2 * (os.cpu_count() or 1):
-          yield from ahead.popleft().result()
-      for speaker in ahead:
-        yield from speaker.result()
+    numbers = range(self._config.clients)
+    for _, speaker in parallel.map_in_order(
+      lambda number: _speaker(self._config, number), numbers, _AHEAD
+    ):
+      yield from speaker
 
 
 def _client_id(config: SyntheticConfig, number: int) -> str:
