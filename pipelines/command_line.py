@@ -65,8 +65,8 @@ def run(main: Callable[[], str]) -> None:
     except (sqlite3.Error, tf.errors.OpError) as error:
       print(f'error: {str(error).splitlines()[0]}', file=sys.stderr)
       sys.exit(1)
-    except KeyboardInterrupt:
-      print('Interrupted.', file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+      print(str(interrupt) or 'Interrupted.', file=sys.stderr)
       sys.exit(130)
 
   sys.stdout.reconfigure(line_buffering=True)  # In step with progress bars.

@@ -3,10 +3,17 @@
 import numpy as np
 import tensorflow as tf
 
-from tff_asr.corpora import preparation, source, store
+from tff_asr.corpora import preparation, source, store, utterance
 from tff_asr.text import vocabulary
 
 ENGLISH = vocabulary.CharacterVocabulary()
+
+
+def make(client, name, samples=4_800, text='yes', seed=0):
+  """An utterance of noise that its name, its length and a seed decide."""
+  rng = np.random.default_rng([seed, samples, *name.encode()])
+  audio = rng.integers(-32768, 32768, samples, np.int16)
+  return utterance.Utterance(client, name, audio, text)
 
 
 class Given(source.Source):

@@ -12,13 +12,7 @@ import tensorflow_federated as tff
 
 from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import client_datasets, store, utterance
-
-
-def make(client, name, samples=4_800, text='yes', seed=0):
-  rng = np.random.default_rng([seed, samples, *name.encode()])
-  audio = rng.integers(-32768, 32768, samples, np.int16)
-  return utterance.Utterance(client, name, audio, text)
+from tff_asr.corpora import client_datasets, store
 
 
 @settings(max_examples=5, deadline=None)
@@ -34,7 +28,9 @@ def test_what_goes_in_comes_out_by_client_shortest_first(
   tmp_path_factory, lengths
 ):
   given = {
-    client: [make(client, f'{client}-{i}', n) for i, n in enumerate(samples)]
+    client: [
+      stores.make(client, f'{client}-{i}', n) for i, n in enumerate(samples)
+    ]
     for client, samples in lengths.items()
   }
   interleaved = sorted(
@@ -54,8 +50,8 @@ def test_what_goes_in_comes_out_by_client_shortest_first(
 
 
 def test_tffs_own_reader_reads_a_store(tmp_path):
-  given = [make('a', str(i), 9_000 - 100 * i) for i in range(3)]
-  opened = stores.opened(tmp_path / 'store', [*given, make('b', '9')])
+  given = [stores.make('a', str(i), 9_000 - 100 * i) for i in range(3)]
+  opened = stores.opened(tmp_path / 'store', [*given, stores.make('b', '9')])
   data = tff.simulation.datasets.load_and_parse_sql_client_data(
     str(opened.path / store.DATABASE), store.RECORD_SPECS['audio']
   )
@@ -68,7 +64,7 @@ def test_tffs_own_reader_reads_a_store(tmp_path):
 
 
 def test_features_are_those_that_the_audio_would_give(tmp_path):
-  given = [make('a', str(i), 6_000 + 500 * i) for i in range(3)]
+  given = [stores.make('a', str(i), 6_000 + 500 * i) for i in range(3)]
   examples = []
   for kind in store.KINDS:
     opened = stores.opened(tmp_path / kind, given, kind=kind)
@@ -83,8 +79,8 @@ def test_features_are_those_that_the_audio_would_give(tmp_path):
 def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
   tmp_path,
 ):
-  given = [make('a', str(i), 8_000 + i) for i in range(20)]
-  opened = stores.opened(tmp_path / 'store', [*given, make('b', 'b')])
+  given = [stores.make('a', str(i), 8_000 + i) for i in range(20)]
+  opened = stores.opened(tmp_path / 'store', [*given, stores.make('b', 'b')])
   seen = set()
   for _ in range(20):
     read = opened.records(tf.constant('a'), limits=[store.Limit(2.25)])
@@ -102,7 +98,7 @@ def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
 
 
 def test_what_is_drawn_is_within_every_limit(tmp_path):
-  given = [make('a', str(i), 16_000 * (1 + i)) for i in range(6)]
+  given = [stores.make('a', str(i), 16_000 * (1 + i)) for i in range(6)]
   opened = stores.opened(tmp_path / 'store', given)
 
   def drawn(*limits):
@@ -121,12 +117,12 @@ def test_what_is_drawn_is_within_every_limit(tmp_path):
 
 
 def test_the_digest_names_the_content(tmp_path):
-  items = [make('a', '1', text='see'), make('b', '2')]
+  items = [stores.make('a', '1', text='see'), stores.make('b', '2')]
   changed = [
     items,
-    [make('a', '1', text='sea'), items[1]],
-    [make('a', '1', text='see', seed=1), items[1]],
-    [make('c', '1', text='see'), items[1]],
+    [stores.make('a', '1', text='sea'), items[1]],
+    [stores.make('a', '1', text='see', seed=1), items[1]],
+    [stores.make('c', '1', text='see'), items[1]],
     [dataclasses.replace(items[0], utterance_id='3'), items[1]],
   ]
   digests = {
@@ -179,7 +175,7 @@ def lose_clients(path):
 )
 def test_a_store_that_cannot_be_trusted_is_refused(tmp_path, damage, message):
   path = tmp_path / 'store'
-  stores.write(path, [make('a', '1'), make('b', '2')])
+  stores.write(path, [stores.make('a', '1'), stores.make('b', '2')])
   damage(path)
   with pytest.raises(errors.UserError, match=message):
     store.ClientStore(path)

@@ -4,8 +4,8 @@ Log-mel frames are normalised per utterance, a convolution of stride 3 with a
 gated linear unit gives one vector every 30 ms, sinusoidal positions in seconds
 are added (CAPE), and transformer blocks without biases follow.
 
-Padding never changes a result: padded frames are zero before the convolution
-and after it, and no frame attends to them.
+Padding never changes a result: padded frames are zero before every convolution,
+and no frame attends to them.
 """
 
 import dataclasses
@@ -151,7 +151,7 @@ class Transformer(tf.keras.Model):
       x += convolution(x)
     x = layers.dropout(x, config.dropout, seeds[-1], training)
     positions = self.positions(mask, training=training)
-    x = x * valid + tf.cast(positions, self._type)
+    x += tf.cast(positions, self._type)
     key_bias = (1.0 - tf.transpose(mask, [0, 2, 1])[:, None]) * _MASKED
     for i, block in enumerate(self.blocks):
       x = block(x, self._run_block(bool(training)), key_bias, seeds[i])

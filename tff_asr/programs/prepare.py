@@ -106,9 +106,10 @@ def _prepare(
       return preparation.prepare(
         source, output, config, holdout, progress, files
       )
-    except KeyboardInterrupt:
-      print('\nStopped. The same command goes on from here.', file=screen)
-      raise
+    except KeyboardInterrupt as interrupt:
+      raise KeyboardInterrupt(
+        'Interrupted: the same command goes on from here.'
+      ) from interrupt
 
 
 @contextlib.contextmanager

@@ -53,7 +53,6 @@ def clean(text: str, alphabet: str = ENGLISH) -> str:
     alphabet: The characters that are kept as they are.
   """
   text = unicodedata.normalize('NFC', text).translate(_SAME).lower()
-  text = unicodedata.normalize('NFC', text)  # Lower case may decompose.
   letters = set(alphabet)
   kept = []
   for before, character, after in zip(

@@ -1,0 +1,56 @@
+"""Encoders that tests share, and one block of theirs alone."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tff_asr.models import blocks, presets, transformer
+
+CONFIG = dataclasses.replace(
+  presets.preset('tiny', 30), dropout=0.3, layer_drop=0.3, max_shift_seconds=3.0
+)
+
+
+def build(config):
+  """An encoder none of whose weights is at 0 or 1, as all biases begin."""
+  encoder = transformer.build(config)
+  rng = np.random.default_rng(1)
+  encoder.set_weights(
+    [w + rng.normal(0.0, 0.05, w.shape) for w in encoder.get_weights()]
+  )
+  return encoder
+
+
+ENCODER = build(CONFIG)
+
+
+def random_features(frames, seed=0):
+  rng = np.random.default_rng(seed)
+  return rng.normal(5.0, 3.0, [frames, 80]).astype(np.float32)
+
+
+def run_block(encoder, x, seeds=(0,), **settings):
+  """The first block's results with some seeds: `[seeds, frames, width]`.
+
+  Args:
+    encoder: Whose block.
+    x: float32 `[1, frames, width]`.
+    seeds: Of what is dropped.
+    **settings: Of the block, where it is to drop something or to differ.
+  """
+  config = encoder.config
+  quiet = dict(heads=config.heads, dropout=0.0, layer_drop=0.0, post_norm=False)
+  function = blocks.function(
+    blocks.BlockConfig(**(quiet | settings)),
+    config.width,
+    config.mlp_width,
+    tf.float32,
+  )(True)
+  bias = tf.zeros([1, 1, 1, x.shape[1]])
+  return np.concatenate(
+    [
+      encoder.blocks[0](x, function, bias, tf.constant([seed, 7]))
+      for seed in seeds
+    ]
+  )
