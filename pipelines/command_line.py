@@ -28,15 +28,18 @@ def path(value: str) -> pathlib.Path:
 def flags_in_force(paths: tuple[str, ...]) -> dict[str, str]:
   """Every flag that has a value, by name, those in `paths` made absolute."""
   module_flags = flags.FLAGS.flags_by_module_dict()[sys.argv[0]]
-  values = {flag.name: flag.value for flag in module_flags}
   return {
-    name: str(path(value)) if name in paths and value else _text(value)
-    for name, value in values.items()
-    if value is not None
+    flag.name: _text(flag.value, flag.name in paths)
+    for flag in module_flags
+    if flag.value is not None
   }
 
 
-def _text(value) -> str:
+def _text(value, is_path: bool) -> str:
+  if isinstance(value, list):
+    return ','.join(_text(v, is_path) for v in value)
+  if is_path and value:
+    return str(path(value))
   return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -17,8 +17,11 @@ from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
 from tff_asr.models import precision, presets
-from tff_asr.privacy import bounds
-from tff_asr.programs import prepare, train
+from tff_asr.privacy import allocation, bounds, clipping, groups, layer_clipping
+from tff_asr.privacy import plan as plan_lib
+from tff_asr.programs import prepare, privacy_config, train
+
+_DEFAULT_NOISE_MULTIPLIER = 0.01
 
 _TRAIN_STORE = flags.DEFINE_string(
   'train_store',
@@ -85,11 +88,17 @@ _COHORT_SIZE = flags.DEFINE_integer(
   'cohort_size',
   16,
   'Clients in a round: the expected number (poisson), which is the denominator'
-  ' of the mean under clipping, or the exact one (fixed).',
+  ' of the mean under clipping, or the exact one (fixed), or about the number'
+  ' (none).',
   lower_bound=1,
 )
 _SAMPLING = flags.DEFINE_enum(
-  'sampling', 'poisson', ['poisson', 'fixed'], 'How cohorts are drawn.'
+  'sampling',
+  plan_lib.POISSON,
+  plan_lib.SAMPLINGS,
+  'How cohorts are drawn: each client independently with the same probability'
+  ' (poisson), a set of a fixed size, or not by chance: clients take turns'
+  ' (none). Epsilon is accounted for as is drawn.',
 )
 _CLIENT_BATCH_SECONDS = flags.DEFINE_float(
   'client_batch_seconds',
@@ -138,23 +147,105 @@ _CLIPPING = flags.DEFINE_enum(
   ['none', 'global', 'per_layer'],
   'What of a client update is clipped.',
 )
+_LAYER_GROUPS = flags.DEFINE_enum(
+  'layer_groups',
+  groups.TENSOR,
+  [groups.TENSOR, groups.BLOCK],
+  'What a layer is (per_layer): each tensor, or each block of tensors.',
+)
 _LAYER_BOUNDS = flags.DEFINE_enum(
   'layer_bounds',
-  'uniform',
-  sorted(bounds.LAYER_BOUNDS),
-  'Bounds of the layers (per_layer): all equal, or by the root of the size.',
+  bounds.UNIFORM,
+  bounds.NAMES,
+  'Bounds of the layers (per_layer): all equal, by the root of the size,'
+  ' following a quantile of the norms, or as in --layer_bounds_file.',
+)
+_LAYER_BOUNDS_FILE = flags.DEFINE_string(
+  'layer_bounds_file',
+  '',
+  'Bounds by layer (given): on each line a name, a tab and a bound, as in the'
+  ' layer_bounds.tsv of a run with adaptive bounds. --clip_norm follows.',
 )
 _CLIP_NORM = flags.DEFINE_float(
-  'clip_norm', 0.1, 'Most that a client contributes, in L2 norm over all.'
+  'clip_norm',
+  0.1,
+  'Most that a client contributes, in L2 norm over all; at first, if adaptive.',
+)
+_CLIPPING_MODE = flags.DEFINE_enum(
+  'clipping_mode',
+  clipping.CLIP,
+  clipping.MODES,
+  'clip: layers within their bounds stay as they are. normalise: as the code'
+  ' published with the paper, which scales every layer of too long an update to'
+  ' its bound, up or down.',
+)
+_CLIP_QUANTILE = flags.DEFINE_float(
+  'clip_quantile', 0.5, 'Share of clients that adaptive bounds leave unclipped.'
+)
+_CLIP_ADAPTATION_RATE = flags.DEFINE_float(
+  'clip_adaptation_rate', 0.2, 'Step of adaptive bounds, in the exponent.'
+)
+_CLIP_COUNT_STDDEV = flags.DEFINE_float(
+  'clip_count_stddev',
+  None,
+  'Noise on the count of unclipped clients of each layer (adaptive); by default'
+  ' a twentieth of the cohort, or more where that would take over a tenth of'
+  ' the budget.',
 )
 _NOISE_MULTIPLIER = flags.DEFINE_float(
   'noise_multiplier',
-  0.01,
-  'Noise on the sum of updates over clip_norm; 0 for no privacy.',
+  None,
+  'Noise on the sum of updates over clip_norm; 0 for no privacy; by default'
+  f' {_DEFAULT_NOISE_MULTIPLIER}, unless --target_epsilon is given.',
   lower_bound=0,
 )
+_TARGET_EPSILON = flags.DEFINE_float(
+  'target_epsilon',
+  None,
+  'Instead of --noise_multiplier: the least noise for which epsilon, after all'
+  ' --rounds and with --prior_ledger, is at most this.',
+)
+_NOISE_ALLOCATION = flags.DEFINE_enum(
+  'noise_allocation',
+  allocation.EQUAL,
+  allocation.NAMES,
+  'The same noise on all coordinates, noise in proportion to the bound of the'
+  ' layer, or the least noise in all at the same epsilon.',
+)
 _DELTA = flags.DEFINE_float(
-  'delta', 1e-9, 'Delta at which epsilon is given, between 0 and 1.'
+  'delta',
+  1e-9,
+  'Delta at which epsilon is given, less than one over the population.',
+)
+_MAX_EPSILON = flags.DEFINE_float(
+  'max_epsilon', None, 'The run stops before the round that would exceed this.'
+)
+_PRIOR_LEDGER = flags.DEFINE_list(
+  'prior_ledger',
+  [],
+  'Run folders (or their ledger.jsonl) of earlier runs on the same clients,'
+  ' with commas: what they released counts as well.',
+)
+_ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
+  'accounting_cohort_size',
+  None,
+  'Cohort of a hypothetical run with the same noise on the mean, whose epsilon'
+  ' is reported beside that of this run.',
+)
+_ACCOUNTING_POPULATION = flags.DEFINE_integer(
+  'accounting_population', None, 'Population of that hypothetical run.'
+)
+_INSECURE_NOISE_SEED = flags.DEFINE_integer(
+  'insecure_noise_seed',
+  None,
+  'For debugging: noise that repeats. Nothing is guaranteed then, and every'
+  ' epsilon reads none.',
+)
+_RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
+  'release_unprotected_metrics',
+  False,
+  'For research: release figures on clients without noise (loss, how many took'
+  ' part and failed, norms of updates). The guarantee does not cover them.',
 )
 _EVALUATE_EVERY = flags.DEFINE_integer(
   'evaluate_every', 10, 'Rounds between evaluations.', lower_bound=1
@@ -171,7 +262,14 @@ _SEED = flags.DEFINE_integer(
 _DEFAULT_CLIENTS = 64
 _DEFAULT_EVAL_CLIENTS = 12
 _DEFAULT_CLIENT_EPOCHS = 2
-_PATHS = ('train_store', 'eval_store', 'output_dir', 'seed_model')
+_PATHS = (
+  'train_store',
+  'eval_store',
+  'output_dir',
+  'seed_model',
+  'layer_bounds_file',
+  'prior_ledger',
+)
 
 
 def main() -> str:
@@ -188,6 +286,8 @@ def main() -> str:
     flags.FLAGS.output_dir = f'runs/{now:%Y%m%d-%H%M%S}'
   if not (_CLIENT_EPOCHS.value or _CLIENT_STEPS.value):
     flags.FLAGS.client_epochs = _DEFAULT_CLIENT_EPOCHS
+  if _NOISE_MULTIPLIER.value is None and _TARGET_EPSILON.value is None:
+    flags.FLAGS.noise_multiplier = _DEFAULT_NOISE_MULTIPLIER
   seed_model = _SEED_MODEL.value
   config = train.TrainConfig(
     train_store=command_line.path(_TRAIN_STORE.value),
@@ -216,17 +316,48 @@ def main() -> str:
       server_optimizer=_SERVER_OPTIMIZER.value,
       server_learning_rate=_SERVER_LEARNING_RATE.value,
     ),
-    sampling=_SAMPLING.value,
-    cohort_size=_COHORT_SIZE.value,
-    clipping=_CLIPPING.value,
-    layer_bounds=_LAYER_BOUNDS.value,
-    clip_norm=_CLIP_NORM.value,
-    noise_multiplier=_NOISE_MULTIPLIER.value,
-    delta=_DELTA.value,
+    privacy=_privacy(),
     evaluate_every=_EVALUATE_EVERY.value,
     seed=_SEED.value,
   )
   return train.train(config, command_line.flags_in_force(_PATHS))
+
+
+def _privacy() -> privacy_config.PrivacyConfig:
+  return privacy_config.PrivacyConfig(
+    sampling=_SAMPLING.value,
+    cohort_size=_COHORT_SIZE.value,
+    clipping=_clipping() if _CLIPPING.value != 'none' else None,
+    noise_multiplier=_NOISE_MULTIPLIER.value,
+    target_epsilon=_TARGET_EPSILON.value,
+    noise_allocation=_NOISE_ALLOCATION.value,
+    delta=_DELTA.value,
+    max_epsilon=_MAX_EPSILON.value,
+    prior_ledgers=tuple(map(command_line.path, _PRIOR_LEDGER.value)),
+    accounting_cohort_size=_ACCOUNTING_COHORT_SIZE.value,
+    accounting_population=_ACCOUNTING_POPULATION.value,
+    insecure_noise_seed=_INSECURE_NOISE_SEED.value,
+    unprotected_metrics=_RELEASE_UNPROTECTED_METRICS.value,
+  )
+
+
+def _clipping() -> layer_clipping.LayerClipping:
+  file = _LAYER_BOUNDS_FILE.value
+  given = bounds.read(command_line.path(file)) if file else {}
+  if given and not flags.FLAGS['clip_norm'].present:
+    flags.FLAGS.clip_norm = bounds.total(given.values())
+  return layer_clipping.LayerClipping(
+    clip_norm=_CLIP_NORM.value,
+    layer_groups=(
+      groups.MODEL if _CLIPPING.value == 'global' else _LAYER_GROUPS.value
+    ),
+    layer_bounds=_LAYER_BOUNDS.value,
+    given_bounds=tuple(given.items()),
+    mode=_CLIPPING_MODE.value,
+    quantile=_CLIP_QUANTILE.value,
+    adaptation_rate=_CLIP_ADAPTATION_RATE.value,
+    count_stddev=_CLIP_COUNT_STDDEV.value,
+  )
 
 
 def _synthetic_store(clients: int, held_out_voices: bool) -> str:

@@ -10,6 +10,7 @@ import tensorflow_federated as tff
 CLIENTS = tff.CLIENTS
 Value = tff.Value
 federated_map = tff.federated_map
+federated_sum = tff.federated_sum
 tf_computation = tff.tensorflow.computation
 
 ProgramStateManager = tff.program.ProgramStateManager

@@ -15,3 +15,9 @@ def require_positive(**values: float) -> None:
   for name, value in values.items():
     if not 0.0 < value < math.inf:
       raise UserError(f'--{name}={value} must be positive and finite.')
+
+
+def require(condition: bool, message: str) -> None:
+  """Raises a `UserError` with the message unless the condition holds."""
+  if not condition:
+    raise UserError(message)

@@ -6,15 +6,14 @@ whose gradients are clipped; updates are clipped by layers, summed, noised and
 divided by the expected cohort; the server takes a LAMB step along the result.
 """
 
-import collections
 import dataclasses
 
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr import compat, errors
+from tff_asr import errors
 from tff_asr.corpora import client_datasets
-from tff_asr.learning import speech_model
+from tff_asr.learning import measurements, speech_model
 from tff_asr.models import precision, transformer
 from tff_asr.optimizers import gradient_clipping, lamb
 from tff_asr.privacy import plan as plan_lib
@@ -63,8 +62,9 @@ def build_learning_process(
 
   `next` maps the server's state and the cohort's datasets of batches
   (`client_datasets.BATCH_SPEC`) to a new state and metrics.  Metrics have the
-  norm of the aggregate by layer, taken after the noise, and, only without a
-  privacy plan, the mean training loss.
+  norm of the aggregate by layer, taken after the noise; what is measured of
+  clients without noise is there only without a privacy plan, or if the plan has
+  it.
 
   Args:
     model_config: Sizes of the encoder.
@@ -73,20 +73,21 @@ def build_learning_process(
       mean over the clients that answered.
     precision_name: What clients compute in, one of `precision.NAMES`.
   """
+  unprotected = plan is None or plan.unprotected_metrics
 
   def model_fn():
     return speech_model.SpeechModel(
       transformer.build(model_config, precision_name),
       client_datasets.BATCH_SPEC,
-      with_metrics=plan is None,
+      with_metrics=unprotected,
     )
 
   if plan is None:
     aggregation = tff.aggregators.UnweightedMeanFactory()
   else:
     with tf.Graph().as_default():
-      weights = transformer.build(model_config).trainable_variables
-      aggregation = plan.aggregation_factory(weights)
+      layers = transformer.layer_sizes(transformer.build(model_config))
+    aggregation = plan.aggregation_factory(layers)
   return tff.learning.algorithms.build_unweighted_fed_avg(
     model_fn,
     client_optimizer_fn=gradient_clipping.build_gradient_clipping(
@@ -97,18 +98,10 @@ def build_learning_process(
       config.server_learning_rate
     ),
     model_aggregator=tff.aggregators.add_measurements(
-      aggregation, server_measurement_fn=_layer_norms
+      aggregation,
+      client_measurement_fn=(
+        measurements.unprotected_sums if unprotected else None
+      ),
+      server_measurement_fn=measurements.norms_of_aggregate,
     ),
-  )
-
-
-def _layer_norms(aggregate: compat.Value) -> collections.OrderedDict:
-  """Measures the L2 norm of every tensor of an aggregate at the server."""
-
-  @compat.tf_computation(aggregate.type_signature.member)
-  def norms(value):
-    return tf.stack([tf.norm(tensor) for tensor in tf.nest.flatten(value)])
-
-  return collections.OrderedDict(
-    layer_norms=compat.federated_map(norms, aggregate)
   )

@@ -33,8 +33,9 @@ def batch_loss(
 class SpeechModel(tff.learning.models.VariableModel):
   """A CTC encoder with its loss.
 
-  The only metric is the mean training loss over batches.  Metrics are sums over
-  the cohort without noise: who trains with privacy leaves them out.
+  The metrics are the mean training loss over batches and the number of
+  utterances trained on.  They are sums over the cohort without noise: who
+  trains with privacy leaves them out.
   """
 
   def __init__(
@@ -45,9 +46,9 @@ class SpeechModel(tff.learning.models.VariableModel):
   ):
     self._encoder = encoder
     self._batch_spec = batch_spec
-    self._loss_sum, self._batches = (
+    self._loss_sum, self._batches, self._utterances = (
       tf.Variable(0.0, trainable=False, name=name)
-      for name in ('loss_sum', 'batches')
+      for name in ('loss_sum', 'batches', 'utterances')
     )
     self._with_metrics = with_metrics
 
@@ -61,7 +62,7 @@ class SpeechModel(tff.learning.models.VariableModel):
 
   @property
   def local_variables(self):
-    return [self._loss_sum, self._batches]
+    return [self._loss_sum, self._batches, self._utterances]
 
   @property
   def input_spec(self):
@@ -76,22 +77,27 @@ class SpeechModel(tff.learning.models.VariableModel):
     loss = batch_loss(self._encoder, batch_input, training)
     self._loss_sum.assign_add(loss)
     self._batches.assign_add(1.0)
+    utterances = tf.shape(batch_input['frames'])[0]
+    self._utterances.assign_add(tf.cast(utterances, tf.float32))
     return tff.learning.models.BatchOutput(
       loss=loss,
       predictions=batch_input['frames'],
-      num_examples=tf.shape(batch_input['frames'])[0],
+      num_examples=utterances,
     )
 
   def report_local_unfinalized_metrics(self):
     if not self._with_metrics:
       return collections.OrderedDict()
-    return collections.OrderedDict(loss=[self._loss_sum, self._batches])
+    return collections.OrderedDict(
+      loss=[self._loss_sum, self._batches], utterances=[self._utterances]
+    )
 
   def metric_finalizers(self):
     if not self._with_metrics:
       return collections.OrderedDict()
     return collections.OrderedDict(
-      loss=lambda sums: tf.math.divide_no_nan(sums[0], sums[1])
+      loss=lambda sums: tf.math.divide_no_nan(sums[0], sums[1]),
+      utterances=lambda sums: sums[0],
     )
 
   def reset_metrics(self):

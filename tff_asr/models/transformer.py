@@ -181,3 +181,14 @@ def build(
     training=False,
   )
   return model
+
+
+def layer_sizes(model: Transformer) -> dict[str, int]:
+  """Number of coordinates of every trainable tensor by its name, in order.
+
+  Names are `block_0/qkv` for a variable named `transformer/block_0/qkv:0`.
+  """
+  return {
+    variable.name.split(':')[0].partition('/')[2]: variable.shape.num_elements()
+    for variable in model.trainable_variables
+  }

@@ -1,12 +1,21 @@
 """Per-layer clipping bounds (Pelikan et al., 2025, definition 3).
 
-A layer is one trainable tensor.  Bounds C_1 .. C_H belong to a total bound
+Bounds C_1 .. C_H of layer groups belong to a total bound
 C = sqrt(C_1^2 + ... + C_H^2), so that a client whose layers are clipped to them
 contributes at most C, whatever the update.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import math
+import pathlib
+
+from tff_asr import errors
+
+UNIFORM = 'uniform'
+DIM = 'dim'
+ADAPTIVE = 'adaptive'
+GIVEN = 'given'
+NAMES = (UNIFORM, DIM, ADAPTIVE, GIVEN)
 
 
 def uniform(clip_norm: float, sizes: Sequence[int]) -> list[float]:
@@ -29,7 +38,49 @@ def dim(clip_norm: float, sizes: Sequence[int]) -> list[float]:
   return [clip_norm * math.sqrt(size / sum(sizes)) for size in sizes]
 
 
-LAYER_BOUNDS: dict[str, Callable[[float, Sequence[int]], list[float]]] = {
-  'uniform': uniform,
-  'dim': dim,
+BY_RULE: dict[str, Callable[[float, Sequence[int]], list[float]]] = {
+  UNIFORM: uniform,
+  DIM: dim,
+  ADAPTIVE: uniform,  # Where they begin.
 }
+
+
+def total(bounds: Sequence[float]) -> float:
+  """C = sqrt(C_1^2 + ... + C_H^2)."""
+  return math.sqrt(math.fsum(b * b for b in bounds))
+
+
+def read(path: pathlib.Path) -> dict[str, float]:
+  """Reads bounds by the name of the layer.
+
+  Args:
+    path: Text file, on each line a name, a tab and a bound.
+
+  Raises:
+    UserError: If it cannot be read or a line is not so; says which.
+  """
+  if not path.is_file():
+    raise errors.UserError(f'There is no file of layer bounds at {path}.')
+  found: dict[str, float] = {}
+  for number, line in enumerate(path.read_text().splitlines(), 1):
+    name, tab, value = line.partition('\t')
+    try:
+      bound = float(value)
+    except ValueError:
+      bound = math.nan
+    if not (name and tab and 0.0 < bound < math.inf) or name in found:
+      raise errors.UserError(
+        f'Line {number} of {path} must be the name of a layer (once), a tab and'
+        f' a positive bound, found {line!r}.'
+      )
+    found[name] = bound
+  if not found:
+    raise errors.UserError(f'{path} has no layer bounds.')
+  return found
+
+
+def write(path: pathlib.Path, layer_bounds: Mapping[str, float]) -> None:
+  """Writes what `read` reads."""
+  path.write_text(
+    ''.join(f'{name}\t{bound!r}\n' for name, bound in layer_bounds.items())
+  )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import io
+import math
 
 import matplotlib.figure
 import matplotlib.ticker
@@ -27,21 +28,28 @@ def error_rates(rows: Rows) -> bytes:
   rates.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
   rates.legend()
   for axes in others:
-    axes.plot([r['round'] for r in spent], [r['epsilon'] for r in spent], 'C3')
+    rounds = [row['round'] for row in spent]
+    for name, label, style in (
+      ('epsilon_rdp', 'RDP', ':'),
+      ('epsilon', 'reported', '-'),
+    ):
+      known = [row.get(name, math.nan) for row in spent]
+      axes.plot(rounds, known, f'C3{style}', label=label)
     axes.set(xlabel='round', ylabel='epsilon spent')
     axes.set_ylim(bottom=0)
+    axes.legend()
   for axes in rates, *others:
     axes.grid(alpha=0.3)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
   return _png(figure)
 
 
-def layer_norms(rows: Rows) -> bytes | None:
-  """Norm of the aggregate (after the noise) by layer and round, as PNG."""
-  rows = [row for row in rows if any(n.startswith('norm/') for n in row)]
+def by_layer(rows: Rows, prefix: str) -> bytes | None:
+  """A heat map of the figures `prefix` + layer by layer and round, as PNG."""
+  rows = [row for row in rows if any(n.startswith(prefix) for n in row)]
   if not rows:
     return None
-  layers = [name for name in rows[0] if name.startswith('norm/')]
+  layers = [name for name in rows[0] if name.startswith(prefix)]
   norms = np.array([[row[layer] for layer in layers] for row in rows]).T
   figure = matplotlib.figure.Figure(
     (9, 1.5 + 0.17 * len(layers)), layout='constrained'
@@ -59,12 +67,38 @@ def layer_norms(rows: Rows) -> bytes | None:
   )
   axes.set_yticks(
     np.arange(len(layers)) + 0.5,
-    [layer.removeprefix('norm/') for layer in layers],
+    [layer.removeprefix(prefix) for layer in layers],
     fontsize=7,
   )
   axes.set_xlabel('round')
   axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-  figure.colorbar(image, label='log10 of the L2 norm')
+  figure.colorbar(image, label='log10, in L2 norm')
+  return _png(figure)
+
+
+def curves(
+  lines: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str
+) -> bytes:
+  """Curves over a common positive quantity, both axes logarithmic, as PNG.
+
+  Args:
+    lines: Points by the label of their curve; a point without a finite value
+      is left out.
+    x_label: Of the quantity.
+    y_label: Of the values.
+  """
+  figure = matplotlib.figure.Figure((7, 4.5), layout='constrained')
+  axes = figure.subplots()
+  for label, points in lines.items():
+    points = [(x, y) for x, y in points if math.isfinite(y) and y > 0]
+    axes.plot(*zip(*points, strict=True), 'o-', ms=3, label=label)
+  axes.set(xlabel=x_label, ylabel=y_label, xscale='log', yscale='log')
+  plain = matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.5))
+  for axis in axes.xaxis, axes.yaxis:
+    axis.set_major_formatter(plain)
+    axis.set_minor_formatter(plain)
+  axes.grid(alpha=0.3, which='both')
+  axes.legend(fontsize=8)
   return _png(figure)
 
 

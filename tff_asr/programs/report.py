@@ -9,17 +9,27 @@ import pathlib
 import textwrap
 
 from tff_asr.learning import evaluation
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.programs import account as account_lib
 from tff_asr.programs import run_folder as run_folder_lib
 
-# An epsilon above this bounds the odds an attacker gains by e^10, or 22,000.
-_MEANINGFUL_EPSILON = 10.0
 _WORST_SHOWN = 10
+_BY_LAYER = (
+  (
+    'norm/',
+    'Norm of the aggregate by layer',
+    'The mean update that the server steps along, after clipping and noise.',
+  ),
+  (
+    'bound/',
+    'Clipping bounds by layer',
+    'Where they are after each round; they follow noised counts.',
+  ),
+)
 
 
 def write(
   run_folder: run_folder_lib.RunFolder,
-  plan: plan_lib.PrivacyPlan | None,
+  account: account_lib.Account,
   rounds: int,
   transcripts: Sequence[evaluation.Transcript],
   minutes: float,
@@ -28,7 +38,7 @@ def write(
 
   Args:
     run_folder: The run.
-    plan: Its privacy plan, if it had one.
+    account: What it promises.
     rounds: Number of rounds done.
     transcripts: What the final model heard from the held-out speakers.
     minutes: Duration of this call.
@@ -44,12 +54,12 @@ def write(
   )
   if rows and rows[0]['round'] == 0 and 'wer' in rows[0]:
     figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
-  if plan and plan.noise_multiplier:
-    figures |= dict(epsilon=plan.epsilon(rounds), delta=plan.delta)
+  if rounds:
+    figures |= account.figures(rounds)
   run_folder.summary.write_text(json.dumps(figures, indent=2) + '\n')
-  table = _table(run_folder, figures, plan)
+  table = _table(run_folder, figures, account)
   run_folder.report.write_text(
-    _page(run_folder, table, plan, rows, transcripts)
+    _page(run_folder, table, account, rows, transcripts)
   )
   return table
 
@@ -69,32 +79,7 @@ def last_round(path: pathlib.Path) -> int:
   return max((int(row['round']) for row in rows), default=-1)
 
 
-def privacy_statement(plan: plan_lib.PrivacyPlan | None, rounds: int) -> str:
-  """Says in words what the run guarantees, and what it does not."""
-  if plan is None or not plan.noise_multiplier:
-    return 'None: no noise was added, so there is no privacy guarantee.'
-  epsilon = plan.epsilon(rounds)
-  statement = f'{epsilon:.4g} at delta {plan.delta:g}, for each of the'
-  statement += f' {plan.population} clients.'
-  if epsilon <= _MEANINGFUL_EPSILON:
-    return statement
-  statement += (
-    ' So large an epsilon protects nobody: the noise that would is too much for'
-    f' a cohort of {plan.cohort_size}.'
-  )
-  for factor in (m * 10**power for power in range(7) for m in (1, 2, 5)):
-    scaled = plan.at_scale(factor)
-    if (scaled_epsilon := scaled.epsilon(rounds)) <= _MEANINGFUL_EPSILON:
-      return statement + (
-        ' The same noise on the mean would give epsilon'
-        f' {scaled_epsilon:.3g} with cohorts of {scaled.cohort_size:,} from'
-        f' {scaled.population:,} clients; that training would go as well there'
-        ' is an assumption, and says nothing of this run.'
-      )
-  return statement
-
-
-def _table(run_folder, figures, plan) -> str:
+def _table(run_folder, figures, account) -> str:
   lines = [f'{"":34}{"WER":>9}{"CER":>9}']
 
   def rates(name, wer, cer):
@@ -109,10 +94,12 @@ def _table(run_folder, figures, plan) -> str:
     rates('central model', figures['wer'], figures['cer'])
   lines += ['']
   if figures['rounds']:
-    statement = privacy_statement(plan, figures['rounds'])
-    lines += textwrap.wrap(
-      f'epsilon   {statement}', 80, subsequent_indent=' ' * 10
-    )
+    label = 'epsilon'
+    for paragraph in account.statement(figures['rounds']):
+      lines += textwrap.wrap(
+        f'{label:10}{paragraph}', 80, subsequent_indent=' ' * 10
+      )
+      label = ''
   lines += [
     f'minutes   {figures["minutes"]:.1f}',
     f'model     {run_folder.model}',
@@ -123,29 +110,30 @@ def _table(run_folder, figures, plan) -> str:
   return '\n'.join(lines)
 
 
-def _page(run_folder, table, plan, rows, transcripts) -> str:
+def _page(run_folder, table, account, rows, transcripts) -> str:
   # Imported, matplotlib looks for fonts: seconds, the first time, and a note on
   # standard error, of which a call that ends in an error needs neither.
   from tff_asr.programs import plots
 
   sections = [f'<pre>{html.escape(table)}</pre>']
+  if account.is_unprotected:
+    sections.insert(
+      0, f'<p><strong>{html.escape(account_lib.UNPROTECTED_NOTE)}</strong></p>'
+    )
   if rows:
     sections += [
       '<h2>Error rates and epsilon by round</h2>',
       _image(plots.error_rates(rows), 'WER, CER and epsilon by round'),
     ]
-    norms = plots.layer_norms(rows)
-    if norms:
-      sections += [
-        '<h2>Norm of the aggregate by layer</h2>',
-        '<p>The mean update that the server steps along, after clipping and'
-        ' noise.</p>',
-        _image(norms, 'Norm of the aggregate by layer and round'),
-      ]
-  if plan:
+    for prefix, title, text in _BY_LAYER:
+      image = plots.by_layer(rows, prefix)
+      if image:
+        sections += [f'<h2>{title}</h2>', f'<p>{text}</p>']
+        sections += [_image(image, f'{title}, by round')]
+  if account.plan:
     sections += [
       '<h2>Privacy plan</h2>',
-      f'<pre>{html.escape(str(plan))}</pre>',
+      f'<pre>{html.escape(str(account.plan))}</pre>',
     ]
   sections += [
     '<h2>Held-out speakers</h2>',

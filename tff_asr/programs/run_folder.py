@@ -4,8 +4,10 @@ flags.txt     all flags in force, itself a flagfile
 metrics.csv   a row for each round
 tensorboard/  the same for TensorBoard
 checkpoints/  the program's state, for a call that goes on
+ledger.jsonl  what was released under the privacy plan
 seed_model/   the model that the rounds began with
 model/        the trained model
+layer_bounds.tsv  where adaptive bounds came to
 report.html   the run in pictures and words
 summary.json  its figures
 """
@@ -16,6 +18,7 @@ import json
 import pathlib
 
 from tff_asr import errors
+from tff_asr.privacy import ledger
 
 _FLAGS = 'flags.txt'
 _LOCK = 'lock'
@@ -105,6 +108,18 @@ class RunFolder:
   @property
   def checkpoints(self) -> pathlib.Path:
     return self.path / 'checkpoints'
+
+  @property
+  def ledger(self) -> pathlib.Path:
+    return self.path / ledger.FILE_NAME
+
+  @property
+  def layer_bounds(self) -> pathlib.Path:
+    return self.path / 'layer_bounds.tsv'
+
+  @property
+  def unprotected(self) -> pathlib.Path:
+    return self.path / 'UNPROTECTED.txt'
 
   @property
   def seed_model(self) -> pathlib.Path:

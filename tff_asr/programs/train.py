@@ -13,17 +13,26 @@ import tqdm
 
 from tff_asr import compat, errors
 from tff_asr.corpora import client_datasets
-from tff_asr.corpora import cohorts as cohorts_lib
 from tff_asr.corpora import store as store_lib
 from tff_asr.executors import native
 from tff_asr.learning import central, evaluation, federated
 from tff_asr.models import model_folder, precision, presets, transformer
+from tff_asr.privacy import accounting, bounds, ledger
+from tff_asr.privacy import cohorts as cohorts_lib
 from tff_asr.privacy import plan as plan_lib
-from tff_asr.programs import program_logic, report
+from tff_asr.programs import account as account_lib
+from tff_asr.programs import (
+  privacy_config,
+  program_logic,
+  recorded_rounds,
+  report,
+  round_metrics,
+)
 from tff_asr.programs import run_folder as run_folder_lib
 
-# A call on an existing run may ask for more rounds.
-_MAY_CHANGE = frozenset(['rounds'])
+# A call on an existing run may ask for more rounds or another budget, and tell
+# of further runs; the ledger forgets none.
+_MAY_CHANGE = frozenset(['rounds', 'max_epsilon', 'prior_ledger'])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +52,7 @@ class TrainConfig:
     rounds: Number of federated rounds.
     batches: Size and number of a client's batches.
     federated: Optimizers.
-    sampling: `poisson` or `fixed`.
-    cohort_size: Clients of a round, expected (`poisson`) or exact (`fixed`).
-    clipping: `none`, `global` or `per_layer`.
-    layer_bounds: `uniform` or `dim`.
-    clip_norm: Bound on a client's whole update.
-    noise_multiplier: Noise on the sum over `clip_norm`.
-    delta: Of the privacy guarantee.
+    privacy: Sampling, clipping, noise and budget.
     evaluate_every: Rounds between evaluations.
     seed: Of initial weights and of the choice of seed speakers; never of noise
       or cohorts.
@@ -66,44 +69,9 @@ class TrainConfig:
   rounds: int
   batches: client_datasets.BatchConfig
   federated: federated.FederatedConfig
-  sampling: str
-  cohort_size: int
-  clipping: str
-  layer_bounds: str
-  clip_norm: float
-  noise_multiplier: float
-  delta: float
+  privacy: privacy_config.PrivacyConfig
   evaluate_every: int
   seed: int
-
-  def privacy_plan(self, population: int) -> plan_lib.PrivacyPlan | None:
-    """Returns the plan, or `None` where updates are not clipped.
-
-    Raises:
-      UserError: If no true guarantee can be made of the settings.
-    """
-    if self.clipping == 'none':
-      if self.noise_multiplier:
-        raise errors.UserError(
-          '--noise_multiplier without --clipping protects nobody: one update'
-          ' may be of any size. Give --clipping=per_layer or'
-          ' --noise_multiplier=0.'
-        )
-      return None
-    if self.sampling != 'poisson' and self.noise_multiplier:
-      raise errors.UserError(
-        f'The epsilon of --sampling={self.sampling} is not known here: noise'
-        ' goes with --sampling=poisson.'
-      )
-    return plan_lib.PrivacyPlan(
-      population,
-      self.cohort_size,
-      self.clip_norm,
-      self.noise_multiplier,
-      self.delta,
-      self.clipping,
-      self.layer_bounds,
-    )
 
 
 def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
@@ -122,8 +90,12 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   eval_store = store_lib.ClientStore(config.eval_store)
   _check_stores(train_store, eval_store)
   seed_ids, population = _split(train_store, config)
-  plan = config.privacy_plan(len(population)) if config.rounds else None
-  cohorts = _cohorts(config, population) if config.rounds else None
+  plan = hypothetical = cohorts = run_ledger = None
+  if config.rounds:
+    plan = config.privacy.plan(len(population), config.rounds)
+    cohorts = _cohorts(config.privacy, plan, population)
+  if plan and plan.is_guarantee:
+    hypothetical = config.privacy.hypothetical(plan)
   released = report.last_round(config.output_dir / 'metrics.csv')
   if config.rounds < released:
     raise errors.UserError(
@@ -143,24 +115,37 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   )
   if config.rounds:
     print(plan or 'No privacy: updates are neither clipped nor noised.')
+  if plan:
+    run_ledger = plan.open_ledger(
+      run_folder.ledger, config.privacy.prior_ledgers
+    )
+    if plan.unprotected_metrics:
+      run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
 
   encoder = _seed_model(config, run_folder, train_store, seed_ids)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
+  rounds = 0
   if cohorts:
-    _federated_rounds(
+    rounds = _federated_rounds(
       config,
       plan,
+      run_ledger,
       cohorts,
       run_folder,
       train_store,
       encoder,
       lambda: evaluation.error_rates(evaluator.transcribe(eval_store)),
     )
+  if rounds < config.rounds:
+    print(
+      f'Stopped after {rounds} of {config.rounds} rounds: the next would bring'
+      f' epsilon above --max_epsilon={config.privacy.max_epsilon:g}.'
+    )
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
   return report.write(
     run_folder,
-    plan,
-    rounds=config.rounds,
+    account_lib.Account(plan, run_ledger, hypothetical),
+    rounds=rounds,
     transcripts=evaluator.transcribe(eval_store),
     minutes=(time.monotonic() - started) / 60,
   )
@@ -206,15 +191,24 @@ def _split(
   return sorted(seed_ids), [c for c in clients if c not in apart]
 
 
-def _cohorts(config: TrainConfig, population: list[str]) -> cohorts_lib.Cohorts:
-  if not 1 <= config.cohort_size <= len(population):
-    raise errors.UserError(
-      f'--cohort_size={config.cohort_size} of a population of'
-      f' {len(population)} clients.'
-    )
-  if config.sampling == 'poisson':
-    return cohorts_lib.poisson(population, config.cohort_size / len(population))
-  return cohorts_lib.fixed_size(population, config.cohort_size)
+def _cohorts(
+  privacy: privacy_config.PrivacyConfig,
+  plan: plan_lib.PrivacyPlan | None,
+  population: list[str],
+) -> cohorts_lib.Cohorts:
+  """Returns the plan's sampler, or without a plan the one that is asked for."""
+  if plan:
+    return plan.cohorts(population)
+  size = privacy.cohort_size
+  errors.require(
+    1 <= size <= len(population),
+    f'--cohort_size={size} of a population of {len(population)} clients.',
+  )
+  if privacy.sampling == plan_lib.POISSON:
+    return cohorts_lib.poisson(population, size / len(population))
+  if privacy.sampling == plan_lib.FIXED:
+    return cohorts_lib.fixed_size(population, size)
+  return cohorts_lib.rotation(population, max(1, len(population) // size))
 
 
 def _seed_model(
@@ -267,14 +261,18 @@ def _train_centrally(config, encoder, store, seed_ids) -> None:
 def _federated_rounds(
   config: TrainConfig,
   plan: plan_lib.PrivacyPlan | None,
+  run_ledger: ledger.Ledger | None,
   cohorts: cohorts_lib.Cohorts,
   run_folder: run_folder_lib.RunFolder,
   store: store_lib.ClientStore,
   encoder: transformer.Transformer,
   rates,
-) -> None:
-  """Runs the rounds; `encoder` has the last weights afterwards."""
-  layers = [_layer_name(w) for w in encoder.trainable_variables]
+) -> int:
+  """Runs the rounds; `encoder` has the last weights afterwards.
+
+  Returns:
+    The number of rounds done.
+  """
   process = federated.build_learning_process(
     encoder.config, config.federated, plan, config.precision
   )
@@ -282,19 +280,15 @@ def _federated_rounds(
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     data.dataset_computation, process
   )
-
-  def round_metrics(number: int, metrics) -> program_logic.Metrics:
-    released = {
-      f'norm/{layer}': float(norm)
-      for layer, norm in zip(
-        layers, metrics['aggregator']['layer_norms'], strict=True
-      )
-    }
-    if plan is None:
-      released['loss'] = float(metrics['client_work']['train']['loss'])
-    elif plan.noise_multiplier:
-      released['epsilon'] = plan.epsilon(number)
-    return released
+  released = round_metrics.RoundMetrics(
+    transformer.layer_sizes(encoder), plan, run_ledger
+  )
+  if plan:
+    rounds = recorded_rounds.RecordedRounds(
+      plan, run_ledger, config.privacy.max_epsilon
+    )
+  else:
+    rounds = recorded_rounds.UnrecordedRounds(config.rounds)
 
   def evaluate(state) -> program_logic.Metrics:
     encoder.set_weights(process.get_model_weights(state).trainable)
@@ -323,7 +317,7 @@ def _federated_rounds(
           initial_state=initial_state,
           last_released=report.last_round(run_folder.metrics),
           cohorts=cohorts,
-          rounds=config.rounds,
+          rounds=rounds,
           state_manager=compat.FileProgramStateManager(
             run_folder.checkpoints, keep_total=2, keep_first=False
           ),
@@ -333,13 +327,16 @@ def _federated_rounds(
             ),
             compat.TensorBoardReleaseManager(run_folder.tensorboard),
           ],
-          round_metrics=round_metrics,
+          round_metrics=released,
           evaluate=evaluate,
           evaluate_every=config.evaluate_every,
           on_round=on_round,
         )
       )
     encoder.set_weights(process.get_model_weights(state.learning).trainable)
+    if released.bounds:
+      bounds.write(run_folder.layer_bounds, released.bounds)
+    return int(state.round_number)
   finally:
     worker.stop()
 
@@ -349,10 +346,5 @@ def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:
     f'round {number:4d}  WER {metrics["wer"]:6.1%}  CER {metrics["cer"]:6.1%}'
   )
   if 'epsilon' in metrics:
-    line += f'  epsilon {metrics["epsilon"]:.4g}'
+    line += f'  epsilon {accounting.text(metrics["epsilon"])}'
   return line
-
-
-def _layer_name(weight: tf.Variable) -> str:
-  """`block_0/qkv` for a variable named `transformer/block_0/qkv:0`."""
-  return weight.name.split(':')[0].partition('/')[2]

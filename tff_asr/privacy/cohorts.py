@@ -1,6 +1,7 @@
 """Who takes part in a round."""
 
 from collections.abc import Callable, Sequence
+import hashlib
 import secrets
 
 import numpy as np
@@ -68,3 +69,26 @@ def fixed_size(
     return [client_ids[i] for i in rng.permutation(len(client_ids))[:size]]
 
   return sample
+
+
+def rotation(client_ids: Sequence[str], period: int) -> Cohorts:
+  """Each client is in one round of every `period`, always the same one.
+
+  Which one follows from the client's name alone, so that nobody's coming or
+  going moves anybody else.  In T rounds a client takes part at most
+  ceil(T / period) times, which is all that the accountant assumes.
+
+  Args:
+    client_ids: The population.
+    period: Number of rounds P between the rounds of a client.
+
+  Raises:
+    ValueError: If the period is less than one round.
+  """
+  if period < 1:
+    raise ValueError(f'A period of {period} rounds.')
+  turns: list[list[str]] = [[] for _ in range(period)]
+  for client_id in client_ids:
+    digest = hashlib.sha256(client_id.encode()).digest()
+    turns[int.from_bytes(digest, 'big') % period].append(client_id)
+  return lambda round_number: turns[(round_number - 1) % period]

@@ -1,0 +1,124 @@
+r"""Epsilon of a privacy plan, or what meets a target epsilon; no training.
+
+  bazel run //pipelines:privacy -- --noise_multiplier=1.024 \
+      --cohort_size=102400 --population=3475300 --rounds=2006
+  bazel run //pipelines:privacy -- --target_epsilon=2
+  bazel run //pipelines:privacy -- --target_epsilon=2 --solve_for=population
+  bazel run //pipelines:privacy -- --noise_multiplier=0.5,1,2,4 \
+      --cohort_size=51200,204800 --plot=epsilon.png
+  bazel run //pipelines:privacy -- --ledger=RUN
+
+Without flags: the plan of the paper whose epsilon is 4.5.
+"""
+
+from absl import flags
+
+from pipelines import command_line
+from tff_asr import errors
+from tff_asr.privacy import plan as plan_lib
+from tff_asr.programs import account, privacy_grid
+
+_NOISE_MULTIPLIER = flags.DEFINE_list(
+  'noise_multiplier',
+  ['2.048'],
+  'Noise on the sum of updates over the clip norm; this and the next three can'
+  ' be lists with commas, for a table.',
+)
+_COHORT_SIZE = flags.DEFINE_list(
+  'cohort_size', ['204800'], 'Clients in a round (poisson: expected number).'
+)
+_POPULATION = flags.DEFINE_list(
+  'population', ['6950600'], 'Clients who may be sampled.'
+)
+_ROUNDS = flags.DEFINE_list('rounds', ['2006'], 'Rounds in all.')
+_DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta at which epsilon is given.')
+_SAMPLING = flags.DEFINE_enum(
+  'sampling',
+  plan_lib.POISSON,
+  plan_lib.SAMPLINGS,
+  'How cohorts are drawn: each client independently (poisson), a set of a fixed'
+  ' size, or not by chance: clients take turns (none).',
+)
+_TARGET_EPSILON = flags.DEFINE_float(
+  'target_epsilon', None, 'Epsilon that is to be met.'
+)
+_SOLVE_FOR = flags.DEFINE_enum(
+  'solve_for',
+  privacy_grid.NOISE_MULTIPLIER,
+  privacy_grid.SOLVABLE,
+  'What is to meet --target_epsilon: the least noise; the least cohort, with'
+  ' the noise on the mean as it is; the least population.',
+)
+_ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
+  'accounting_cohort_size',
+  None,
+  'Cohort of a hypothetical run with the same noise on the mean.',
+)
+_ACCOUNTING_POPULATION = flags.DEFINE_integer(
+  'accounting_population', None, 'Population of that hypothetical run.'
+)
+_PLOT = flags.DEFINE_string(
+  'plot', '', 'PNG file: epsilon (or what meets it) over the longest list.'
+)
+_LEDGER = flags.DEFINE_list(
+  'ledger',
+  [],
+  'Instead of a plan: run folders (or their ledger.jsonl) with commas, whose'
+  ' epsilon is computed, together if the clients are the same.',
+)
+
+
+def main() -> str:
+  """Returns a plan in words, a table, or the epsilon of ledgers."""
+  if _LEDGER.value:
+    paths = [command_line.path(path) for path in _LEDGER.value]
+    return account.of_ledgers(paths, _DELTA.value)
+  target = _TARGET_EPSILON.value
+  errors.require(
+    target is None or target > 0.0,
+    f'--target_epsilon={target} must be positive.',
+  )
+  errors.require(
+    target is None
+    or _SOLVE_FOR.value != privacy_grid.NOISE_MULTIPLIER
+    or not flags.FLAGS['noise_multiplier'].present,
+    '--target_epsilon solves for the noise: leave out --noise_multiplier, or'
+    ' give --solve_for=cohort_size or --solve_for=population.',
+  )
+  sizes = (_ACCOUNTING_COHORT_SIZE.value, _ACCOUNTING_POPULATION.value)
+  errors.require(
+    (sizes[0] is None) == (sizes[1] is None),
+    '--accounting_cohort_size and --accounting_population go together.',
+  )
+  plot = _PLOT.value
+  return privacy_grid.run(
+    privacy_grid.GridConfig(
+      noise_multiplier=_numbers('noise_multiplier', float),
+      cohort_size=_numbers('cohort_size', int),
+      population=_numbers('population', int),
+      rounds=_numbers('rounds', int),
+      delta=_DELTA.value,
+      sampling=_SAMPLING.value,
+      target_epsilon=target,
+      solve_for=_SOLVE_FOR.value,
+      hypothetical=None if sizes[0] is None else sizes,
+    ),
+    command_line.path(plot) if plot else None,
+  )
+
+
+def _numbers(name: str, kind: type) -> list:
+  values = flags.FLAGS[name].value
+  try:
+    numbers = [kind(value) for value in values]
+  except ValueError as error:
+    raise errors.UserError(
+      f'--{name}={",".join(values)} must be numbers with commas between them'
+      f' ({"whole ones" if kind is int else "such as 0.5,1"}).'
+    ) from error
+  errors.require(bool(numbers), f'--{name} is empty.')
+  return numbers
+
+
+if __name__ == '__main__':
+  command_line.run(main)

@@ -1,0 +1,144 @@
+"""Epsilon of what was, or is to be, released, by dp_accounting.
+
+Two accountants side by side, both upper bounds on the same true epsilon: Renyi
+DP (RDP; Mironov et al., 2019, arXiv 1908.10530), the paper's, and privacy loss
+distributions (PLD; Doroshenko et al., 2022, arXiv 2207.04380), which is
+tighter.  PLD discretises losses, always rounding against us.
+"""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import functools
+import math
+import warnings
+
+import dp_accounting
+
+from tff_asr import errors
+
+Relation = dp_accounting.NeighboringRelation
+
+Releases = tuple[tuple[dp_accounting.DpEvent, int], ...]
+"""What is released: events, each with the number of times it happens."""
+
+# Step of the losses in PLD, as a part of epsilon.
+_RELATIVE_STEP = 1e-4
+_LEAST_EPSILON = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Epsilons:
+  """Bounds on one epsilon.
+
+  Attributes:
+    rdp: By Renyi DP; `None` where rounding spoils it (a tiny epsilon).
+    pld: By privacy loss distributions; `None` where that is not known (cohorts
+      of fixed size) or cannot be computed (an epsilon of a million).
+  """
+
+  rdp: float | None
+  pld: float | None
+
+  @property
+  def best(self) -> float:
+    """The bound that is reported: by PLD where there is one."""
+    return self.pld if self.pld is not None else self.rdp
+
+
+def text(epsilon: float) -> str:
+  """Epsilon for people: `none` where nothing is guaranteed."""
+  return f'{epsilon:.4g}' if math.isfinite(epsilon) else 'none'
+
+
+def merged(releases: Iterable[tuple[dp_accounting.DpEvent, int]]) -> Releases:
+  """Adds up the counts of equal events."""
+  counts: dict[dp_accounting.DpEvent, int] = {}
+  for event, count in releases:
+    counts[event] = counts.get(event, 0) + count
+  return tuple((event, count) for event, count in counts.items() if count)
+
+
+@functools.lru_cache(maxsize=4_096)
+def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
+  """Epsilon at `delta` of all releases together; infinite without noise.
+
+  Args:
+    releases: Events and their counts.
+    relation: Which populations are neighbours.
+    delta: Probability that the bound does not hold.
+
+  Raises:
+    UserError: If neither accountant can compute it.
+  """
+  if not releases:
+    return Epsilons(0.0, 0.0)
+  if any(_has_no_noise(event) for event, _ in releases):
+    return Epsilons(math.inf, math.inf)
+  rdp = _finite_or_none(
+    lambda: _compose(rdp_accountant(relation), releases).get_epsilon(delta)
+  )
+  if rdp == 0.0:  # Lost to rounding: see dp_accounting's log-sum-exp.
+    rdp = None
+  pld = None
+  if relation is Relation.ADD_OR_REMOVE_ONE:
+    pld = _finite_or_none(
+      lambda: _compose(
+        pld_accountant(pld_step(rdp or 0.0)), releases
+      ).get_epsilon(delta)
+    )
+  if rdp is None and pld is None:
+    raise errors.UserError(
+      f'Epsilon at delta {delta:g} cannot be computed for {releases}: too far'
+      ' from any use for the accountants.'
+    )
+  return Epsilons(rdp, pld)
+
+
+def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:
+  """A fresh accountant by Renyi DP."""
+  return dp_accounting.rdp.RdpAccountant(neighboring_relation=relation)
+
+
+def pld_accountant(step: float) -> dp_accounting.PrivacyAccountant:
+  """A fresh accountant by privacy loss distributions, users added or removed.
+
+  Args:
+    step: To which privacy losses are discretised.
+  """
+  return dp_accounting.pld.PLDAccountant(
+    Relation.ADD_OR_REMOVE_ONE, value_discretization_interval=step
+  )
+
+
+def pld_step(epsilon: float) -> float:
+  """The discretisation for epsilons of about this size."""
+  return max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP
+
+
+def composed(releases: Releases) -> dp_accounting.DpEvent:
+  """All releases as one event."""
+  return dp_accounting.ComposedDpEvent(
+    [dp_accounting.SelfComposedDpEvent(e, n) for e, n in releases]
+  )
+
+
+def _compose(accountant, releases: Sequence):
+  return accountant.compose(composed(tuple(releases)))
+
+
+def _has_no_noise(event: dp_accounting.DpEvent) -> bool:
+  inner = getattr(event, 'event', event)
+  return isinstance(inner, dp_accounting.NonPrivateDpEvent) or (
+    getattr(inner, 'noise_multiplier', 1.0) == 0.0
+  )
+
+
+def _finite_or_none(compute) -> float | None:
+  """The result, or `None` if arithmetic fails at the ends of its range."""
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')
+      epsilon = float(compute())
+  except (ValueError, OverflowError):
+    return None
+  return epsilon if math.isfinite(epsilon) else None

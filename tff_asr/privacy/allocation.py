@@ -1,0 +1,66 @@
+r"""How Gaussian noise is divided over layer groups at equal privacy.
+
+Every group h of a client's update is within its bound C_h, and the sum gets
+noise of standard deviation sigma_h on each of the d_h coordinates of the group.
+
+Joint multiplier.  Divide the coordinates of group h by sigma_h.  That changes
+nothing an observer can compute, and makes it one Gaussian mechanism with
+standard deviation 1 on every coordinate.  One client moves the scaled sum by at
+most sqrt(sum_h (C_h / sigma_h)^2), and by exactly that if every group is at its
+bound.  So its noise multiplier, standard deviation over sensitivity, is
+
+  z = (sum_h C_h^2 / sigma_h^2)^(-1/2),
+
+and it is accounted for once, not once for each group.  Each allocation below
+meets it:
+
+  equal      sigma_h = z C, with C^2 = sum_h C_h^2: the paper's.
+  per_layer  sigma_h = z sqrt(H) C_h: every group has the same ratio of noise to
+             bound, since each of the H terms is 1 / (z^2 H).
+  optimal    sigma_h^2 = z^2 (C_h / sqrt(d_h)) sum_i C_i sqrt(d_i): the least
+             total energy sum_h d_h sigma_h^2.  By Cauchy and Schwarz,
+             (sum_h C_h sqrt(d_h))^2 <= (sum_h C_h^2 / sigma_h^2)
+             (sum_h d_h sigma_h^2), so that the energy is at least
+             z^2 (sum_h C_h sqrt(d_h))^2, which this allocation attains.
+
+`equal` has the energy z^2 C^2 sum_h d_h; it is optimal where C_h is in
+proportion to sqrt(d_h), the bounds `dim`.
+"""
+
+from collections.abc import Sequence
+import math
+
+import tensorflow as tf
+
+EQUAL = 'equal'
+PER_LAYER = 'per_layer'
+OPTIMAL = 'optimal'
+NAMES = (EQUAL, PER_LAYER, OPTIMAL)
+
+
+def standard_deviations(
+  name: str,
+  noise_multiplier: float,
+  bounds: tf.Tensor,
+  sizes: Sequence[int],
+) -> tf.Tensor:
+  """Standard deviation of the noise on the sum, for each layer group.
+
+  Args:
+    name: One of `NAMES`.
+    noise_multiplier: Joint multiplier z.
+    bounds: float64 `[H]`, C_h.
+    sizes: Number of coordinates d_h of each group.
+
+  Returns:
+    float64 `[H]`, sigma_h.
+  """
+  if name == EQUAL:
+    return tf.fill([len(sizes)], noise_multiplier * tf.norm(bounds))
+  if name == PER_LAYER:
+    return noise_multiplier * math.sqrt(len(sizes)) * bounds
+  if name == OPTIMAL:
+    roots = tf.sqrt(tf.constant(sizes, tf.float64))
+    total = tf.reduce_sum(bounds * roots)
+    return noise_multiplier * tf.sqrt(bounds / roots * total)
+  raise ValueError(f'Noise allocation {name!r} must be one of {NAMES}.')

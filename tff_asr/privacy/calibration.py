@@ -1,0 +1,110 @@
+"""The noise, the cohort or the population that meets a target epsilon."""
+
+from collections.abc import Callable
+
+import dp_accounting
+
+from tff_asr import errors
+from tff_asr.privacy import accounting
+
+_LEAST_NOISE, _GREATEST_NOISE = 2.0**-14, 2.0**30
+# Of the noise, how near to the least that will do.
+_TOLERANCE = 1e-4
+
+
+def noise_multiplier(
+  releases_of: Callable[[float], accounting.Releases],
+  relation: accounting.Relation,
+  epsilon: float,
+  delta: float,
+) -> float:
+  """The least noise multiplier that meets a target, from above.
+
+  By PLD where it is known, otherwise by RDP.
+
+  Args:
+    releases_of: From a noise multiplier to all that is released.
+    relation: Which populations are neighbours.
+    epsilon: Not to be exceeded.
+    delta: At which epsilon is meant.
+
+  Raises:
+    UserError: If no noise meets it.
+  """
+
+  def meets(noise):
+    return (
+      accounting.epsilons(releases_of(noise), relation, delta).best <= epsilon
+    )
+
+  high = 1.0
+  while high > _LEAST_NOISE and meets(high / 2):
+    high /= 2
+  while not meets(high):
+    high *= 2
+    if high > _GREATEST_NOISE:
+      raise errors.UserError(
+        f'No noise meets epsilon {epsilon:g} at delta {delta:g}.'
+      )
+  if high <= _LEAST_NOISE:
+    return high
+  best = dp_accounting.calibrate_dp_mechanism(
+    lambda: _accountant(relation, epsilon),
+    lambda noise: accounting.composed(releases_of(noise)),
+    epsilon,
+    delta,
+    dp_accounting.ExplicitBracketInterval(high / 2, high),
+    tol=high * _TOLERANCE,
+  )
+  # The accountant's step varies a little with epsilon.
+  while not meets(best):
+    best *= 1.0 + _TOLERANCE
+  return best
+
+
+def least_integer(
+  releases_of: Callable[[int], accounting.Releases],
+  relation: accounting.Relation,
+  epsilon: float,
+  delta: float,
+  least: int,
+  greatest: int,
+) -> int:
+  """The least integer (a population, a cohort) that meets a target.
+
+  Args:
+    releases_of: From an integer to all that is released; epsilon falls as the
+      integer grows.
+    relation: Which populations are neighbours.
+    epsilon: Not to be exceeded.
+    delta: At which epsilon is meant.
+    least: Smallest integer that makes sense.
+    greatest: Largest one.
+
+  Raises:
+    UserError: If not even the largest meets it.
+  """
+
+  def meets(value):
+    return (
+      accounting.epsilons(releases_of(value), relation, delta).best <= epsilon
+    )
+
+  low, high = least - 1, least
+  while not meets(high):
+    if high == greatest:
+      raise errors.UserError(
+        f'Nothing up to {greatest:,} meets epsilon {epsilon:g} at delta'
+        f' {delta:g}: add noise, or ask for less.'
+      )
+    low, high = high, min(2 * high, greatest)
+  while high - low > 1:
+    middle = (low + high) // 2
+    low, high = (low, middle) if meets(middle) else (middle, high)
+  return high
+
+
+def _accountant(relation, epsilon):
+  if relation is accounting.Relation.ADD_OR_REMOVE_ONE:
+    return accounting.pld_accountant(accounting.pld_step(epsilon))
+  return accounting.rdp_accountant(relation)

@@ -1,0 +1,97 @@
+"""What one client contributes is bounded here and nowhere else.
+
+Norms are taken in float64, in which no finite float32 value overflows.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tff_asr.privacy import groups as groups_lib
+
+CLIP = 'clip'
+NORMALISE = 'normalise'
+MODES = (CLIP, NORMALISE)
+
+# Scaling rounds each coordinate by at most one part in 2^24; the bound is
+# aimed at from below by more than that, so that rounding cannot pass it.
+_ROUNDING_MARGIN = 1.0 - 2.0**-22
+
+
+def finite_or_zero(
+  tensors: Sequence[tf.Tensor],
+) -> tuple[list[tf.Tensor], tf.Tensor]:
+  """Puts zeros for an update that has a NaN or an infinity anywhere.
+
+  Returns:
+    The tensors or zeros, and whether all is finite, a boolean scalar.
+  """
+  finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(t)) for t in tensors])
+  return [tf.where(finite, t, tf.zeros_like(t)) for t in tensors], finite
+
+
+def norms(
+  tensors: Sequence[tf.Tensor], groups: groups_lib.LayerGroups
+) -> tf.Tensor:
+  """L2 norms of the layer groups, float64 `[H]`, of finite tensors."""
+  squares = [tf.reduce_sum(tf.square(tf.cast(t, tf.float64))) for t in tensors]
+  return tf.sqrt(
+    tf.stack(
+      [
+        tf.add_n([squares[i] for i in groups.tensors_of(group)])
+        for group in range(len(groups.names))
+      ]
+    )
+  )
+
+
+def clip_factors(layer_norms: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
+  """By how much each group is scaled so that its norm is at most its bound.
+
+  Definition 3 of Pelikan et al. (2025, arXiv 2310.00098): groups within their
+  bounds stay as they are.
+
+  Args:
+    layer_norms: float64 `[H]`.
+    bounds: float64 `[H]`, C_h.
+
+  Returns:
+    float64 `[H]`.
+  """
+  return tf.where(
+    layer_norms > bounds, bounds * _ROUNDING_MARGIN / layer_norms, 1.0
+  )
+
+
+def normalise_factors(layer_norms: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
+  """The scaling in the code published with the paper, for replication.
+
+  An update whose norm over all groups is at most C = sqrt(sum C_h^2) stays as
+  it is; in any other every group is scaled, up or down, to exactly C_h.  The
+  whole is within C either way, but a group need not be within C_h.
+
+  Args:
+    layer_norms: float64 `[H]`.
+    bounds: float64 `[H]`, C_h.
+
+  Returns:
+    float64 `[H]`.
+  """
+  within = tf.norm(layer_norms) <= tf.norm(bounds) * _ROUNDING_MARGIN
+  scaled = tf.math.divide_no_nan(bounds * _ROUNDING_MARGIN, layer_norms)
+  return tf.where(within, tf.ones_like(scaled), scaled)
+
+
+FACTORS = {CLIP: clip_factors, NORMALISE: normalise_factors}
+
+
+def scale(
+  tensors: Sequence[tf.Tensor],
+  factors: tf.Tensor,
+  groups: groups_lib.LayerGroups,
+) -> list[tf.Tensor]:
+  """Scales every tensor by the factor of its group, float64 `[H]`."""
+  return [
+    tf.cast(tf.cast(t, tf.float64) * factors[group], t.dtype)
+    for t, group in zip(tensors, groups.members, strict=True)
+  ]

@@ -1,0 +1,63 @@
+"""Layer groups: which tensors of an update are clipped together."""
+
+from collections.abc import Mapping
+import dataclasses
+
+from tff_asr import errors
+
+TENSOR = 'tensor'
+BLOCK = 'block'
+MODEL = 'model'
+NAMES = (TENSOR, BLOCK, MODEL)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerGroups:
+  """The groups of an update's tensors.
+
+  Attributes:
+    names: Name of every group, H of them.
+    sizes: Number of coordinates d_h of every group.
+    members: For each tensor of an update, in order, the index of its group.
+  """
+
+  names: tuple[str, ...]
+  sizes: tuple[int, ...]
+  members: tuple[int, ...]
+
+  def tensors_of(self, group: int) -> list[int]:
+    """Indices of the tensors in a group."""
+    return [i for i, g in enumerate(self.members) if g == group]
+
+
+def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
+  """Groups the tensors of an update.
+
+  Args:
+    layers: Number of coordinates of each tensor by its name, in the order of
+      the update.
+    by: `tensor` (each is a group of its own), `block` (tensors whose names
+      agree up to the first slash, such as `block_0/qkv`) or `model` (one group
+      of all).
+
+  Raises:
+    UserError: If there is no such grouping, or a tensor without coordinates.
+  """
+  if by not in NAMES:
+    raise errors.UserError(f'layer_groups {by!r} must be one of {NAMES}.')
+  if not layers or min(layers.values()) < 1:
+    raise errors.UserError('An update needs tensors with coordinates.')
+  group_of = {
+    TENSOR: lambda name: name,
+    BLOCK: lambda name: name.partition('/')[0],
+    MODEL: lambda name: MODEL,
+  }[by]
+  sizes: dict[str, int] = {}
+  for name, size in layers.items():
+    sizes[group_of(name)] = sizes.get(group_of(name), 0) + size
+  index = {name: i for i, name in enumerate(sizes)}
+  return LayerGroups(
+    names=tuple(sizes),
+    sizes=tuple(sizes.values()),
+    members=tuple(index[group_of(name)] for name in layers),
+  )

@@ -1,0 +1,358 @@
+"""The privacy ledger: what a run has released, for good.
+
+A text file to which a line is added, and synced to the disk, before anything of
+a round is released; so it counts at least every release that was made, wherever
+a run was killed.  Epsilon is always computed from it.  The first line is the
+plan; every other one is a round's event, or what another run had released to
+the same clients.  Each line ends in a hash of itself and of the line before: a
+line that was changed or is missing is noticed (it is no signature: who wants to
+forge a ledger can).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+import uuid
+
+import attr
+import dp_accounting
+
+from tff_asr import errors
+from tff_asr.privacy import accounting
+
+FILE_NAME = 'ledger.jsonl'
+
+_VERSION = 1
+_EVENTS = {
+  cls.__name__: cls
+  for cls in (
+    dp_accounting.GaussianDpEvent,
+    dp_accounting.NonPrivateDpEvent,
+    dp_accounting.PoissonSampledDpEvent,
+    dp_accounting.SampledWithoutReplacementDpEvent,
+  )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundRelease:
+  """What one round releases.
+
+  Attributes:
+    event: The mechanism, as a client sees it who may take part.
+    turn: Which clients may, where they take turns: `(turn, period)`.  A client
+      is in the same turn of all rounds.
+  """
+
+  event: dp_accounting.DpEvent
+  turn: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prior:
+  """What another ledger held when it was last looked at."""
+
+  name: str
+  head: str
+  releases: accounting.Releases
+
+
+class Ledger:
+  """The ledger of one run."""
+
+  def __init__(self, path: pathlib.Path):
+    """Reads a ledger.
+
+    Args:
+      path: Its file.
+
+    Raises:
+      UserError: If there is none, or it is damaged.
+    """
+    if not path.is_file():
+      raise errors.UserError(
+        f'There is no privacy ledger at {path}: the run had no privacy plan, or'
+        ' the ledger was removed. Restore it, or give another folder.'
+      )
+    self.path = path
+    self._hashes: list[str] = []
+    self._rounds: list[tuple[int, RoundRelease, str]] = []
+    self._priors: dict[str, _Prior] = {}
+    # A line without its end was never synced: nothing followed from it.
+    text, _, _ = path.read_text(errors='replace').rpartition('\n')
+    self._size = len((text + '\n').encode()) if text else 0
+    for number, line in enumerate(text.split('\n'), 1):
+      try:
+        self._take(json.loads(line), line)
+      except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.UserError(
+          f'Line {number} of the privacy ledger {path} is damaged: without it'
+          ' no epsilon is true. Restore it from a copy.'
+        ) from error
+
+  @classmethod
+  def open(
+    cls,
+    path: pathlib.Path,
+    plan: Mapping[str, Any],
+    relation: accounting.Relation,
+    priors: Sequence[pathlib.Path] = (),
+  ) -> 'Ledger':
+    """Opens the ledger of a run to add to it, or begins one.
+
+    Args:
+      path: Its file.
+      plan: What the guarantee rests on; the same for all of a run.
+      relation: Which populations are neighbours.
+      priors: Ledgers (or run folders) of earlier runs on the same clients.
+
+    Raises:
+      UserError: If the ledger is damaged or of another plan, or an earlier
+        run's is, or that run has other neighbours.
+    """
+    plan = json.loads(json.dumps(plan))  # As it is read back.
+    if not path.exists() or not path.read_bytes().partition(b'\n')[1]:
+      path.write_text('')
+      _sync_folder(path.parent)
+      header = {
+        'ledger': _VERSION,
+        'name': str(uuid.uuid4()),
+        'relation': relation.name,
+        'plan': plan,
+      }
+      _append(path, 0, _line(header, ''))
+    ledger = cls(path)
+    if (ledger.plan, ledger.relation) != (plan, relation):
+      changed = [
+        f'{key} was {ledger.plan.get(key)}, is {plan.get(key)}'
+        for key in sorted(ledger.plan.keys() | plan.keys())
+        if ledger.plan.get(key) != plan.get(key)
+      ]
+      raise errors.UserError(
+        f'The privacy ledger {path} is of another plan ({"; ".join(changed)}):'
+        ' give another --output_dir, or the same settings to go on.'
+      )
+    for prior in priors:
+      ledger._add_prior(prior)
+    return ledger
+
+  @property
+  def last_round(self) -> int:
+    """Last round of which there is an entry, 0 if there is none."""
+    return max((number for number, _, _ in self._rounds), default=0)
+
+  @property
+  def head(self) -> str:
+    """Hash of the last line."""
+    return self._hashes[-1]
+
+  def append(self, number: int, release: RoundRelease) -> str:
+    """Records a round; on the disk when this returns.
+
+    Args:
+      number: The round.
+      release: What it is about to release.
+
+    Returns:
+      The hash of the entry.
+    """
+    record = {'round': number, 'event': _event_to_json(release.event)}
+    if release.turn is not None:
+      record['turn'] = list(release.turn)
+    self._write(record)
+    return self.head
+
+  def releases(
+    self, further: Iterable[RoundRelease] = ()
+  ) -> accounting.Releases:
+    """All that the most concerned client has been released in, with priors.
+
+    Where clients take turns, that is a client of the turn with most rounds.
+
+    Args:
+      further: Releases that are still to come.
+    """
+    own = [release for _, release, _ in self._rounds] + list(further)
+    priors = [entry for p in self._priors.values() for entry in p.releases]
+    return accounting.merged([*priors, *most_concerned(own)])
+
+  def epsilons(self, delta: float) -> accounting.Epsilons:
+    """Epsilon of all that is in the ledger."""
+    return accounting.epsilons(self.releases(), self.relation, delta)
+
+  @property
+  def has_priors(self) -> bool:
+    """Whether releases of earlier runs are counted."""
+    return bool(self._priors)
+
+  def check_fits(self, number: int, entry: str) -> None:
+    """Checks that a checkpoint is of this ledger, and the newest.
+
+    Args:
+      number: Round of the checkpoint.
+      entry: Hash of its round's entry in the ledger, empty for round 0.
+
+    Raises:
+      UserError: If rounds would be released that the ledger does not count, or
+        rounds of the ledger are not in the checkpoint.
+    """
+    if number and entry not in self._hashes:
+      raise errors.UserError(
+        f'The privacy ledger {self.path} lacks the entry of round {number}, of'
+        ' which there is a checkpoint: it was cut short or is of another run.'
+        ' Restore it, or give another --output_dir.'
+      )
+    # One round more is what a run leaves that was killed before it saved it.
+    if self.last_round > number + 1:
+      raise errors.UserError(
+        f'The privacy ledger {self.path} has rounds up to {self.last_round},'
+        f' but the last checkpoint is of round {number}. Restore the'
+        ' checkpoints, or give another --output_dir.'
+      )
+
+  def _add_prior(self, path: pathlib.Path) -> None:
+    """Takes over what an earlier run has released since it was last read."""
+    for one in _read_prior(path, self.relation):
+      known = self._priors.get(one.name)
+      if one.name != self.name and (known is None or known.head != one.head):
+        releases = [[_event_to_json(e), n] for e, n in one.releases]
+        self._write({'prior': one.name, 'head': one.head, 'releases': releases})
+
+  def _write(self, record: dict[str, Any]) -> None:
+    line = _line(record, self.head)
+    _append(self.path, self._size, line)
+    self._size += len(line.encode())
+    self._take(json.loads(line), line.rstrip('\n'))
+
+  def _take(self, record: dict[str, Any], line: str) -> None:
+    """Takes over one line; raises errors of many kinds if it is damaged."""
+    before = self._hashes[-1] if self._hashes else ''
+    content = {k: v for k, v in record.items() if k != 'hash'}
+    if line + '\n' != _line(content, before):
+      raise ValueError('The hash is wrong.')
+    self._hashes.append(record['hash'])
+    if len(self._hashes) == 1:
+      if record['ledger'] != _VERSION:
+        raise ValueError('The version is unknown.')
+      self.name: str = record['name']
+      self.relation = accounting.Relation[record['relation']]
+      self.plan: dict[str, Any] = record['plan']
+    elif 'prior' in record:
+      self._priors[record['prior']] = _Prior(
+        record['prior'],
+        record['head'],
+        tuple((_event_from_json(e), n) for e, n in record['releases']),
+      )
+    else:
+      turn = tuple(record['turn']) if 'turn' in record else None
+      release = RoundRelease(_event_from_json(record['event']), turn)
+      self._rounds.append((record['round'], release, record['hash']))
+
+
+def released(
+  paths: Sequence[pathlib.Path], relation: accounting.Relation
+) -> accounting.Releases:
+  """All that earlier runs, and those before them, have released.
+
+  Args:
+    paths: Their ledgers, or run folders.
+    relation: Which populations are neighbours, in all of them.
+
+  Raises:
+    UserError: If a ledger cannot be read, or has other neighbours.
+  """
+  runs = {o.name: o for path in paths for o in _read_prior(path, relation)}
+  return accounting.merged(
+    entry for one in runs.values() for entry in one.releases
+  )
+
+
+def relation_of(path: pathlib.Path) -> accounting.Relation:
+  """Which populations are neighbours in the ledger of a run (or its folder)."""
+  return Ledger(_file(path)).relation
+
+
+def _file(path: pathlib.Path) -> pathlib.Path:
+  return path / FILE_NAME if path.is_dir() else path
+
+
+def _read_prior(
+  path: pathlib.Path, relation: accounting.Relation
+) -> list[_Prior]:
+  """Returns what a run and the runs before it have released."""
+  path = _file(path)
+  ledger = Ledger(path)
+  if ledger.relation is not relation:
+    raise errors.UserError(
+      f'The neighbours of {path} are by {ledger.relation.name}, of this run by'
+      f' {relation.name}: their epsilons do not add up. Use the same'
+      ' --sampling.'
+    )
+  own = most_concerned(release for _, release, _ in ledger._rounds)
+  return [
+    *ledger._priors.values(),
+    _Prior(ledger.name, ledger.head, accounting.merged(own)),
+  ]
+
+
+def most_concerned(
+  releases: Iterable[RoundRelease],
+) -> list[tuple[dp_accounting.DpEvent, int]]:
+  """The releases of the client who is in most of them."""
+  everybody: list[tuple[dp_accounting.DpEvent, int]] = []
+  turns: dict[tuple[int, int], list[tuple[dp_accounting.DpEvent, int]]] = {}
+  for release in releases:
+    of = (
+      everybody if release.turn is None else turns.setdefault(release.turn, [])
+    )
+    of.append((release.event, 1))
+  return everybody + max(turns.values(), key=len, default=[])
+
+
+def _line(record: Mapping[str, Any], before: str) -> str:
+  content = json.dumps(record, sort_keys=True)
+  digest = hashlib.sha256((before + content).encode()).hexdigest()
+  return json.dumps({**json.loads(content), 'hash': digest}) + '\n'
+
+
+def _append(path: pathlib.Path, size: int, line: str) -> None:
+  """Writes and syncs a line after the first `size` bytes of a file."""
+  with open(path, 'r+b', buffering=0) as file:
+    file.truncate(size)
+    file.seek(size)
+    data = line.encode()
+    while data:
+      data = data[file.write(data) :]
+    os.fsync(file.fileno())
+
+
+def _sync_folder(path: pathlib.Path) -> None:
+  folder = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(folder)
+  finally:
+    os.close(folder)
+
+
+def _event_to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
+  fields = attr.asdict(event, recurse=False)
+  return {
+    'type': type(event).__name__,
+    **{
+      name: _event_to_json(value) if attr.has(type(value)) else value
+      for name, value in fields.items()
+    },
+  }
+
+
+def _event_from_json(record: Mapping[str, Any]) -> dp_accounting.DpEvent:
+  fields = {
+    name: _event_from_json(value) if isinstance(value, dict) else value
+    for name, value in record.items()
+    if name != 'type'
+  }
+  return _EVENTS[record['type']](**fields)

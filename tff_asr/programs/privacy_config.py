@@ -1,0 +1,148 @@
+"""From a run's settings to its privacy plan."""
+
+import dataclasses
+import pathlib
+
+from tff_asr import errors
+from tff_asr.privacy import accounting, allocation, layer_clipping, ledger
+from tff_asr.privacy import plan as plan_lib
+
+_GREATEST_TARGET = 1e4
+
+
+@dataclasses.dataclass(frozen=True)
+class PrivacyConfig:
+  """Settings of a run's privacy; with its population they make the plan.
+
+  Attributes:
+    sampling: How cohorts are drawn, see `PrivacyPlan`.
+    cohort_size: Clients of a round.
+    clipping: How updates are clipped, or `None`: then there is no plan.
+    noise_multiplier: Noise on the sum over the clip norm.
+    target_epsilon: In its stead, an epsilon that the noise is to meet.
+    noise_allocation: How noise is divided over layers.
+    delta: Of the guarantee.
+    max_epsilon: The rounds stop before epsilon would exceed it.
+    prior_ledgers: Of earlier runs on the same clients.
+    accounting_cohort_size: Of a hypothetical run that is reported as well.
+    accounting_population: Of the same.
+    insecure_noise_seed: For debugging; nothing is promised.
+    unprotected_metrics: Whether figures that no noise protects are released.
+
+  Raises:
+    UserError: If the settings contradict each other.
+  """
+
+  sampling: str
+  cohort_size: int
+  clipping: layer_clipping.LayerClipping | None
+  noise_multiplier: float | None = None
+  target_epsilon: float | None = None
+  noise_allocation: str = allocation.EQUAL
+  delta: float = 1e-9
+  max_epsilon: float | None = None
+  prior_ledgers: tuple[pathlib.Path, ...] = ()
+  accounting_cohort_size: int | None = None
+  accounting_population: int | None = None
+  insecure_noise_seed: int | None = None
+  unprotected_metrics: bool = False
+
+  def __post_init__(self):
+    require = errors.require
+    both = (self.noise_multiplier is None) == (self.target_epsilon is None)
+    require(
+      not both,
+      'Give either --noise_multiplier or --target_epsilon, and not both.',
+    )
+    for name in ('target_epsilon', 'max_epsilon'):
+      value = getattr(self, name)
+      require(
+        value is None or 0.0 < value <= _GREATEST_TARGET,
+        f'--{name}={value} must be positive and at most {_GREATEST_TARGET:g}.',
+      )
+    noised = self.noise_multiplier != 0.0
+    if self.clipping is None:
+      require(
+        not noised,
+        'Noise without --clipping protects nobody: one update may be of any'
+        ' size. Give --clipping=per_layer, or --noise_multiplier=0 and no'
+        ' --target_epsilon.',
+      )
+    guarantee = noised and self.insecure_noise_seed is None
+    require(
+      self.max_epsilon is None or guarantee,
+      '--max_epsilon without fresh noise: the first round would exceed any.',
+    )
+    require(
+      self.target_epsilon is None or guarantee,
+      '--target_epsilon with --insecure_noise_seed: no epsilon holds for noise'
+      ' that can be predicted. Give --noise_multiplier.',
+    )
+    require(
+      (self.accounting_cohort_size is None)
+      == (self.accounting_population is None),
+      '--accounting_cohort_size and --accounting_population go together.',
+    )
+    require(
+      self.accounting_cohort_size is None or guarantee,
+      '--accounting_cohort_size without fresh noise: there is no epsilon,'
+      ' hypothetical or other.',
+    )
+
+  def plan(self, population: int, rounds: int) -> plan_lib.PrivacyPlan | None:
+    """Returns the plan, or `None` where updates are not clipped.
+
+    Args:
+      population: Number of clients that may be sampled.
+      rounds: Number of rounds in all.
+
+    Raises:
+      UserError: If no true guarantee can be made of the settings.
+    """
+    if self.clipping is None:
+      return None
+    plan = plan_lib.PrivacyPlan(
+      population=population,
+      cohort_size=self.cohort_size,
+      rounds=rounds,
+      delta=self.delta,
+      noise_multiplier=(
+        1.0 if self.noise_multiplier is None else self.noise_multiplier
+      ),
+      clipping=self.clipping,
+      sampling=self.sampling,
+      noise_allocation=self.noise_allocation,
+      insecure_noise_seed=self.insecure_noise_seed,
+      unprotected_metrics=self.unprotected_metrics,
+    )
+    others = ledger.released(self.prior_ledgers, plan.relation)
+    spent = accounting.epsilons(others, plan.relation, plan.delta).best
+    for name in ('target_epsilon', 'max_epsilon'):
+      value = getattr(self, name)
+      errors.require(
+        value is None or spent < value,
+        f'--{name}={value}: what --prior_ledger tells of has epsilon'
+        f' {accounting.text(spent)} already.',
+      )
+    if self.target_epsilon is None:
+      return plan
+    return plan.with_noise_for(self.target_epsilon, others)
+
+  def hypothetical(
+    self, plan: plan_lib.PrivacyPlan
+  ) -> plan_lib.PrivacyPlan | None:
+    """The hypothetical plan whose epsilon is reported beside the run's own.
+
+    Raises:
+      UserError: If its sizes are no plan.
+    """
+    if self.accounting_cohort_size is None:
+      return None
+    try:
+      return plan.hypothetical(
+        self.accounting_cohort_size, self.accounting_population
+      )
+    except errors.UserError as error:
+      raise errors.UserError(
+        f'--accounting_cohort_size and --accounting_population: {error}'
+      ) from error

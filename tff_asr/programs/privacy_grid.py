@@ -1,0 +1,174 @@
+"""Epsilon, or what meets a target, over a grid of plans."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import itertools
+import pathlib
+
+from tff_asr import errors
+from tff_asr.privacy import accounting, calibration, layer_clipping
+from tff_asr.privacy import plan as plan_lib
+
+NOISE_MULTIPLIER = 'noise_multiplier'
+COHORT_SIZE = 'cohort_size'
+POPULATION = 'population'
+ROUNDS = 'rounds'
+AXES = (NOISE_MULTIPLIER, COHORT_SIZE, POPULATION, ROUNDS)
+SOLVABLE = (NOISE_MULTIPLIER, COHORT_SIZE, POPULATION)
+
+
+@dataclasses.dataclass(frozen=True)
+class GridConfig:
+  """Which plans.
+
+  Attributes:
+    noise_multiplier: Values of z.
+    cohort_size: Values of S.
+    population: Values of K.
+    rounds: Values of T.
+    delta: Of all plans.
+    sampling: Of all plans.
+    target_epsilon: That each plan is to meet, or `None`.
+    solve_for: What is changed for that: the noise; the cohort, with the noise
+      on the mean as it is; or the population.
+    hypothetical: Cohort and population of a hypothetical plan to show beside a
+      single one.
+  """
+
+  noise_multiplier: Sequence[float]
+  cohort_size: Sequence[int]
+  population: Sequence[int]
+  rounds: Sequence[int]
+  delta: float
+  sampling: str = plan_lib.POISSON
+  target_epsilon: float | None = None
+  solve_for: str = NOISE_MULTIPLIER
+  hypothetical: tuple[int, int] | None = None
+
+
+def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
+  """Returns a plan in words, or a table of several, and plots them.
+
+  Args:
+    config: Which plans.
+    plot: PNG file to write.
+
+  Raises:
+    UserError: If a plan cannot be, or no value meets the target.
+  """
+  points = list(itertools.product(*(getattr(config, a) for a in AXES)))
+  plans = [_plan(config, dict(zip(AXES, p, strict=True))) for p in points]
+  if plot:
+    _plot(config, points, plans, plot)
+  if len(plans) > 1:
+    return _table(plans)
+  (plan,) = plans
+  text = str(plan)
+  if config.target_epsilon:
+    value = getattr(plan, config.solve_for)
+    shown = f'{value:,}' if isinstance(value, int) else f'{value:.6g}'
+    text += f'\n\n{config.solve_for} {shown} meets epsilon'
+    text += f' {config.target_epsilon:g} at delta {config.delta:g}.'
+    if config.solve_for == COHORT_SIZE:
+      text += f' Its noise_multiplier is {plan.noise_multiplier:.6g}.'
+  if config.hypothetical:
+    other = plan.hypothetical(*config.hypothetical)
+    text += (
+      f'\n\nHypothetical, with cohorts of {other.cohort_size:,} from'
+      f' {other.population:,} clients and the same noise on the mean'
+      f' (multiplier {other.noise_multiplier:.4g}):\n'
+      f'{plan_lib.epsilons_in_words(other.epsilons())}'
+    )
+  return text
+
+
+def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
+  plan = plan_lib.PrivacyPlan(
+    **point,
+    delta=config.delta,
+    sampling=config.sampling,
+    clipping=layer_clipping.LayerClipping(1.0),
+  )
+  if config.target_epsilon is None:
+    return plan
+  if config.solve_for == NOISE_MULTIPLIER:
+    return plan.with_noise_for(config.target_epsilon)
+
+  def least(make: Callable[[int], plan_lib.PrivacyPlan], low, high):
+    return make(
+      calibration.least_integer(
+        lambda value: make(value).releases(),
+        plan.relation,
+        config.target_epsilon,
+        config.delta,
+        low,
+        high,
+      )
+    )
+
+  if config.solve_for == POPULATION:
+    return least(
+      lambda population: dataclasses.replace(plan, population=population),
+      plan.cohort_size,
+      max(plan.cohort_size, int(1.0 / config.delta) - 1),
+    )
+  return least(
+    lambda size: plan.hypothetical(size, plan.population), 1, plan.population
+  )
+
+
+def _table(plans: Sequence[plan_lib.PrivacyPlan]) -> str:
+  lines = [
+    f'{"noise":>10}{"cohort":>12}{"population":>15}{"rounds":>9}'
+    f'{"epsilon":>11}{"by PLD":>11}{"by RDP":>11}'
+  ]
+  for plan in plans:
+    epsilons = plan.epsilons()
+    by_name = ''.join(
+      f'{"-" if value is None else accounting.text(value):>11}'
+      for value in (epsilons.pld, epsilons.rdp)
+    )
+    lines.append(
+      f'{plan.noise_multiplier:10.4g}{plan.cohort_size:12,}'
+      f'{plan.population:15,}{plan.rounds:9,}'
+      f'{accounting.text(epsilons.best):>11}{by_name}'
+    )
+  lines.append(f'at delta {plans[0].delta:g}, sampling {plans[0].sampling}')
+  return '\n'.join(lines)
+
+
+def _plot(config: GridConfig, points, plans, path: pathlib.Path) -> None:
+  """A curve over the longest axis for each combination of the others."""
+  from tff_asr.programs import plots  # Slow to import, see `report`.
+
+  lengths = [len(getattr(config, axis)) for axis in AXES]
+  errors.require(
+    max(lengths) > 1,
+    '--plot shows several plans: give a list of values, such as'
+    ' --noise_multiplier=0.5,1,2.',
+  )
+  x = lengths.index(max(lengths))
+  solved = config.target_epsilon is not None
+  lines: dict[str, list[tuple[float, float]]] = {}
+  for point, plan in zip(points, plans, strict=True):
+    label = ', '.join(
+      f'{axis} {value:,g}'
+      for i, (axis, value) in enumerate(zip(AXES, point, strict=True))
+      if i != x and not (solved and axis == config.solve_for)
+    )
+    if solved:
+      value = getattr(plan, config.solve_for)
+      lines.setdefault(label, []).append((point[x], value))
+      continue
+    epsilons = plan.epsilons()
+    for name, value in (('PLD', epsilons.pld), ('RDP', epsilons.rdp)):
+      if value is not None:
+        key = f'{label} ({name})'
+        lines.setdefault(key, []).append((point[x], value))
+  y_label = (
+    f'{config.solve_for} for epsilon {config.target_epsilon:g}'
+    if solved
+    else f'epsilon at delta {config.delta:g}'
+  )
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_bytes(plots.curves(lines, AXES[x], y_label))

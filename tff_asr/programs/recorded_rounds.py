@@ -1,0 +1,65 @@
+"""Which rounds a run may do, and the record of those that it did."""
+
+from tff_asr.privacy import accounting, ledger
+from tff_asr.privacy import plan as plan_lib
+
+
+class RecordedRounds:
+  """The rounds of a private run: recorded in its ledger, within its budget."""
+
+  def __init__(
+    self,
+    plan: plan_lib.PrivacyPlan,
+    run_ledger: ledger.Ledger,
+    max_epsilon: float | None = None,
+  ):
+    """Takes the plan, the ledger, and an epsilon not to be exceeded."""
+    self._plan = plan
+    self._ledger = run_ledger
+    self._max_epsilon = max_epsilon
+
+  def check_fits(self, number: int, entry: str) -> None:
+    """Raises a `UserError` unless a checkpoint is of this ledger."""
+    self._ledger.check_fits(number, entry)
+
+  def last_round(self, done: int) -> int:
+    """The last round that is planned and that the budget allows.
+
+    Args:
+      done: Number of rounds done.
+    """
+    low, high = done, max(done, self._plan.rounds)
+    if self._max_epsilon is None:
+      return high
+    while low < high:
+      middle = (low + high + 1) // 2
+      further = (self._plan.release(n) for n in range(done + 1, middle + 1))
+      epsilons = accounting.epsilons(
+        self._ledger.releases(further), self._plan.relation, self._plan.delta
+      )
+      if epsilons.best <= self._max_epsilon:
+        low = middle
+      else:
+        high = middle - 1
+    return low
+
+  def record(self, number: int) -> str:
+    """Records a round that is about to be released; returns its entry."""
+    return self._ledger.append(number, self._plan.release(number))
+
+
+class UnrecordedRounds:
+  """The rounds of a run that promises nothing."""
+
+  def __init__(self, rounds: int):
+    self._rounds = rounds
+
+  def check_fits(self, number: int, entry: str) -> None:
+    del number, entry
+
+  def last_round(self, done: int) -> int:
+    return max(done, self._rounds)
+
+  def record(self, number: int) -> str:
+    del number
+    return ''

@@ -1,0 +1,79 @@
+"""What is released of a round: figures by name."""
+
+from collections.abc import Mapping
+import math
+from typing import Any
+
+from tff_asr.privacy import groups, ledger
+from tff_asr.privacy import plan as plan_lib
+
+UNPROTECTED = 'unprotected/'
+
+
+class RoundMetrics:
+  """From TFF's metrics of a round to those that a run may release.
+
+  The norm of the aggregate by layer, taken after the noise; bounds that follow
+  noised counts; epsilon, from the ledger.  What is measured of clients without
+  noise is released only where there is no plan, or, under names that say so,
+  where the plan has it.
+  """
+
+  def __init__(
+    self,
+    layers: Mapping[str, int],
+    plan: plan_lib.PrivacyPlan | None,
+    run_ledger: ledger.Ledger | None,
+  ):
+    """Takes the layers of the model, and plan and ledger if there are any."""
+    self._layers = tuple(layers)
+    self._plan = plan
+    self._ledger = run_ledger
+    self._groups = (
+      groups.group(layers, plan.clipping.layer_groups).names if plan else ()
+    )
+    self.bounds: dict[str, float] = {}
+
+  def __call__(self, number: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the figures of a round.
+
+    Args:
+      number: The round.
+      metrics: From `federated.build_learning_process`.
+    """
+    del number
+    aggregator = metrics['aggregator']
+    released = self._by_layer('norm/', aggregator['layer_norms'])
+    if self._plan is None or self._plan.unprotected_metrics:
+      prefix = UNPROTECTED if self._plan else ''
+      train, sums = metrics['client_work']['train'], aggregator['unprotected']
+      clients = max(float(sums['clients']), 1.0)
+      figures = {
+        'loss': float(train['loss']),
+        'utterances': float(train['utterances']),
+        'clients': float(sums['clients']),
+        'failed': float(sums['failed']),
+        **self._by_layer('client_norm/', sums['layer_norms'] / clients),
+      }
+      released |= {prefix + name: value for name, value in figures.items()}
+    if self._plan is None:
+      return released
+    bounds = aggregator['dp_query_metrics'].get('bounds')
+    if bounds is not None:
+      self.bounds = {
+        name: float(b) for name, b in zip(self._groups, bounds, strict=True)
+      }
+      released |= {f'bound/{name}': b for name, b in self.bounds.items()}
+    if self._plan.is_guarantee:
+      epsilons = self._ledger.epsilons(self._plan.delta)
+      released['epsilon'] = epsilons.best
+      released['epsilon_rdp'] = (
+        math.nan if epsilons.rdp is None else epsilons.rdp
+      )
+    return released
+
+  def _by_layer(self, prefix: str, values) -> dict[str, float]:
+    return {
+      prefix + layer: float(value)
+      for layer, value in zip(self._layers, values, strict=True)
+    }
