@@ -11,6 +11,7 @@ from tff_asr.corpora import client_datasets
 from tff_asr.executors import native
 from tff_asr.learning import federated, speech_model
 from tff_asr.models import precision, presets, transformer
+from tff_asr.privacy import layer_clipping
 from tff_asr.privacy import plan as plan_lib
 
 # Without chance in training, so that rounds can be compared.
@@ -33,9 +34,10 @@ CONFIG = federated.FederatedConfig(
 PLAN = plan_lib.PrivacyPlan(
   population=3,
   cohort_size=2,
-  clip_norm=1e-3,
-  noise_multiplier=0.0,
+  rounds=1,
   delta=1e-6,
+  noise_multiplier=0.0,
+  clipping=layer_clipping.LayerClipping(1e-3),
 )
 
 
@@ -132,7 +134,7 @@ def test_clients_may_compute_in_bfloat16(speech):
 
 def test_under_a_plan_the_sum_is_divided_by_the_expected_cohort(clipped):
   """One client moves the model by at most C / S, whoever else answers."""
-  bound = PLAN.clip_norm / PLAN.cohort_size
+  bound = PLAN.clipping.clip_norm / PLAN.cohort_size
   for cohort in (['a'], ['b'], ['a', 'b', 'c']):
     update, _ = clipped.step(cohort)
     assert 0 < norm(update) <= len(cohort) * bound * (1 + 1e-3)
@@ -156,11 +158,32 @@ def test_an_empty_cohort_of_a_private_round_is_noise_alone(speech):
   assert not np.array_equal(update[0], again[0])
 
 
-def test_metrics_of_a_private_round_say_nothing_of_clients(clipped, plain):
+def test_metrics_of_a_private_round_say_nothing_of_clients(clipped):
   _, private = clipped.step(['a'])
   assert not private['client_work']['train']
-  _, public = plain.step(['a'])
-  assert public['client_work']['train']['loss'] > 0.0
+  assert 'unprotected' not in private['aggregator']
+
+
+@pytest.mark.parametrize(
+  'plan',
+  [
+    None,
+    dataclasses.replace(PLAN, noise_multiplier=2.0, unprotected_metrics=True),
+  ],
+)
+def test_metrics_of_another_round_say_what_clients_did(speech, plan):
+  """Without a plan; and with one that has it, before clipping and noise."""
+  one_batch = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  plain = Run(speech, None, batches=one_batch)
+  updates = [plain.step([client])[0] for client in ('a', 'b')]
+  _, metrics = Run(speech, plan, batches=one_batch).step(['a', 'b'])
+  train, sums = metrics['client_work']['train'], metrics['aggregator']
+  sums = sums['unprotected']
+  assert train['loss'] > 0.0 and train['utterances'] == 6.0
+  assert (sums['clients'], sums['failed']) == (2.0, 0.0)
+  for layer, total in enumerate(sums['layer_norms']):
+    expected = sum(norm([update[layer]]) for update in updates)
+    assert total == pytest.approx(expected, rel=0.01, abs=1e-5)
 
 
 def test_norms_of_the_aggregate_come_by_layer(clipped):

@@ -9,10 +9,10 @@ from tff_asr.privacy import bounds
 SIZES = st.lists(st.integers(1, 10**9), min_size=1, max_size=300)
 
 
-@pytest.mark.parametrize('name', bounds.LAYER_BOUNDS)
+@pytest.mark.parametrize('name', bounds.BY_RULE)
 @given(SIZES, st.floats(1e-6, 1e3))
 def test_the_bounds_add_up_to_the_total(name, sizes, clip_norm):
-  layers = bounds.LAYER_BOUNDS[name](clip_norm, sizes)
+  layers = bounds.BY_RULE[name](clip_norm, sizes)
   assert len(layers) == len(sizes)
   total = math.sqrt(math.fsum(c * c for c in layers))
   assert total == pytest.approx(clip_norm, rel=1e-12)

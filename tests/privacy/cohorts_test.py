@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tff_asr.corpora import cohorts
+from tff_asr.privacy import cohorts
 
 CLIENTS = [f'client{i}' for i in range(20)]
 ROUNDS = 4_000
@@ -78,3 +78,31 @@ def test_a_probability_out_of_range_is_refused(probability):
 def test_a_size_out_of_range_is_refused(size):
   with pytest.raises(ValueError):
     cohorts.fixed_size(CLIENTS, size)
+
+
+def test_in_rotation_each_client_comes_once_in_a_period():
+  sample = cohorts.rotation(CLIENTS, 3)
+  for start in 1, 2, 7:
+    period = [sample(number) for number in range(start, start + 3)]
+    assert sorted(itertools.chain(*period)) == sorted(CLIENTS)
+  assert sample(1) == sample(4)
+
+
+def test_nobodys_coming_or_going_moves_anybody_else():
+  """So one client changes the sums of their own rounds alone."""
+  sample = cohorts.rotation(CLIENTS, 4)
+  fewer = cohorts.rotation(CLIENTS[1:], 4)
+  for number in range(1, 9):
+    assert set(sample(number)) - set(fewer(number)) <= {CLIENTS[0]}
+    assert set(fewer(number)) <= set(sample(number))
+
+
+def test_turns_are_about_equally_long():
+  """10,000 clients in ten turns: 1,000 each, five standard errors are 150."""
+  sample = cohorts.rotation([f'{i}' for i in range(10_000)], 10)
+  assert all(850 < len(sample(number)) < 1_150 for number in range(1, 11))
+
+
+def test_a_period_is_at_least_a_round():
+  with pytest.raises(ValueError, match='period of 0'):
+    cohorts.rotation(CLIENTS, 0)

@@ -1,3 +1,5 @@
+"""The plan makes all parts agree, and cannot be made where they would not."""
+
 import dataclasses
 import math
 
@@ -6,111 +8,208 @@ import pytest
 import tensorflow as tf
 
 from tff_asr import errors
+from tff_asr.privacy import bounds, layer_clipping
 from tff_asr.privacy import plan as plan_lib
 
+CLIPPING = layer_clipping.LayerClipping(0.5)
 PLAN = plan_lib.PrivacyPlan(
   population=100,
   cohort_size=10,
-  clip_norm=0.5,
-  noise_multiplier=1.0,
+  rounds=50,
   delta=1e-6,
+  noise_multiplier=1.0,
+  clipping=CLIPPING,
 )
+CLIENTS = [f'client{i}' for i in range(100)]
+LAYERS = {'a/kernel': 4, 'a/bias': 1}
+
+
+def changed(**changes):
+  """The plan with other settings, of its clipping too."""
+  own = {f.name for f in dataclasses.fields(CLIPPING)}
+  clipping = {k: v for k, v in changes.items() if k in own}
+  rest = {k: v for k, v in changes.items() if k not in own}
+  return dataclasses.replace(
+    PLAN, clipping=dataclasses.replace(CLIPPING, **clipping), **rest
+  )
+
+
+def test_epsilon_grows_with_rounds_and_is_nothing_before():
+  assert PLAN.epsilons().best == PLAN.epsilons(50).best
+  assert PLAN.epsilons(100).best > PLAN.epsilons().best > PLAN.epsilons(1).best
+  assert PLAN.epsilons(0).best == 0.0
 
 
 @pytest.mark.parametrize(
-  ('multiplier', 'cohort', 'population', 'rounds', 'epsilon'),
-  [
-    (0.6144, 204_800, 69_506_000, 2_034, 7.2228),
-    (2.048, 204_800, 6_950_600, 2_006, 4.4393),
-    (1.536, 51_200, 1_737_650, 2_006, 6.5062),
-    (0.6144, 204_800, 695_060_000, 3_390, 3.6994),
-    (2.56, 51_200, 1_737_650, 2_006, 3.3849),
-  ],
+  'changes', [dict(noise_multiplier=0.0), dict(insecure_noise_seed=3)]
 )
-def test_epsilon_of_the_papers_runs(
-  multiplier, cohort, population, rounds, epsilon
+def test_without_fresh_noise_there_is_no_guarantee_and_the_plan_says_so(
+  changes,
 ):
-  """Table 1 of the paper, whose epsilons (7.2, 4.5, ...) are rounded up."""
-  plan = plan_lib.PrivacyPlan(population, cohort, 0.01, multiplier, 1e-9)
-  assert plan.epsilon(rounds) == pytest.approx(epsilon, rel=1e-4)
+  plan = changed(**changes)
+  assert not plan.is_guarantee
+  assert plan.epsilons(1).best == math.inf
+  assert 'No privacy guarantee' in str(plan) and 'none' in str(plan)
 
 
-def test_epsilon_grows_with_rounds_and_cohort_and_falls_with_noise():
-  base = PLAN.epsilon(100)
-  assert PLAN.epsilon(200) > base > PLAN.epsilon(50)
-  assert dataclasses.replace(PLAN, cohort_size=20).epsilon(100) > base
-  assert dataclasses.replace(PLAN, noise_multiplier=2.0).epsilon(100) < base
-  assert PLAN.epsilon(0) == 0.0
-
-
-def test_without_noise_there_is_no_guarantee_and_the_plan_says_so():
-  plan = dataclasses.replace(PLAN, noise_multiplier=0.0)
-  assert plan.epsilon(1) == math.inf
-  assert 'No privacy' in str(plan)
-
-
-def test_a_larger_population_keeps_the_noise_on_the_mean():
-  scaled = PLAN.at_scale(1_000)
-  assert scaled.sampling_probability == PLAN.sampling_probability
-  on_mean = [p.noise_stddev / p.cohort_size for p in (PLAN, scaled)]
+def test_other_sizes_keep_the_noise_on_the_mean_and_are_only_hypothetical():
+  other = PLAN.hypothetical(cohort_size=1_000, population=20_000)
+  on_mean = [p.noise_stddev / p.expected_cohort for p in (PLAN, other)]
   assert on_mean[0] == pytest.approx(on_mean[1])
-  assert scaled.epsilon(100) < PLAN.epsilon(100)
+  assert other.epsilons().best < PLAN.epsilons().best
+  same = PLAN.hypothetical(PLAN.cohort_size, PLAN.population)
+  assert same == PLAN
 
 
-@pytest.mark.parametrize('clipping', ['per_layer', 'global'])
-@pytest.mark.parametrize('layer_bounds', ['uniform', 'dim'])
-def test_the_query_adds_the_noise_the_accountant_assumes(
-  clipping, layer_bounds
+@pytest.mark.parametrize('layer_groups', ['tensor', 'block', 'model'])
+@pytest.mark.parametrize('layer_bounds', ['uniform', 'dim', 'adaptive'])
+@pytest.mark.parametrize('sampling', plan_lib.SAMPLINGS)
+def test_one_client_moves_the_mean_by_the_norm_over_the_expected_cohort(
+  layer_groups, layer_bounds, sampling
 ):
-  """Whatever the clipping, C bounds a client and the denominator is S."""
-  plan = dataclasses.replace(
-    PLAN, clipping=clipping, layer_bounds=layer_bounds, noise_multiplier=0.0
+  plan = changed(
+    layer_groups=layer_groups,
+    layer_bounds=layer_bounds,
+    sampling=sampling,
+    noise_multiplier=0.0,
   )
-  query = plan.query([4, 1])
+  query = plan.query(LAYERS)
   state = query.initial_global_state()
-  params = query.derive_sample_params(state)
   record = query.preprocess_record(
-    params, (tf.fill([4], 1e3), tf.constant(1e3))
+    query.derive_sample_params(state), (tf.fill([4], 1e3), tf.constant(1e3))
   )
   mean, _, _ = query.get_noised_result(record, state)
-  norm = float(tf.linalg.global_norm(mean)) * plan.cohort_size
-  assert norm == pytest.approx(plan.clip_norm, rel=1e-5)
+  moved = float(tf.linalg.global_norm(mean)) * plan.expected_cohort
+  assert moved == pytest.approx(0.5, rel=1e-5)
 
 
 def test_the_noise_on_the_mean_is_that_of_the_sum_over_the_expected_cohort():
   """30,000 coordinates: 5 standard errors of the std are 2 %."""
-  query = PLAN.query([30_000])
+  query = PLAN.query({'a': 30_000})
   mean, _, event = query.get_noised_result(
     (tf.zeros([30_000]),), query.initial_global_state()
   )
-  expected = PLAN.noise_multiplier * PLAN.clip_norm / PLAN.cohort_size
-  assert np.std(mean[0]) == pytest.approx(expected, rel=0.0205)
-  assert event.noise_multiplier == pytest.approx(PLAN.noise_multiplier)
+  assert np.std(mean[0]) == pytest.approx(1.0 * 0.5 / 10, rel=0.0205)
+  assert event.noise_multiplier == PLAN.noise_multiplier
+
+
+@pytest.mark.parametrize('sampling', plan_lib.SAMPLINGS)
+def test_the_sampler_is_that_of_the_plan(sampling):
+  plan = changed(sampling=sampling)
+  sample = plan.cohorts(CLIENTS)
+  cohorts = [sample(number) for number in range(1, 401)]
+  mean = np.mean([len(c) for c in cohorts])
+  # Poisson: the standard error is 3 / 20.
+  assert mean == pytest.approx(plan.expected_cohort, abs=0.8)
+  if sampling == 'none':
+    most = max(sum(c in cohort for cohort in cohorts) for c in CLIENTS)
+    ((_, counted),) = plan.releases(400)
+    assert most == counted
+
+
+def test_the_sampler_takes_the_population_of_the_plan_only():
+  with pytest.raises(errors.UserError, match='population of 100'):
+    PLAN.cohorts(CLIENTS[:-1])
+  with pytest.raises(errors.UserError, match='twice'):
+    PLAN.cohorts([*CLIENTS[:-1], CLIENTS[0]])
 
 
 @pytest.mark.parametrize(
-  'bad',
+  ('bad', 'message'),
   [
-    dict(cohort_size=101),
-    dict(cohort_size=0),
-    dict(clip_norm=0.0),
-    dict(clip_norm=math.inf),
-    dict(clip_norm=math.nan),
-    dict(noise_multiplier=-1.0),
-    dict(noise_multiplier=math.nan),
-    dict(noise_multiplier=1e-170),
-    dict(delta=0.0),
-    dict(delta=1.0),
-    dict(clipping='none'),
-    dict(layer_bounds='nonsense'),
+    (dict(cohort_size=101), 'cohort_size'),
+    (dict(cohort_size=0), 'cohort_size'),
+    (dict(rounds=-1), 'rounds'),
+    (dict(clip_norm=0.0), 'clip_norm'),
+    (dict(clip_norm=math.inf), 'clip_norm'),
+    (dict(clip_norm=math.nan), 'clip_norm'),
+    (dict(noise_multiplier=-1.0), 'noise_multiplier'),
+    (dict(noise_multiplier=math.nan), 'noise_multiplier'),
+    (dict(noise_multiplier=1e-170), 'noise_multiplier'),
+    (dict(delta=0.0), 'delta'),
+    (dict(delta=0.01), 'publish somebody'),
+    (dict(delta=math.nan), 'delta'),
+    (dict(sampling='by_hand'), 'sampling'),
+    (dict(noise_allocation='thirds'), 'noise_allocation'),
+    (dict(layer_groups='row'), 'layer_groups'),
+    (dict(layer_bounds='nonsense'), 'layer_bounds'),
+    (dict(mode='shout'), 'mode'),
+    (dict(layer_bounds='given'), 'go together'),
+    (dict(given_bounds=(('a', 0.5),)), 'go together'),
+    (dict(layer_bounds='given', given_bounds=(('a', 1.0),)), 'clip_norm 0.5'),
+    (dict(mode='normalise', layer_bounds='adaptive'), 'normalised'),
+    (dict(mode='normalise', noise_allocation='optimal'), 'not each layer'),
+    (dict(layer_bounds='adaptive', quantile=1.0), 'clip_quantile'),
+    (dict(layer_bounds='adaptive', adaptation_rate=0.0), 'adaptation_rate'),
+    (dict(layer_bounds='adaptive', count_stddev=-1.0), 'count_stddev'),
   ],
 )
-def test_a_plan_that_cannot_be_kept_cannot_be_made(bad):
-  with pytest.raises(errors.UserError, match=next(iter(bad))):
-    dataclasses.replace(PLAN, **bad)
+def test_a_plan_that_cannot_be_kept_cannot_be_made(bad, message):
+  with pytest.raises(errors.UserError, match=message):
+    changed(**bad)
+
+
+def test_bounds_may_be_given_by_name():
+  given = (('a/bias', 0.3), ('a/kernel', 0.4))
+  clipping = layer_clipping.LayerClipping(
+    0.5, layer_bounds='given', given_bounds=given
+  )
+  plan = dataclasses.replace(PLAN, clipping=clipping)
+  state = plan.query(LAYERS).initial_global_state()
+  assert list(state.numerator_state.bounds.numpy()) == [0.4, 0.3]
+  with pytest.raises(errors.UserError, match='lack: b'):
+    plan.query({**LAYERS, 'b': 1})
+  with pytest.raises(errors.UserError, match='no layer group: a/bias'):
+    plan.query({'a/kernel': 4})
+
+
+def test_clip_counts_that_cost_too_much_are_refused():
+  plan = changed(layer_bounds='adaptive', count_stddev=0.1)
+  with pytest.raises(errors.UserError, match=r'at least 0\.7'):
+    plan.query(LAYERS)
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('', 'no layer bounds'),
+    ('a\t1\nb 2\n', 'Line 2'),
+    ('a\t-1\n', 'Line 1'),
+    ('a\tnan\n', 'Line 1'),
+    ('a\t1\na\t2\n', 'Line 2'),
+  ],
+)
+def test_a_file_of_bounds_that_is_none_is_refused(tmp_path, text, message):
+  (tmp_path / 'bounds.tsv').write_text(text)
+  with pytest.raises(errors.UserError, match=message):
+    bounds.read(tmp_path / 'bounds.tsv')
+
+
+def test_a_file_of_bounds_is_read_as_it_was_written(tmp_path):
+  with pytest.raises(errors.UserError, match='no file'):
+    bounds.read(tmp_path / 'bounds.tsv')
+  given = {'a/kernel': 0.1, 'b': 1 / 3}
+  bounds.write(tmp_path / 'bounds.tsv', given)
+  assert bounds.read(tmp_path / 'bounds.tsv') == given
 
 
 def test_the_plan_speaks_in_words():
   text = str(PLAN)
-  for part in ('100 clients', '0.1', 'multiplier 1', 'delta 1e-06', 'seed'):
-    assert part in text
+  for part in (
+    'one of 100 clients',
+    'one client more or less',
+    'probability 0.1',
+    "'uniform' bound, at most 0.5",
+    'multiplier 1 ',
+    'sum over 10',
+    'by PLD',
+    'by RDP',
+    'delta 1e-06',
+    '50 rounds',
+    'unknown',
+    'seed model',
+  ):
+    assert part in ' '.join(text.split()), part
+  assert 'replaced' in str(changed(sampling='fixed'))
+  assert 'take turns' in str(changed(sampling='none'))
+  assert 'UNPROTECTED' in str(changed(unprotected_metrics=True))

@@ -12,7 +12,7 @@ import shutil
 import pytest
 
 from tff_asr import compat, errors
-from tff_asr.programs import program_logic, report
+from tff_asr.programs import program_logic, recorded_rounds, report
 
 Output = collections.namedtuple('Output', ['state', 'metrics'])
 
@@ -33,7 +33,7 @@ class Program:
       initial_state={'total': 0},
       last_released=report.last_round(folder / 'metrics.csv'),
       cohorts=lambda number: [f'{number}'],
-      rounds=rounds,
+      rounds=recorded_rounds.UnrecordedRounds(rounds),
       state_manager=compat.FileProgramStateManager(
         folder / 'checkpoints', keep_total=2, keep_first=False
       ),

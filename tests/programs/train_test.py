@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import json
 import pathlib
 
@@ -12,7 +13,8 @@ from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
-from tff_asr.programs import evaluate, train
+from tff_asr.privacy import bounds, layer_clipping, ledger
+from tff_asr.programs import evaluate, privacy_config, train
 
 
 @pytest.fixture(scope='session')
@@ -35,24 +37,40 @@ def config(tmp_path_factory):
     rounds=2,
     batches=client_datasets.BatchConfig(seconds=9.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 0.01),
-    sampling='poisson',
-    cohort_size=2,
-    clipping='per_layer',
-    layer_bounds='dim',
-    clip_norm=0.1,
-    noise_multiplier=0.5,
-    delta=1e-6,
+    privacy=privacy_config.PrivacyConfig(
+      sampling='poisson',
+      cohort_size=2,
+      clipping=layer_clipping.LayerClipping(0.1, layer_bounds='dim'),
+      noise_multiplier=0.5,
+      delta=1e-6,
+    ),
     evaluate_every=1,
     seed=0,
   )
 
 
+def changed(config, **changes):
+  """The configuration with other settings, of its privacy too."""
+  own = {f.name for f in dataclasses.fields(config.privacy)}
+  privacy = {k: v for k, v in changes.items() if k in own}
+  rest = {k: v for k, v in changes.items() if k not in own}
+  return dataclasses.replace(
+    config, privacy=dataclasses.replace(config.privacy, **privacy), **rest
+  )
+
+
 def run(config, output_dir, **changes):
-  changed = dataclasses.replace(config, output_dir=output_dir, **changes)
+  config = changed(config, output_dir=output_dir, **changes)
   flags = {
-    f.name: str(getattr(changed, f.name)) for f in dataclasses.fields(changed)
+    f.name: str(getattr(config, f.name)) for f in dataclasses.fields(config)
   }
-  return train.train(changed, flags)
+  flags |= {
+    f.name: str(getattr(config.privacy, f.name))
+    for f in dataclasses.fields(config.privacy)
+  }
+  del flags['privacy']
+  flags['prior_ledger'] = flags.pop('prior_ledgers')
+  return train.train(config, flags)
 
 
 def rows(output_dir):
@@ -70,8 +88,10 @@ def test_a_run_leaves_model_metrics_report_and_summary(finished, config):
   output_dir, table = finished
   assert 'epsilon' in table and 'federated model, 2 rounds' in table
   summary = json.loads((output_dir / 'summary.json').read_text())
-  plan = config.privacy_plan(population=4)
-  assert summary['epsilon'] == pytest.approx(plan.epsilon(2))
+  plan = config.privacy.plan(population=4, rounds=2)
+  assert summary['epsilon'] == plan.epsilons().best
+  book = ledger.Ledger(output_dir / 'ledger.jsonl')
+  assert book.releases() == plan.releases() and book.last_round == 2
   assert [float(r['round']) for r in rows(output_dir)] == [0, 1, 2]
   assert 'data:image/png' in (output_dir / 'report.html').read_text()
   assert list((output_dir / 'tensorboard').iterdir())
@@ -83,7 +103,7 @@ def test_nothing_un_noised_about_clients_is_written(finished):
   output_dir, _ = finished
   names = set(rows(output_dir)[0])
   unprotected = {n for n in names if not n.startswith('norm/')}
-  assert unprotected == {'round', 'wer', 'cer', 'epsilon'}
+  assert unprotected == {'round', 'wer', 'cer', 'epsilon', 'epsilon_rdp'}
 
 
 def test_a_second_call_goes_on_and_can_add_rounds(finished, config):
@@ -112,24 +132,36 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(config, tmp_path):
   table = run(
     config,
     tmp_path / 'run',
-    clipping='none',
+    clipping=None,
     noise_multiplier=0.0,
     sampling='fixed',
     rounds=1,
   )
-  assert 'no privacy guarantee' in table
+  assert 'no privacy guarantee' in ' '.join(table.split())
   last = rows(tmp_path / 'run')[-1]
   assert float(last['loss']) > 0 and 'epsilon' not in last
+  assert float(last['clients']) == 2 and float(last['failed']) == 0
+  assert not (tmp_path / 'run' / 'ledger.jsonl').exists()
+  with pytest.raises(errors.UserError, match='no privacy ledger'):
+    run(config, tmp_path / 'other', prior_ledgers=(tmp_path / 'run',))
 
 
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    (dict(clipping='none'), 'protects nobody'),
-    (dict(sampling='fixed'), 'poisson'),
+    (dict(clipping=None), 'protects nobody'),
+    (dict(clipping=None, insecure_noise_seed=1), 'protects nobody'),
     (dict(cohort_size=5), 'population of 4'),
     (dict(delta=1.0), 'delta'),
-    (dict(clip_norm=0.0), 'clip_norm'),
+    (dict(noise_multiplier=None), 'either'),
+    (dict(target_epsilon=1.0), 'not both'),
+    (dict(noise_multiplier=None, target_epsilon=0.0), 'target_epsilon'),
+    (dict(max_epsilon=-1.0), 'max_epsilon'),
+    (dict(max_epsilon=1.0, noise_multiplier=0.0), 'fresh noise'),
+    (dict(max_epsilon=1.0, insecure_noise_seed=1), 'fresh noise'),
+    (dict(accounting_population=100), 'go together'),
+    (dict(accounting_population=9, accounting_cohort_size=10), 'accounting_'),
+    (dict(prior_ledgers=(pathlib.Path('nowhere'),)), 'no privacy ledger'),
     (dict(seed_clients=7), '6 clients'),
     (dict(seed_clients=6), 'leaves nobody'),
     (dict(model='huge'), 'huge'),
@@ -156,3 +188,136 @@ def test_steps_and_clips_are_positive(config, name, value):
 def test_evaluation_speakers_must_be_held_out(config, tmp_path):
   with pytest.raises(errors.UserError, match='held out'):
     run(config, tmp_path / 'run', eval_store=config.train_store)
+
+
+@pytest.fixture(scope='session')
+def quick(config, finished):
+  """A round of a run that begins with a model; six clients."""
+  return changed(config, seed_model=finished[0], seed_clients=0, rounds=1)
+
+
+def summary_of(output_dir):
+  return json.loads((output_dir / 'summary.json').read_text())
+
+
+def refused(config, output_dir, message, **changes):
+  with pytest.raises(errors.UserError, match=message):
+    run(config, output_dir, **changes)
+  gc.collect()  # The lock of a run's folder goes with its object.
+
+
+def test_the_noise_can_be_made_to_meet_an_epsilon(quick, tmp_path):
+  """Of all runs on the clients together."""
+  first, second = tmp_path / 'first', tmp_path / 'second'
+  run(quick, first, noise_multiplier=3.0)
+  spent = summary_of(first)['epsilon']
+  second_run = dict(noise_multiplier=None, prior_ledgers=(first,))
+  for target in spent, spent / 2:
+    message = 'runs of --prior_ledger'
+    refused(quick, second, message, target_epsilon=target, **second_run)
+    assert not second.exists()
+  table = run(quick, second, target_epsilon=2 * spent, **second_run)
+  assert 'earlier runs included' in ' '.join(table.split())
+  assert 0.99 * 2 * spent < summary_of(second)['epsilon'] <= 2 * spent
+
+
+def test_a_run_ends_before_the_round_that_would_exceed_its_budget(
+  quick, tmp_path, capfd
+):
+  """And goes on when the budget is raised."""
+  output_dir = tmp_path / 'run'
+  plan = quick.privacy.plan(population=6, rounds=3)
+  one, two, three = (plan.epsilons(n).best for n in (1, 2, 3))
+  for budget, done in (one, 1), ((two + three) / 2, 2):
+    run(quick, output_dir, rounds=3, max_epsilon=budget)
+    assert f'Stopped after {done} of 3 rounds' in capfd.readouterr().out
+    assert summary_of(output_dir)['rounds'] == done
+    assert summary_of(output_dir)['epsilon'] == plan.epsilons(done).best
+    assert len(rows(output_dir)) == done + 1 and rows(output_dir)[-1]['wer']
+
+
+def test_a_seed_for_the_noise_takes_every_epsilon_away(quick, tmp_path):
+  """That of a later run on the same clients too."""
+  one = tmp_path / 'one'
+  table = run(quick, one, insecure_noise_seed=7)
+  assert 'epsilon   none' in table and summary_of(one)['epsilon'] == 'none'
+  assert 'epsilon' not in rows(one)[-1]
+  assert 'No privacy guarantee' in (one / 'report.html').read_text()
+  later = dict(prior_ledgers=(one,))
+  message = 'inf already'
+  refused(quick, tmp_path / 'two', message, max_epsilon=1_000.0, **later)
+  table = run(quick, tmp_path / 'two', **later)
+  assert 'an earlier run' in table and 'epsilon   none' in table
+
+
+@pytest.fixture(scope='session')
+def unprotected(quick, tmp_path_factory):
+  """A run with all that can be released, at sizes that are not its own."""
+  output_dir = tmp_path_factory.mktemp('runs') / 'unprotected'
+  table = run(
+    quick,
+    output_dir,
+    unprotected_metrics=True,
+    clipping=layer_clipping.LayerClipping(0.1, layer_bounds='adaptive'),
+    accounting_cohort_size=2_000,
+    accounting_population=100_000,
+  )
+  return output_dir, table
+
+
+def test_unprotected_figures_mark_all_that_a_run_writes(unprotected):
+  output_dir, table = unprotected
+  last = rows(output_dir)[-1]
+  assert float(last['unprotected/loss']) >= 0
+  assert float(last['unprotected/clients']) >= 0
+  known = ('norm/', 'bound/', 'unprotected/')
+  rest = {name for name in last if not name.startswith(known)}
+  assert rest == {'round', 'wer', 'cer', 'epsilon', 'epsilon_rdp'}
+  header = (output_dir / 'ledger.jsonl').read_text().splitlines()[0]
+  assert json.loads(header)['plan']['unprotected_metrics']
+  for text in (
+    table,
+    (output_dir / 'report.html').read_text(),
+    (output_dir / 'summary.json').read_text(),
+    (output_dir / 'UNPROTECTED.txt').read_text(),
+  ):
+    assert 'UNPROTECTED' in text
+
+
+def test_adaptive_bounds_are_released_and_can_be_given_to_another_run(
+  unprotected, quick, tmp_path
+):
+  output_dir, _ = unprotected
+  released = bounds.read(output_dir / 'layer_bounds.tsv')
+  last = rows(output_dir)[-1]
+  for layer, bound in released.items():
+    assert float(last[f'bound/{layer}']) == pytest.approx(bound, rel=1e-6)
+  assert (output_dir / 'report.html').read_text().count('<img') == 3
+  given = layer_clipping.LayerClipping(
+    bounds.total(released.values()),
+    layer_bounds='given',
+    given_bounds=tuple(released.items()),
+  )
+  run(quick, tmp_path / 'run', clipping=given)
+
+
+def test_a_hypothetical_epsilon_stands_beside_the_true_one(unprotected, quick):
+  output_dir, table = unprotected
+  text = ' '.join(table.split())
+  plan = quick.privacy.plan(population=6, rounds=1)
+  other = plan.hypothetical(2_000, 100_000)
+  assert f'epsilon {plan.epsilons().best:.4g} by PLD' in text
+  assert f'Hypothetical: {other.epsilons().best:.4g} by PLD' in text
+  assert summary_of(output_dir)['hypothetical'] == {
+    'cohort_size': 2_000,
+    'population': 100_000,
+    'epsilon': other.epsilons().best,
+  }
+
+
+def test_a_ledger_that_does_not_fit_stops_the_run(quick, tmp_path):
+  output_dir = tmp_path / 'run'
+  run(quick, output_dir)
+  path = output_dir / 'ledger.jsonl'
+  path.write_text(''.join(path.read_text().splitlines(keepends=True)[:-1]))
+  refused(quick, output_dir, 'cut short', rounds=2)

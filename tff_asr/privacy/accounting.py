@@ -21,9 +21,11 @@ Relation = dp_accounting.NeighboringRelation
 Releases = tuple[tuple[dp_accounting.DpEvent, int], ...]
 """What is released: events, each with the number of times it happens."""
 
-# Step of the losses in PLD, as a part of epsilon.
+# Step of the losses in PLD, as a part of epsilon, and the most steps there may
+# be between the losses of a single release: memory and time go with them.
 _RELATIVE_STEP = 1e-4
 _LEAST_EPSILON = 1e-3
+_MOST_STEPS = 3e5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,8 @@ def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
   """
   if not releases:
     return Epsilons(0.0, 0.0)
-  if any(_has_no_noise(event) for event, _ in releases):
+  noise_multiplier = min(_noise_multiplier(event) for event, _ in releases)
+  if noise_multiplier == 0.0:
     return Epsilons(math.inf, math.inf)
   rdp = _finite_or_none(
     lambda: _compose(rdp_accountant(relation), releases).get_epsilon(delta)
@@ -83,7 +86,7 @@ def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
   if relation is Relation.ADD_OR_REMOVE_ONE:
     pld = _finite_or_none(
       lambda: _compose(
-        pld_accountant(pld_step(rdp or 0.0)), releases
+        pld_accountant(rdp or 0.0, noise_multiplier), releases
       ).get_epsilon(delta)
     )
   if rdp is None and pld is None:
@@ -99,20 +102,21 @@ def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:
   return dp_accounting.rdp.RdpAccountant(neighboring_relation=relation)
 
 
-def pld_accountant(step: float) -> dp_accounting.PrivacyAccountant:
+def pld_accountant(
+  epsilon: float, noise_multiplier: float
+) -> dp_accounting.PrivacyAccountant:
   """A fresh accountant by privacy loss distributions, users added or removed.
 
   Args:
-    step: To which privacy losses are discretised.
+    epsilon: About what is expected; decides the step of the losses.
+    noise_multiplier: The least one of all releases.  Losses of a Gaussian are
+      within 1 / (2 z^2) + 10 / z of zero, but for e^-50 of their mass.
   """
+  span = 1.0 / noise_multiplier**2 + 20.0 / noise_multiplier
+  step = max(max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP, span / _MOST_STEPS)
   return dp_accounting.pld.PLDAccountant(
     Relation.ADD_OR_REMOVE_ONE, value_discretization_interval=step
   )
-
-
-def pld_step(epsilon: float) -> float:
-  """The discretisation for epsilons of about this size."""
-  return max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP
 
 
 def composed(releases: Releases) -> dp_accounting.DpEvent:
@@ -126,11 +130,9 @@ def _compose(accountant, releases: Sequence):
   return accountant.compose(composed(tuple(releases)))
 
 
-def _has_no_noise(event: dp_accounting.DpEvent) -> bool:
-  inner = getattr(event, 'event', event)
-  return isinstance(inner, dp_accounting.NonPrivateDpEvent) or (
-    getattr(inner, 'noise_multiplier', 1.0) == 0.0
-  )
+def _noise_multiplier(event: dp_accounting.DpEvent) -> float:
+  """That of the Gaussian, sampled or not; 0 for what has no noise."""
+  return getattr(getattr(event, 'event', event), 'noise_multiplier', 0.0)
 
 
 def _finite_or_none(compute) -> float | None:

@@ -1,6 +1,7 @@
 """The noise, the cohort or the population that meets a target epsilon."""
 
 from collections.abc import Callable
+import warnings
 
 import dp_accounting
 
@@ -48,14 +49,16 @@ def noise_multiplier(
       )
   if high <= _LEAST_NOISE:
     return high
-  best = dp_accounting.calibrate_dp_mechanism(
-    lambda: _accountant(relation, epsilon),
-    lambda noise: accounting.composed(releases_of(noise)),
-    epsilon,
-    delta,
-    dp_accounting.ExplicitBracketInterval(high / 2, high),
-    tol=high * _TOLERANCE,
-  )
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')  # Of orders of RDP that are not the best.
+    best = dp_accounting.calibrate_dp_mechanism(
+      lambda: _accountant(relation, epsilon, high / 2),
+      lambda noise: accounting.composed(releases_of(noise)),
+      epsilon,
+      delta,
+      dp_accounting.ExplicitBracketInterval(high / 2, high),
+      tol=high * _TOLERANCE,
+    )
   # The accountant's step varies a little with epsilon.
   while not meets(best):
     best *= 1.0 + _TOLERANCE
@@ -104,7 +107,7 @@ def least_integer(
   return high
 
 
-def _accountant(relation, epsilon):
+def _accountant(relation, epsilon, least_noise):
   if relation is accounting.Relation.ADD_OR_REMOVE_ONE:
-    return accounting.pld_accountant(accounting.pld_step(epsilon))
+    return accounting.pld_accountant(epsilon, least_noise)
   return accounting.rdp_accountant(relation)

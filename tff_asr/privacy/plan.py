@@ -258,6 +258,12 @@ class PrivacyPlan:
     Raises:
       UserError: If no noise meets it.
     """
+    spent = accounting.epsilons(others, self.relation, self.delta).best
+    errors.require(
+      spent < epsilon,
+      f'No noise meets epsilon {epsilon:g} at delta {self.delta:g}: that of'
+      f' earlier runs is {spent:.4g}.',
+    )
 
     def releases(noise_multiplier):
       own = dataclasses.replace(self, noise_multiplier=noise_multiplier)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import io
 import math
+from typing import NamedTuple
 
 import matplotlib.figure
 import matplotlib.ticker
@@ -76,30 +77,62 @@ def by_layer(rows: Rows, prefix: str) -> bytes | None:
   return _png(figure)
 
 
+class Curve(NamedTuple):
+  """Points of a curve; its name, empty if it shares the one before."""
+
+  name: str
+  points: Sequence[tuple[float, float]]
+
+
 def curves(
-  lines: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str
+  lines: Sequence[Curve], title: str, x_label: str, y_label: str
 ) -> bytes:
   """Curves over a common positive quantity, both axes logarithmic, as PNG.
 
   Args:
-    lines: Points by the label of their curve; a point without a finite value
-      is left out.
+    lines: The curves; one without a name is dotted, in the colour of the one
+      before.  A point without a positive, finite value is left out.
+    title: Above them.
     x_label: Of the quantity.
     y_label: Of the values.
   """
   figure = matplotlib.figure.Figure((7, 4.5), layout='constrained')
   axes = figure.subplots()
-  for label, points in lines.items():
-    points = [(x, y) for x, y in points if math.isfinite(y) and y > 0]
-    axes.plot(*zip(*points, strict=True), 'o-', ms=3, label=label)
+  colour = -1
+  for name, points in lines:
+    known = [(x, y) for x, y in points if math.isfinite(y) and y > 0]
+    colour += bool(name)
+    axes.plot(
+      [x for x, _ in known],
+      [y for _, y in known],
+      f'C{colour}{"o-" if name else ":"}',
+      ms=3,
+      label=name or None,
+    )
   axes.set(xlabel=x_label, ylabel=y_label, xscale='log', yscale='log')
-  plain = matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.5))
+  axes.set_title(title, fontsize=9)
   for axis in axes.xaxis, axes.yaxis:
-    axis.set_major_formatter(plain)
-    axis.set_minor_formatter(plain)
+    axis.set_major_formatter(_plain)
+    axis.set_minor_formatter(_plain_if_few(axis))
   axes.grid(alpha=0.3, which='both')
   axes.legend(fontsize=8)
   return _png(figure)
+
+
+def _plain(value: float, position: int | None = None) -> str:
+  del position
+  return f'{value:,.0f}' if value >= 1_000 else f'{value:g}'
+
+
+def _plain_if_few(axis):
+  """Labels between powers of ten, on an axis of less than three of them."""
+
+  def label(value, position=None):
+    low, high = axis.get_view_interval()
+    digit = round(value / 10.0 ** math.floor(math.log10(value) + 1e-9))
+    return _plain(value) if high < 1_000 * low and digit in (2, 5) else ''
+
+  return label
 
 
 def client_minutes(minutes: np.ndarray) -> bytes:

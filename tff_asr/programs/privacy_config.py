@@ -121,8 +121,8 @@ class PrivacyConfig:
       value = getattr(self, name)
       errors.require(
         value is None or spent < value,
-        f'--{name}={value}: what --prior_ledger tells of has epsilon'
-        f' {accounting.text(spent)} already.',
+        f'--{name}={value}: the epsilon of the runs of --prior_ledger is'
+        f' {spent:.4g} already.',
       )
     if self.target_epsilon is None:
       return plan

@@ -149,26 +149,33 @@ def _plot(config: GridConfig, points, plans, path: pathlib.Path) -> None:
   )
   x = lengths.index(max(lengths))
   solved = config.target_epsilon is not None
-  lines: dict[str, list[tuple[float, float]]] = {}
+  shown = [
+    i for i in range(len(AXES)) if not (solved and AXES[i] == config.solve_for)
+  ]
+
+  def named(point, axes) -> str:
+    return ', '.join(f'{AXES[i]} {point[i]:,}' for i in axes if i in shown)
+
+  varied = [i for i in range(len(AXES)) if lengths[i] > 1 and i != x]
+  lines: dict[str, list[tuple[float, plan_lib.PrivacyPlan]]] = {}
   for point, plan in zip(points, plans, strict=True):
-    label = ', '.join(
-      f'{axis} {value:,g}'
-      for i, (axis, value) in enumerate(zip(AXES, point, strict=True))
-      if i != x and not (solved and axis == config.solve_for)
-    )
+    lines.setdefault(named(point, varied), []).append((point[x], plan))
+  curves = []
+  for name, line in lines.items():
     if solved:
-      value = getattr(plan, config.solve_for)
-      lines.setdefault(label, []).append((point[x], value))
+      values = [(x, getattr(plan, config.solve_for)) for x, plan in line]
+      curves.append(plots.Curve(name or config.solve_for, values))
       continue
-    epsilons = plan.epsilons()
-    for name, value in (('PLD', epsilons.pld), ('RDP', epsilons.rdp)):
-      if value is not None:
-        key = f'{label} ({name})'
-        lines.setdefault(key, []).append((point[x], value))
+    epsilons = [(x, plan.epsilons()) for x, plan in line]
+    best = [(x, e.best) for x, e in epsilons]
+    rdp = [(x, e.rdp) for x, e in epsilons if e.rdp is not None]
+    curves += [plots.Curve(name or 'epsilon', best), plots.Curve('', rdp)]
   y_label = (
     f'{config.solve_for} for epsilon {config.target_epsilon:g}'
     if solved
-    else f'epsilon at delta {config.delta:g}'
+    else 'epsilon (dotted: by RDP)'
   )
+  same = named(points[0], [i for i in range(len(AXES)) if lengths[i] == 1])
+  title = f'{same}, delta {config.delta:g}, sampling {config.sampling}'
   path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_bytes(plots.curves(lines, AXES[x], y_label))
+  path.write_bytes(plots.curves(curves, title.lstrip(', '), AXES[x], y_label))

@@ -1,0 +1,136 @@
+"""The plan's aggregation in TFF's own runtime, with a process of any kind."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tests.privacy.updates import (
+  are_independent,
+  has_variance,
+  LAYERS,
+  norm,
+  SHAPES,
+)
+from tff_asr.executors import native
+from tff_asr.privacy import layer_clipping
+from tff_asr.privacy import plan as plan_lib
+
+PLAN = plan_lib.PrivacyPlan(
+  population=8,
+  cohort_size=4,
+  rounds=1,
+  delta=1e-6,
+  noise_multiplier=0.0,
+  clipping=layer_clipping.LayerClipping(1.0),
+)
+KINDS = {
+  'fixed': {},
+  'by block': dict(layer_groups='block', layer_bounds='dim'),
+  'adaptive': dict(layer_bounds='adaptive'),
+  'normalised': dict(mode='normalise'),
+}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def worker():
+  worker = native.set_native_context()
+  yield
+  worker.stop()
+
+
+def plan(kind='fixed', **changes):
+  clipping = dataclasses.replace(PLAN.clipping, **KINDS[kind])
+  return dataclasses.replace(PLAN, clipping=clipping, **changes)
+
+
+def process(a_plan, layers=LAYERS, shapes=SHAPES):
+  value_type = tff.types.to_type(
+    collections.OrderedDict(
+      (name, tff.TensorType(np.float32, shape))
+      for name, shape in zip(layers, shapes, strict=True)
+    )
+  )
+  return a_plan.aggregation_factory(layers).create(value_type)
+
+
+def client(scale=1.0, seed=0):
+  rng = np.random.default_rng(seed)
+  return collections.OrderedDict(
+    (name, (scale * rng.normal(size=shape)).astype(np.float32))
+    for name, shape in zip(LAYERS, SHAPES, strict=True)
+  )
+
+
+def values(result):
+  return [np.asarray(v) for v in tf.nest.flatten(result)]
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_denominator_is_the_expected_cohort_whoever_answers(kind):
+  """Nobody, one, more than expected; those who fail count as zero."""
+  aggregation = process(plan(kind))
+  state = aggregation.initialize()
+  one = values(aggregation.next(state, [client(9.0)]).result)
+  assert norm(one) == pytest.approx(1.0 / PLAN.cohort_size, rel=1e-5)
+  assert norm(values(aggregation.next(state, []).result)) == 0.0
+  failed = client(9.0)
+  failed['a/bias'][2] = np.nan
+  with_failed = aggregation.next(state, [client(9.0), failed, client(0.0)])
+  for a, b in zip(one, values(with_failed.result), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+  six = values(aggregation.next(state, [client(9.0)] * 6).result)
+  assert norm(six) == pytest.approx(6.0 / PLAN.cohort_size, rel=1e-5)
+
+
+def test_adaptive_bounds_are_in_the_state_and_follow_the_clients():
+  aggregation = process(plan('adaptive'))
+  state = aggregation.initialize()
+  for _ in range(30):
+    output = aggregation.next(state, [client(1e-3, seed=i) for i in range(4)])
+    state = output.state
+  bounds = np.asarray(output.measurements['dp_query_metrics']['bounds'])
+  assert np.all(bounds < 0.05)
+  fixed = process(plan())
+  measured = fixed.next(fixed.initialize(), []).measurements
+  assert not measured['dp_query_metrics']
+
+
+def test_noise_in_the_runtime_is_as_planned_and_fresh():
+  """Between rounds from one state, and between two builds of the process."""
+  layers, shapes = {'a': 30_000, 'b': 30_000}, [(30_000,), (300, 100)]
+  noisy = plan(noise_multiplier=2.0)
+  stddev = 2.0 * 1.0 / PLAN.cohort_size
+  draws = []
+  for _ in range(2):
+    tf.keras.utils.set_random_seed(1)
+    aggregation = process(noisy, layers, shapes)
+    state = aggregation.initialize()
+    for _ in range(2):
+      draws += [v.ravel() for v in values(aggregation.next(state, []).result)]
+  for sample in draws:
+    assert has_variance(sample, stddev, tests=len(draws))
+    for wrong in 0.9, 1.1:
+      assert not has_variance(wrong * sample, stddev, tests=len(draws))
+  assert are_independent(np.array(draws, np.float64))
+
+
+def test_an_insecure_seed_repeats_the_noise_of_a_round():
+  aggregations = [
+    process(plan(noise_multiplier=2.0, insecure_noise_seed=5)) for _ in range(2)
+  ]
+  outputs = [a.next(a.initialize(), []) for a in aggregations]
+  for a, b in zip(*(values(o.result) for o in outputs), strict=True):
+    np.testing.assert_array_equal(a, b)
+  following = aggregations[0].next(outputs[0].state, []).result
+  assert not np.array_equal(values(outputs[0].result)[0], values(following)[0])
+
+
+def test_clients_cannot_be_given_weights():
+  """The accountant knows none: the factory takes none."""
+  factory = plan(noise_multiplier=1.0).aggregation_factory(LAYERS)
+  assert isinstance(factory, tff.aggregators.UnweightedAggregationFactory)
+  assert not isinstance(factory, tff.aggregators.WeightedAggregationFactory)
