@@ -71,6 +71,9 @@ def contents(folder):
     ((*TRAIN, *RUN, '--train_store=empty'), 'no client store'),
     ((*TRAIN, *RUN, '--output_dir=file'), 'something other'),
     ((*TRAIN, *RUN, '--clipping=none'), 'protects nobody'),
+    ((*TRAIN, *RUN, '--layer_bounds_file=file'), 'Line 1 of'),
+    (('privacy', '--population=1,x'), 'must be numbers'),
+    (('privacy', '--ledger=empty'), 'no privacy ledger'),
   ],
 )
 def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):
@@ -144,6 +147,8 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
     cwd=workplace,
   )
   assert code == 1 and '--clip_norm was 0.1, is 0.2' in err
+  code, out, _ = call('privacy', '--ledger=run,again', cwd=workplace)
+  assert code == 0 and '2 x PoissonSampledDpEvent' in out
   code, out, _ = call(
     'evaluate', '--model_dir=run', '--eval_store=eval', cwd=workplace
   )
