@@ -197,7 +197,7 @@ def test_the_plan_speaks_in_words():
   text = str(PLAN)
   for part in (
     'one of 100 clients',
-    'one client more or less',
+    'one client there or not',
     'probability 0.1',
     "'uniform' bound, at most 0.5",
     'multiplier 1 ',

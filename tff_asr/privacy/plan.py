@@ -348,7 +348,9 @@ class PrivacyPlan:
 
 
 _NEIGHBOURS = {
-  accounting.Relation.ADD_OR_REMOVE_ONE: 'one client more or less',
+  accounting.Relation.ADD_OR_REMOVE_ONE: (
+    'one client there or not, at the same probability of sampling'
+  ),
   accounting.Relation.REPLACE_ONE: (
     'the data of one client replaced by any other; how many there are is public'
   ),
