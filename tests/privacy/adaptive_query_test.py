@@ -88,22 +88,25 @@ def noised(query, sent, state=None):
 
 
 def test_noise_on_update_and_counts_is_as_accounted_for():
-  """Counts by what they do to the bounds; 1,000 layers, one coordinate each."""
+  """Counts by what they do to the bounds; 1,000 layers, one coordinate each.
+
+  The bits have the multiplier 0.7, so the update's is 0.714, not 0.5.
+  """
   layers = groups.group({f'{i}': 1 for i in range(1_000)})
+  count_stddev = 0.7 * math.sqrt(1_000) / 2
   query = adaptive_query.AdaptiveLayerClippedGaussianSumQuery(
-    layers, [0.1] * 1_000, 0.5, 1e6, quantile=0.5, rate=1.0, count_stddev=2e4
+    layers, [0.1] * 1_000, 0.5, 1e3, rate=1.0, count_stddev=count_stddev
   )
   zeros = tuple(tf.zeros([]) for _ in range(1_000))
   total, state, event = noised(query, query.initial_sample_state(zeros))
   assert event == dp_accounting.GaussianDpEvent(0.5)
-  update = adaptive_query.update_multiplier(0.5, 2e4, 1_000)
-  stddev = update * 0.1 * math.sqrt(1_000)
+  stddev = (0.5**-2 - 0.7**-2) ** -0.5 * 0.1 * math.sqrt(1_000)
   assert has_variance(np.array(total), stddev)
   moved = -np.log(state.bounds.numpy() / 0.1)
-  assert has_variance(moved, 2e4 / 1e6)
+  assert has_variance(moved, count_stddev / 1e3)
   for wrong in 0.7, 1.4:
     assert not has_variance(np.array(total), wrong * stddev)
-    assert not has_variance(moved, wrong * 2e4 / 1e6)
+    assert not has_variance(moved, wrong * count_stddev / 1e3)
 
 
 def rounds(query, clients, number):
@@ -171,10 +174,22 @@ def test_one_group_does_as_tensorflow_privacys_query_does():
     assert bound == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_an_empty_cohort_and_wild_counts_keep_bounds_in_reason():
-  query = make([1e-9, 1.0, 1e9], multiplier=1.0, count_stddev=100.0)
+@pytest.mark.parametrize('counts', [-1e9, 1e9])
+def test_wild_counts_move_bounds_by_a_step_and_within_reason(counts):
+  """Whatever the noise: a share of clients is between 0 and 1."""
+  start = [1e-10, 1.0, 1e10]
+  query = make(start, quantile=0.3, rate=0.5)
+  sent = query.initial_sample_state(tuple(tf.zeros(s) for s in SHAPES))
+  _, state, _ = noised(query, sent._replace(bits=sent.bits + counts))
+  step = math.exp(-0.5 * 0.7 if counts > 0 else 0.5 * 0.3)
+  expected = [b * step for b in start]
+  expected = [max(expected[0], 1e-10), expected[1], min(expected[2], 1e10)]
+  np.testing.assert_allclose(state.bounds, expected, rtol=1e-12)
+
+
+def test_nobodys_bits_tell_nothing():
+  """An empty cohort counts as half within the bound."""
+  query = make([1.0, 2.0, 3.0], quantile=0.5)
   zeros = tuple(tf.zeros(s) for s in SHAPES)
-  state = query.initial_global_state()
-  for _ in range(200):
-    _, state, _ = noised(query, query.initial_sample_state(zeros), state)
-  assert np.all((state.bounds >= 1e-10) & (state.bounds <= 1e10))
+  _, state, _ = noised(query, query.initial_sample_state(zeros))
+  np.testing.assert_allclose(state.bounds, [1.0, 2.0, 3.0])

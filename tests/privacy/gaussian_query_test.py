@@ -103,6 +103,17 @@ def test_a_layer_within_its_bound_is_untouched_others_keep_direction(update):
     )
 
 
+@GROUPINGS
+@MODES
+def test_an_enormous_update_is_clipped_and_not_lost(grouping, mode):
+  """The square of 1e30 is no float32."""
+  update = [np.full(s, -1e30, 'f') for s in SHAPES]
+  clipped = contribution(make(grouping, [2.0, 2.0, 2.0], mode=mode), update)
+  for tensors in by_group(clipped, GROUPS[grouping].members):
+    assert norm(tensors) == pytest.approx(2.0, rel=1e-5)
+    assert all(np.all(t < 0) for t in tensors)
+
+
 @MODES
 @CASES
 @given(updates(), BAD_VALUES, st.integers(0, 2))

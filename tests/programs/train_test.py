@@ -16,6 +16,14 @@ from tff_asr.learning import central, federated
 from tff_asr.privacy import bounds, layer_clipping, ledger
 from tff_asr.programs import evaluate, privacy_config, train
 
+# Of another model; with clip bits that take the whole budget.
+_GIVEN = layer_clipping.LayerClipping(
+  0.1, layer_bounds='given', given_bounds=(('a', 0.1),)
+)
+_GREEDY = layer_clipping.LayerClipping(
+  0.1, layer_bounds='adaptive', count_stddev=0.1
+)
+
 
 @pytest.fixture(scope='session')
 def config(tmp_path_factory):
@@ -161,6 +169,8 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(config, tmp_path):
     (dict(max_epsilon=1.0, insecure_noise_seed=1), 'fresh noise'),
     (dict(accounting_population=100), 'go together'),
     (dict(accounting_population=9, accounting_cohort_size=10), 'accounting_'),
+    (dict(clipping=_GIVEN), 'lack: '),
+    (dict(clipping=_GREEDY), 'clip counts'),
     (dict(prior_ledgers=(pathlib.Path('nowhere'),)), 'no privacy ledger'),
     (dict(seed_clients=7), '6 clients'),
     (dict(seed_clients=6), 'leaves nobody'),
@@ -173,6 +183,7 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(config, tmp_path):
 def test_what_cannot_be_kept_is_refused(config, tmp_path, changes, message):
   with pytest.raises(errors.UserError, match=message):
     run(config, tmp_path / 'run', **changes)
+  assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize(
@@ -219,6 +230,9 @@ def test_the_noise_can_be_made_to_meet_an_epsilon(quick, tmp_path):
   table = run(quick, second, target_epsilon=2 * spent, **second_run)
   assert 'earlier runs included' in ' '.join(table.split())
   assert 0.99 * 2 * spent < summary_of(second)['epsilon'] <= 2 * spent
+  # The noise stays as it was, and the target is not exceeded.
+  run(quick, second, rounds=3, target_epsilon=2 * spent, **second_run)
+  assert summary_of(second)['rounds'] == 1
 
 
 def test_a_run_ends_before_the_round_that_would_exceed_its_budget(

@@ -19,7 +19,8 @@ class PrivacyConfig:
     cohort_size: Clients of a round.
     clipping: How updates are clipped, or `None`: then there is no plan.
     noise_multiplier: Noise on the sum over the clip norm.
-    target_epsilon: In its stead, an epsilon that the noise is to meet.
+    target_epsilon: In its stead, an epsilon that the noise is to meet; it is a
+      `max_epsilon` as well.
     noise_allocation: How noise is divided over layers.
     delta: Of the guarantee.
     max_epsilon: The rounds stop before epsilon would exceed it.
@@ -89,12 +90,25 @@ class PrivacyConfig:
       ' hypothetical or other.',
     )
 
-  def plan(self, population: int, rounds: int) -> plan_lib.PrivacyPlan | None:
+  @property
+  def budget(self) -> float | None:
+    """The epsilon that the rounds keep to, if there is one."""
+    limits = [e for e in (self.max_epsilon, self.target_epsilon) if e]
+    return min(limits, default=None)
+
+  def plan(
+    self,
+    population: int,
+    rounds: int,
+    run_ledger: pathlib.Path | None = None,
+  ) -> plan_lib.PrivacyPlan | None:
     """Returns the plan, or `None` where updates are not clipped.
 
     Args:
       population: Number of clients that may be sampled.
       rounds: Number of rounds in all.
+      run_ledger: Where the run has its ledger once it has begun; noise that was
+        made to meet a target then stays as it is.
 
     Raises:
       UserError: If no true guarantee can be made of the settings.
@@ -126,6 +140,9 @@ class PrivacyConfig:
       )
     if self.target_epsilon is None:
       return plan
+    if run_ledger and run_ledger.exists():
+      recorded = ledger.Ledger(run_ledger).plan['noise_multiplier']
+      return dataclasses.replace(plan, noise_multiplier=recorded)
     return plan.with_noise_for(self.target_epsilon, others)
 
   def hypothetical(

@@ -90,10 +90,19 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   eval_store = store_lib.ClientStore(config.eval_store)
   _check_stores(train_store, eval_store)
   seed_ids, population = _split(train_store, config)
+  given = None
+  if config.seed_model:
+    given = _load_seed(config.seed_model, train_store, config.precision)
   plan = hypothetical = cohorts = run_ledger = None
   if config.rounds:
-    plan = config.privacy.plan(len(population), config.rounds)
+    plan = config.privacy.plan(
+      len(population),
+      config.rounds,
+      config.output_dir / ledger.FILE_NAME,
+    )
     cohorts = _cohorts(config.privacy, plan, population)
+  if plan:
+    plan.query(_layers(config, given, train_store))  # Raises what it raises.
   if plan and plan.is_guarantee:
     hypothetical = config.privacy.hypothetical(plan)
   released = report.last_round(config.output_dir / 'metrics.csv')
@@ -122,7 +131,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     if plan.unprotected_metrics:
       run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
 
-  encoder = _seed_model(config, run_folder, train_store, seed_ids)
+  encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
   rounds = 0
   if cohorts:
@@ -139,7 +148,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   if rounds < config.rounds:
     print(
       f'Stopped after {rounds} of {config.rounds} rounds: the next would bring'
-      f' epsilon above --max_epsilon={config.privacy.max_epsilon:g}.'
+      f' epsilon above {config.privacy.budget:g}.'
     )
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
   return report.write(
@@ -211,17 +220,31 @@ def _cohorts(
   return cohorts_lib.rotation(population, max(1, len(population) // size))
 
 
+def _layers(
+  config: TrainConfig,
+  given: transformer.Transformer | None,
+  store: store_lib.ClientStore,
+) -> dict[str, int]:
+  """Sizes of the layers of the model, which need not exist yet."""
+  if given:
+    return transformer.layer_sizes(given)
+  with tf.Graph().as_default():
+    preset = presets.preset(config.model, store.vocabulary.size)
+    return transformer.layer_sizes(transformer.build(preset))
+
+
 def _seed_model(
   config: TrainConfig,
   run_folder: run_folder_lib.RunFolder,
   store: store_lib.ClientStore,
   seed_ids: list[str],
+  given: transformer.Transformer | None,
 ) -> transformer.Transformer:
   """Returns the model the rounds begin with, kept in the run's folder."""
   if model_folder.is_complete(run_folder.seed_model):
     return _load_seed(run_folder.seed_model, store, config.precision)
-  if config.seed_model:
-    encoder = _load_seed(config.seed_model, store, config.precision)
+  if given:
+    encoder = given
   else:
     tf.keras.utils.set_random_seed(config.seed)
     encoder = transformer.build(
@@ -285,7 +308,7 @@ def _federated_rounds(
   )
   if plan:
     rounds = recorded_rounds.RecordedRounds(
-      plan, run_ledger, config.privacy.max_epsilon
+      plan, run_ledger, config.privacy.budget
     )
   else:
     rounds = recorded_rounds.UnrecordedRounds(config.rounds)
