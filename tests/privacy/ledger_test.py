@@ -114,6 +114,15 @@ def test_a_line_without_its_end_never_happened(path, cut):
   assert path.read_bytes() == whole
 
 
+def test_a_long_line_without_its_end_leaves_nothing(path):
+  with_rounds(path, 2)
+  whole = path.read_bytes()
+  path.write_bytes(whole + b'x' * 5_000)
+  opened(path).append(3, RELEASE)
+  assert ledger.Ledger(path).last_round == 3
+  assert path.read_bytes().startswith(whole) and b'x' not in path.read_bytes()
+
+
 def test_a_ledger_that_was_killed_at_birth_begins_anew(path):
   path.write_bytes(b'{"ledger": 1, "na')
   assert opened(path).releases() == ()

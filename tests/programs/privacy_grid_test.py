@@ -66,10 +66,12 @@ def test_other_sizes_are_hypothetical():
     run(hypothetical=(5, 4))
 
 
-@pytest.mark.parametrize('changes', [{}, dict(target_epsilon=2.0)])
+@pytest.mark.parametrize(
+  'changes', [dict(rounds=[10, 100, 1_000]), dict(target_epsilon=2.0)]
+)
 def test_a_grid_is_plotted(tmp_path, changes):
   path = tmp_path / 'new' / 'grid.png'
-  run(path, population=[10**5, 10**6], rounds=[10, 100, 1_000], **changes)
+  run(path, population=[10**5, 10**6], **changes)
   assert path.read_bytes().startswith(b'\x89PNG')
 
 

@@ -128,14 +128,6 @@ def test_a_second_call_goes_on_and_can_add_rounds(finished, config):
   assert (output_dir / 'seed_model' / 'model.weights.h5').read_bytes() == seed
 
 
-def test_a_model_can_be_the_seed_of_another_run(finished, config, tmp_path):
-  output_dir, _ = finished
-  summary = json.loads((output_dir / 'summary.json').read_text())
-  run(config, tmp_path / 'run', seed_model=output_dir, seed_clients=0, rounds=1)
-  first = rows(tmp_path / 'run')[0]
-  assert float(first['wer']) == pytest.approx(summary['wer'])
-
-
 def test_without_privacy_the_loss_is_shown_and_no_epsilon(config, tmp_path):
   table = run(
     config,
@@ -217,24 +209,6 @@ def refused(config, output_dir, message, **changes):
   gc.collect()  # The lock of a run's folder goes with its object.
 
 
-def test_the_noise_can_be_made_to_meet_an_epsilon(quick, tmp_path):
-  """Of all runs on the clients together."""
-  first, second = tmp_path / 'first', tmp_path / 'second'
-  run(quick, first, noise_multiplier=3.0)
-  spent = summary_of(first)['epsilon']
-  second_run = dict(noise_multiplier=None, prior_ledgers=(first,))
-  for target in spent, spent / 2:
-    message = 'runs of --prior_ledger'
-    refused(quick, second, message, target_epsilon=target, **second_run)
-    assert not second.exists()
-  table = run(quick, second, target_epsilon=2 * spent, **second_run)
-  assert 'earlier runs included' in ' '.join(table.split())
-  assert 0.99 * 2 * spent < summary_of(second)['epsilon'] <= 2 * spent
-  # The noise stays as it was, and the target is not exceeded.
-  run(quick, second, rounds=3, target_epsilon=2 * spent, **second_run)
-  assert summary_of(second)['rounds'] == 1
-
-
 def test_a_run_ends_before_the_round_that_would_exceed_its_budget(
   quick, tmp_path, capfd
 ):
@@ -298,21 +272,44 @@ def test_unprotected_figures_mark_all_that_a_run_writes(unprotected):
     assert 'UNPROTECTED' in text
 
 
-def test_adaptive_bounds_are_released_and_can_be_given_to_another_run(
-  unprotected, quick, tmp_path
-):
+def test_adaptive_bounds_are_released(unprotected):
   output_dir, _ = unprotected
   released = bounds.read(output_dir / 'layer_bounds.tsv')
   last = rows(output_dir)[-1]
   for layer, bound in released.items():
     assert float(last[f'bound/{layer}']) == pytest.approx(bound, rel=1e-6)
   assert (output_dir / 'report.html').read_text().count('<img') == 3
-  given = layer_clipping.LayerClipping(
+
+
+def test_a_model_and_its_bounds_can_begin_another_run(
+  finished, unprotected, quick, tmp_path
+):
+  released = bounds.read(unprotected[0] / 'layer_bounds.tsv')
+  clipping = layer_clipping.LayerClipping(
     bounds.total(released.values()),
     layer_bounds='given',
     given_bounds=tuple(released.items()),
   )
-  run(quick, tmp_path / 'run', clipping=given)
+  run(quick, tmp_path / 'run', clipping=clipping)
+  first = rows(tmp_path / 'run')[0]
+  assert float(first['wer']) == pytest.approx(summary_of(finished[0])['wer'])
+
+
+def test_the_noise_can_be_made_to_meet_an_epsilon(unprotected, quick, tmp_path):
+  """Of all runs on the clients together."""
+  first, second = unprotected[0], tmp_path / 'second'
+  spent = summary_of(first)['epsilon']
+  second_run = dict(noise_multiplier=None, prior_ledgers=(first,))
+  for target in spent, spent / 2:
+    message = 'runs of --prior_ledger'
+    refused(quick, second, message, target_epsilon=target, **second_run)
+    assert not second.exists()
+  table = run(quick, second, target_epsilon=2 * spent, **second_run)
+  assert 'earlier runs included' in ' '.join(table.split())
+  assert 0.99 * 2 * spent < summary_of(second)['epsilon'] <= 2 * spent
+  # The noise stays as it was, and the target is not exceeded.
+  run(quick, second, rounds=3, target_epsilon=2 * spent, **second_run)
+  assert summary_of(second)['rounds'] == 1
 
 
 def test_a_hypothetical_epsilon_stands_beside_the_true_one(unprotected, quick):
