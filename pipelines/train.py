@@ -231,15 +231,21 @@ _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   None,
   'Cohort of a hypothetical run with the same noise on the mean, whose epsilon'
   ' is reported beside that of this run.',
+  lower_bound=1,
 )
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
-  'accounting_population', None, 'Population of that hypothetical run.'
+  'accounting_population',
+  None,
+  'Population of that hypothetical run.',
+  lower_bound=1,
 )
 _INSECURE_NOISE_SEED = flags.DEFINE_integer(
   'insecure_noise_seed',
   None,
   'For debugging: noise that repeats. Nothing is guaranteed then, and every'
   ' epsilon reads none.',
+  lower_bound=0,
+  upper_bound=2**63 - 1,
 )
 _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
   'release_unprotected_metrics',

@@ -125,8 +125,10 @@ def test_a_long_line_without_its_end_leaves_nothing(path):
 
 def test_a_ledger_that_was_killed_at_birth_begins_anew(path):
   path.write_bytes(b'{"ledger": 1, "na')
+  assert not ledger.has_begun(path)
   assert opened(path).releases() == ()
   assert opened(path).last_round == 0
+  assert ledger.has_begun(path)
 
 
 def damaged_texts(text):

@@ -115,7 +115,7 @@ class Ledger:
         run's is, or that run has other neighbours.
     """
     plan = json.loads(json.dumps(plan))  # As it is read back.
-    if not path.exists() or not path.read_bytes().partition(b'\n')[1]:
+    if not has_begun(path):
       path.write_text('')
       _sync_folder(path.parent)
       header = {
@@ -251,6 +251,11 @@ class Ledger:
       turn = tuple(record['turn']) if 'turn' in record else None
       release = RoundRelease(_event_from_json(record['event']), turn)
       self._rounds.append((record['round'], release, record['hash']))
+
+
+def has_begun(path: pathlib.Path) -> bool:
+  """Whether there is a ledger with a plan: nothing was released before."""
+  return path.exists() and b'\n' in path.read_bytes()
 
 
 def released(

@@ -32,6 +32,9 @@ FIXED = 'fixed'
 NONE = 'none'
 SAMPLINGS = (POISSON, FIXED, NONE)
 
+# A float32 sum of the size of a client's bound is rounded to 6e-8 of it.
+LEAST_NOISE_MULTIPLIER = 1e-5
+
 UNPROTECTED = (
   'UNPROTECTED figures on the clients, which this run releases beside the model'
 )
@@ -90,9 +93,13 @@ class PrivacyPlan:
     )
     require(
       self.noise_multiplier == 0.0
-      or min(self.noise_multiplier, self.noise_stddev) >= 1e-12,
+      or (
+        self.noise_multiplier >= LEAST_NOISE_MULTIPLIER
+        and self.noise_stddev >= 1e-12
+      ),
       f'noise_multiplier {self.noise_multiplier} at clip_norm'
-      f' {self.clipping.clip_norm} is too little for float32 noise.',
+      f' {self.clipping.clip_norm} is too little: float32 would round the noise'
+      f' away. Give at least {LEAST_NOISE_MULTIPLIER:g}, or 0 for none.',
     )
     require(
       0.0 < self.delta < 1.0 / self.population

@@ -140,7 +140,7 @@ class PrivacyConfig:
       )
     if self.target_epsilon is None:
       return plan
-    if run_ledger and run_ledger.exists():
+    if run_ledger and ledger.has_begun(run_ledger):
       recorded = ledger.Ledger(run_ledger).plan['noise_multiplier']
       return dataclasses.replace(plan, noise_multiplier=recorded)
     return plan.with_noise_for(self.target_epsilon, others)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import dataclasses
 import itertools
+import math
 import pathlib
 
 from tff_asr import errors
@@ -112,8 +113,12 @@ def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
       plan.cohort_size,
       max(plan.cohort_size, int(1.0 / config.delta) - 1),
     )
+  on_mean = plan.noise_multiplier / plan.cohort_size
+  errors.require(on_mean > 0.0, 'Without noise no cohort meets an epsilon.')
   return least(
-    lambda size: plan.hypothetical(size, plan.population), 1, plan.population
+    lambda size: plan.hypothetical(size, plan.population),
+    min(plan.population, math.ceil(plan_lib.LEAST_NOISE_MULTIPLIER / on_mean)),
+    plan.population,
   )
 
 
