@@ -53,7 +53,8 @@ _SEED_MODEL = flags.DEFINE_string(
   'seed_model',
   '',
   'Folder of the model (or run) that the rounds begin with; its sizes take the'
-  ' place of --model.',
+  ' place of --model. Clients on whom it was trained without privacy are in no'
+  ' round.',
 )
 _SEED_CLIENTS = flags.DEFINE_integer(
   'seed_clients',

@@ -14,7 +14,7 @@ from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
 from tff_asr.privacy import bounds, layer_clipping, ledger
-from tff_asr.programs import evaluate, privacy_config, train
+from tff_asr.programs import evaluate, lineage, privacy_config, train
 
 # Of another model; with clip bits that take the whole budget.
 _GIVEN = layer_clipping.LayerClipping(
@@ -128,22 +128,31 @@ def test_a_second_call_goes_on_and_can_add_rounds(finished, config):
   assert (output_dir / 'seed_model' / 'model.weights.h5').read_bytes() == seed
 
 
-def test_without_privacy_the_loss_is_shown_and_no_epsilon(config, tmp_path):
+@pytest.fixture(scope='session')
+def unguarded(config, tmp_path_factory):
+  """A run without privacy."""
+  output_dir = tmp_path_factory.mktemp('runs') / 'unguarded'
   table = run(
     config,
-    tmp_path / 'run',
+    output_dir,
     clipping=None,
     noise_multiplier=0.0,
     sampling='fixed',
     rounds=1,
   )
   assert 'no privacy guarantee' in ' '.join(table.split())
-  last = rows(tmp_path / 'run')[-1]
+  return output_dir
+
+
+def test_without_privacy_the_loss_is_shown_and_no_epsilon(
+  config, unguarded, tmp_path
+):
+  last = rows(unguarded)[-1]
   assert float(last['loss']) > 0 and 'epsilon' not in last
   assert float(last['clients']) == 2 and float(last['failed']) == 0
-  assert not (tmp_path / 'run' / 'ledger.jsonl').exists()
+  assert not (unguarded / 'ledger.jsonl').exists()
   with pytest.raises(errors.UserError, match='no privacy ledger'):
-    run(config, tmp_path / 'other', prior_ledgers=(tmp_path / 'run',))
+    run(config, tmp_path / 'other', prior_ledgers=(unguarded,))
 
 
 @pytest.mark.parametrize(
@@ -195,8 +204,9 @@ def test_evaluation_speakers_must_be_held_out(config, tmp_path):
 
 @pytest.fixture(scope='session')
 def quick(config, finished):
-  """A round of a run that begins with a model; six clients."""
-  return changed(config, seed_model=finished[0], seed_clients=0, rounds=1)
+  """A round that begins with a seed model, on the four other clients."""
+  seed_model = finished[0] / 'seed_model'
+  return changed(config, seed_model=seed_model, seed_clients=0, rounds=1)
 
 
 def summary_of(output_dir):
@@ -214,7 +224,7 @@ def test_a_run_ends_before_the_round_that_would_exceed_its_budget(
 ):
   """And goes on when the budget is raised."""
   output_dir = tmp_path / 'run'
-  plan = quick.privacy.plan(population=6, rounds=3)
+  plan = quick.privacy.plan(population=4, rounds=3)
   one, two, three = (plan.epsilons(n).best for n in (1, 2, 3))
   for budget, done in (one, 1), ((two + three) / 2, 2):
     run(quick, output_dir, rounds=3, max_epsilon=budget)
@@ -290,9 +300,17 @@ def test_a_model_and_its_bounds_can_begin_another_run(
     layer_bounds='given',
     given_bounds=tuple(released.items()),
   )
-  run(quick, tmp_path / 'run', clipping=clipping)
+  run(
+    quick,
+    tmp_path / 'run',
+    clipping=clipping,
+    seed_model=finished[0],
+    prior_ledgers=(finished[0],),
+  )
   first = rows(tmp_path / 'run')[0]
-  assert float(first['wer']) == pytest.approx(summary_of(finished[0])['wer'])
+  assert float(first['wer']) == pytest.approx(
+    float(rows(finished[0])[-1]['wer'])
+  )
 
 
 def test_the_noise_can_be_made_to_meet_an_epsilon(unprotected, quick, tmp_path):
@@ -315,7 +333,7 @@ def test_the_noise_can_be_made_to_meet_an_epsilon(unprotected, quick, tmp_path):
 def test_a_hypothetical_epsilon_stands_beside_the_true_one(unprotected, quick):
   output_dir, table = unprotected
   text = ' '.join(table.split())
-  plan = quick.privacy.plan(population=6, rounds=1)
+  plan = quick.privacy.plan(population=4, rounds=1)
   other = plan.hypothetical(2_000, 100_000)
   assert f'epsilon {plan.epsilons().best:.4g} by PLD' in text
   assert f'Hypothetical: {other.epsilons().best:.4g} by PLD' in text
@@ -332,3 +350,32 @@ def test_a_ledger_that_does_not_fit_stops_the_run(quick, tmp_path):
   path = output_dir / 'ledger.jsonl'
   path.write_text(''.join(path.read_text().splitlines(keepends=True)[:-1]))
   refused(quick, output_dir, 'cut short', rounds=2)
+
+
+def test_speakers_of_a_seed_model_are_not_in_the_population(
+  finished, unprotected
+):
+  """Nothing was promised to them; the model says who they are."""
+  (seed,) = lineage.read(finished[0] / 'seed_model')
+  assert len(seed.unprotected) == 2 and not seed.ledger
+  first, last = lineage.read(unprotected[0] / 'model')
+  assert first == seed
+  assert last.unprotected == () and last.ledger
+  header = (unprotected[0] / 'ledger.jsonl').read_text().splitlines()[0]
+  assert json.loads(header)['plan']['population'] == 4
+
+
+def test_a_private_model_brings_its_ledger_with_it(quick, finished, tmp_path):
+  refused(quick, tmp_path / 'run', 'prior_ledger', seed_model=finished[0])
+  assert not (tmp_path / 'run').exists()
+
+
+def test_nothing_is_promised_to_whom_the_model_was_trained_on(
+  quick, unguarded, tmp_path
+):
+  refused(quick, tmp_path / 'run', 'without privacy', seed_model=unguarded)
+  model = unguarded / 'model' / 'lineage.json'
+  whole = model.read_text()
+  model.write_text(whole[:-5])
+  refused(quick, tmp_path / 'run', 'damaged', seed_model=unguarded)
+  model.write_text(whole)

@@ -45,6 +45,12 @@ def is_complete(folder: pathlib.Path) -> bool:
   return (folder / _CONFIG).exists()  # It is written last.
 
 
+def find(folder: pathlib.Path) -> pathlib.Path:
+  """The folder itself, or its sub-folder `model` if the model is there."""
+  inner = folder / 'model'
+  return inner if is_complete(inner) and not is_complete(folder) else folder
+
+
 def load(
   folder: pathlib.Path, precision_name: str = precision.FLOAT32
 ) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
@@ -57,8 +63,7 @@ def load(
   Raises:
     UserError: If there is none, or it is damaged or of another version.
   """
-  if not is_complete(folder) and is_complete(folder / 'model'):
-    folder = folder / 'model'
+  folder = find(folder)
   try:
     config = json.loads((folder / _CONFIG).read_text())
     version = config['version']

@@ -276,6 +276,12 @@ def released(
   )
 
 
+def names(paths: Sequence[pathlib.Path]) -> set[str]:
+  """Names of the ledgers of runs, and of those of the runs before them."""
+  ledgers = [Ledger(_file(path)) for path in paths]
+  return {name for one in ledgers for name in (one.name, *one._priors)}
+
+
 def relation_of(path: pathlib.Path) -> accounting.Relation:
   """Which populations are neighbours in the ledger of a run (or its folder)."""
   return Ledger(_file(path)).relation

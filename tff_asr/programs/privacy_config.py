@@ -69,13 +69,12 @@ class PrivacyConfig:
         ' size. Give --clipping=per_layer, or --noise_multiplier=0 and no'
         ' --target_epsilon.',
       )
-    guarantee = noised and self.insecure_noise_seed is None
     require(
-      self.max_epsilon is None or guarantee,
+      self.max_epsilon is None or self.promises,
       '--max_epsilon without fresh noise: the first round would exceed any.',
     )
     require(
-      self.target_epsilon is None or guarantee,
+      self.target_epsilon is None or self.promises,
       '--target_epsilon with --insecure_noise_seed: no epsilon holds for noise'
       ' that can be predicted. Give --noise_multiplier.',
     )
@@ -85,10 +84,16 @@ class PrivacyConfig:
       '--accounting_cohort_size and --accounting_population go together.',
     )
     require(
-      self.accounting_cohort_size is None or guarantee,
+      self.accounting_cohort_size is None or self.promises,
       '--accounting_cohort_size without fresh noise: there is no epsilon,'
       ' hypothetical or other.',
     )
+
+  @property
+  def promises(self) -> bool:
+    """Whether there will be a guarantee."""
+    noised = self.clipping is not None and self.noise_multiplier != 0.0
+    return noised and self.insecure_noise_seed is None
 
   @property
   def budget(self) -> float | None:

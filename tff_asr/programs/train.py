@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 import dataclasses
 import pathlib
-import random
 import time
 
 import tensorflow as tf
@@ -22,11 +21,13 @@ from tff_asr.privacy import cohorts as cohorts_lib
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
+  lineage,
   privacy_config,
   program_logic,
   recorded_rounds,
   report,
   round_metrics,
+  speakers,
 )
 from tff_asr.programs import run_folder as run_folder_lib
 
@@ -86,13 +87,30 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   """
   started = time.monotonic()
   precision.check(config.precision)
+  if config.seed_clients and config.seed_model:
+    raise errors.UserError(
+      '--seed_model and --seed_clients were both given: either load the seed'
+      ' model or train it.'
+    )
   train_store = store_lib.ClientStore(config.train_store)
   eval_store = store_lib.ClientStore(config.eval_store)
-  _check_stores(train_store, eval_store)
-  seed_ids, population = _split(train_store, config)
-  given = None
+  speakers.check_held_out(train_store, eval_store)
+  given, trained_on = None, ()
   if config.seed_model:
     given = _load_seed(config.seed_model, train_store, config.precision)
+    trained_on = lineage.read(model_folder.find(config.seed_model))
+  seed_ids, population = speakers.split(
+    train_store,
+    config.seed_clients,
+    config.seed,
+    left_out=lineage.unprotected(trained_on, train_store.digest),
+    promises=bool(config.rounds) and config.privacy.promises,
+  )
+  if config.rounds and not population:
+    raise errors.UserError(
+      f'--seed_clients={config.seed_clients} leaves nobody for the'
+      f' {config.rounds} federated rounds: give fewer, or --rounds=0.'
+    )
   plan = hypothetical = cohorts = run_ledger = None
   if config.rounds:
     plan = config.privacy.plan(
@@ -105,6 +123,11 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     plan.query(_layers(config, given, train_store))  # Raises what it raises.
   if plan and plan.is_guarantee:
     hypothetical = config.privacy.hypothetical(plan)
+    lineage.check_told(
+      trained_on,
+      train_store.digest,
+      ledger.names(config.privacy.prior_ledgers),
+    )
   released = report.last_round(config.output_dir / 'metrics.csv')
   if config.rounds < released:
     raise errors.UserError(
@@ -118,8 +141,9 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     _MAY_CHANGE,
   )
   print(f'Run folder: {run_folder.path}')
+  seed_speakers = len(train_store.client_ids) - len(population)
   print(
-    f'{len(population)} clients in the population, {len(seed_ids)} seed'
+    f'{len(population)} clients in the population, {seed_speakers} seed'
     f' speakers, {len(eval_store.client_ids)} held-out speakers.'
   )
   if config.rounds:
@@ -131,6 +155,10 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     if plan.unprotected_metrics:
       run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
 
+  if seed_ids:
+    trained_on += (lineage.Training(train_store.digest, tuple(seed_ids)),)
+  if not model_folder.is_complete(run_folder.seed_model):
+    lineage.write(run_folder.seed_model, trained_on)
   encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
   rounds = 0
@@ -150,6 +178,16 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
       f'Stopped after {rounds} of {config.rounds} rounds: the next would bring'
       f' epsilon above {config.privacy.budget:g}.'
     )
+  if cohorts:
+    private = plan is not None and plan.is_guarantee
+    trained_on += (
+      lineage.Training(
+        train_store.digest,
+        unprotected=() if private else tuple(population),
+        ledger=run_ledger.name if private else None,
+      ),
+    )
+  lineage.write(run_folder.model, trained_on)
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
   return report.write(
     run_folder,
@@ -158,46 +196,6 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     transcripts=evaluator.transcribe(eval_store),
     minutes=(time.monotonic() - started) / 60,
   )
-
-
-def _check_stores(train_store, eval_store) -> None:
-  if train_store.vocabulary != eval_store.vocabulary:
-    raise errors.UserError(
-      f'{train_store.path} and {eval_store.path} were prepared with different'
-      ' vocabularies: prepare one of them again.'
-    )
-  shared = sorted(set(train_store.client_ids) & set(eval_store.client_ids))
-  if shared:
-    raise errors.UserError(
-      f'{len(shared)} speakers are in both {train_store.path} and'
-      f' {eval_store.path} (first: {shared[0]}): evaluation speakers must be'
-      ' held out.'
-    )
-
-
-def _split(
-  store: store_lib.ClientStore, config: TrainConfig
-) -> tuple[list[str], list[str]]:
-  """Returns the seed speakers and the population, disjoint."""
-  clients = store.client_ids
-  if not 0 <= config.seed_clients <= len(clients):
-    raise errors.UserError(
-      f'--seed_clients={config.seed_clients} of the {len(clients)} clients in'
-      f' {store.path}.'
-    )
-  if config.seed_clients and config.seed_model:
-    raise errors.UserError(
-      '--seed_model and --seed_clients were both given: either load the seed'
-      ' model or train it.'
-    )
-  if config.rounds and config.seed_clients == len(clients):
-    raise errors.UserError(
-      f'--seed_clients={config.seed_clients} leaves nobody for the'
-      f' {config.rounds} federated rounds: give fewer, or --rounds=0.'
-    )
-  seed_ids = random.Random(config.seed).sample(clients, config.seed_clients)
-  apart = set(seed_ids)
-  return sorted(seed_ids), [c for c in clients if c not in apart]
 
 
 def _cohorts(

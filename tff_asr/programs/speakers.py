@@ -1,0 +1,67 @@
+"""Which speakers of the stores do what in a run; nobody does two things."""
+
+import random
+
+from tff_asr import errors
+from tff_asr.corpora import store as store_lib
+
+
+def check_held_out(
+  train_store: store_lib.ClientStore, eval_store: store_lib.ClientStore
+) -> None:
+  """Checks that two stores go together.
+
+  Raises:
+    UserError: If their vocabularies differ, or a speaker is in both.
+  """
+  if train_store.vocabulary != eval_store.vocabulary:
+    raise errors.UserError(
+      f'{train_store.path} and {eval_store.path} were prepared with different'
+      ' vocabularies: prepare one of them again.'
+    )
+  shared = sorted(set(train_store.client_ids) & set(eval_store.client_ids))
+  if shared:
+    raise errors.UserError(
+      f'{len(shared)} speakers are in both {train_store.path} and'
+      f' {eval_store.path} (first: {shared[0]}): evaluation speakers must be'
+      ' held out.'
+    )
+
+
+def split(
+  store: store_lib.ClientStore,
+  seed_clients: int,
+  seed: int,
+  left_out: set[str],
+  promises: bool,
+) -> tuple[list[str], list[str]]:
+  """Returns the seed speakers and the population, disjoint.
+
+  Args:
+    store: Of both.
+    seed_clients: Number of seed speakers.
+    seed: Of their choice.
+    left_out: Speakers on whom a given model was trained without privacy; they
+      are in neither, unless nobody else is there and nothing is promised.
+    promises: Whether something is promised to the population.
+
+  Raises:
+    UserError: If there are too few clients.
+  """
+  clients = store.client_ids
+  if not 0 <= seed_clients <= len(clients):
+    raise errors.UserError(
+      f'--seed_clients={seed_clients} of the {len(clients)} clients in'
+      f' {store.path}.'
+    )
+  if left_out >= set(clients):
+    if promises:
+      raise errors.UserError(
+        'The model of --seed_model was trained, without privacy, on all clients'
+        f' in {store.path}: nothing can be promised to them. Give another'
+        ' model, or another store.'
+      )
+    left_out = set()
+  seed_ids = random.Random(seed).sample(clients, seed_clients)
+  apart = left_out | set(seed_ids)
+  return sorted(seed_ids), [c for c in clients if c not in apart]
