@@ -32,7 +32,7 @@ def opened(tmp_path_factory):
 def batches(opened, seconds, **kwargs):
   config = client_datasets.BatchConfig(seconds, **kwargs)
   dataset = client_datasets.client_batches(
-    opened.records(tf.constant('a')), config
+    opened.all_records(tf.constant('a')), config
   )
   for name, spec in client_datasets.BATCH_SPEC.items():
     assert dataset.element_spec[name].is_compatible_with(spec)
@@ -131,7 +131,7 @@ def test_a_cap_holds_for_steps_too(opened):
 
 def test_a_client_without_records_has_no_steps(opened):
   dataset = client_datasets.client_batches(
-    opened.records(tf.constant('nobody')),
+    opened.all_records(tf.constant('nobody')),
     client_datasets.BatchConfig(1.0, steps=7),
   )
   assert not list(dataset)

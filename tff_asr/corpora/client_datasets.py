@@ -34,7 +34,6 @@ TRANSCRIPTION_SPEC = collections.OrderedDict(
 _FRAMES_PER_SECOND = features.SAMPLE_RATE // features.HOP
 # More than ever are there; shuffling takes 24 bytes for each at once.
 _MOST_BATCHES = 100_000
-_ALL = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,27 +81,56 @@ class BatchConfig:
 
 
 def parse(
-  record: dict[str, tf.Tensor],
+  records: dict[str, tf.Tensor],
+  matrices: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> collections.OrderedDict[str, tf.Tensor]:
-  """Turns one record of a store into one example: a batch without its axis."""
-  if 'features' in record:
+  """Turns records of a store into a batch.
+
+  Args:
+    records: string `[batch]` each, named as in `store.RECORD_SPECS`.
+    matrices: What `features.matrices` gives, if it was called before.
+
+  Returns:
+    Elements as in `BATCH_SPEC`.
+  """
+  frames = _frames(records)
+  if 'features' in records:
     log_mel = tf.reshape(
-      tf.io.decode_raw(record['features'], tf.float32), [-1, features.MEL_BANDS]
+      _decode(records['features'], tf.float32),
+      [tf.size(frames), -1, features.MEL_BANDS],
     )
   else:
-    pcm = tf.io.decode_raw(record['audio'], tf.int16)
-    log_mel = features.log_mel(features.waveform_of(pcm))
-  tokens = tf.io.decode_raw(record['tokens'], tf.int32)
+    pcm = _decode(records['audio'], tf.int16)
+    log_mel = features.log_mel(features.waveform_of(pcm), matrices)
+    # Windows that begin in an utterance and end in the padding behind it.
+    inside = tf.sequence_mask(frames, tf.shape(log_mel)[1])[..., None]
+    log_mel = tf.where(inside, log_mel, 0.0)
   return collections.OrderedDict(
     features=log_mel,
-    frames=tf.shape(log_mel)[0],
-    tokens=tokens,
-    token_lengths=tf.shape(tokens)[0],
+    frames=frames,
+    tokens=_decode(records['tokens'], tf.int32),
+    token_lengths=tf.strings.length(records['tokens']) // tf.int32.size,
   )
 
 
+def _frames(records: dict[str, tf.Tensor]) -> tf.Tensor:
+  """Numbers of feature frames of records."""
+  if 'features' in records:
+    size = features.MEL_BANDS * tf.float32.size
+    return tf.strings.length(records['features']) // size
+  return features.num_frames(
+    tf.strings.length(records['audio']) // tf.int16.size
+  )
+
+
+def _decode(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+  """Numbers in strings of bytes, `[batch, numbers]`, padded with zeros."""
+  longest = tf.reduce_max(tf.strings.length(values))
+  return tf.io.decode_raw(values, dtype, fixed_length=longest)
+
+
 def client_batches(
-  records: tf.data.Dataset, config: BatchConfig
+  records: dict[str, tf.Tensor], config: BatchConfig
 ) -> tf.data.Dataset:
   """Batches of one client's records, in a new order every epoch.
 
@@ -110,25 +138,25 @@ def client_batches(
   little is padded; whole batches are shuffled.
 
   Args:
-    records: Elements as in `store.RECORD_SPECS`, shortest first.
+    records: string `[records]` each, shortest first, named as in
+      `store.RECORD_SPECS`.
     config: Size and number of the batches.
 
   Returns:
     Elements as in `BATCH_SPEC`.
   """
-  assign = _assign_batch(config.seconds)
-  numbered = records.scan(
-    (tf.constant(0, tf.int64), 0, 0),
-    lambda state, record: assign(state, parse(record)),
-  )
+  starts = _starts(_frames(records), config.seconds)
+  ends = tf.concat([starts, [tf.size(records['tokens'])]], 0)[1:]
+  # Outside of the function of the dataset, which is made for each client.
+  matrices = features.matrices() if 'audio' in records else None
+
+  def batch(start, end):
+    chosen = {name: value[start:end] for name, value in records.items()}
+    return parse(chosen, matrices)
+
   epoch = (
-    numbered.group_by_window(
-      key_func=lambda number, _: number,
-      reduce_func=lambda _, group: group.map(
-        lambda _, example: example
-      ).padded_batch(_ALL),
-      window_size=_ALL,
-    )
+    tf.data.Dataset.from_tensor_slices((starts, ends))
+    .map(batch)
     .cache()
     .shuffle(_MOST_BATCHES)
     .with_options(_small_dataset())
@@ -146,26 +174,44 @@ def _small_dataset() -> tf.data.Options:
   return options
 
 
-def _assign_batch(seconds: float):
-  """Gives each example the number of its batch: batches fill up in turn."""
+def _starts(frames: tf.Tensor, seconds: float) -> tf.Tensor:
+  """Where batches begin: they fill up in turn.
+
+  Args:
+    frames: int32 `[records]`, lengths.
+    seconds: Of a batch, padding included.
+
+  Returns:
+    int32 `[batches]`, numbers of records, the first of them 0.
+  """
   budget = int(seconds * _FRAMES_PER_SECOND)
 
-  def assign(state, example):
+  def add(state, length):
     number, count, longest = state
-    longest = tf.maximum(longest, example['frames'])
-    if count > 0 and (count + 1) * longest > budget:
-      number, count, longest = number + 1, 0, example['frames']
-    return (number, count + 1, longest), (number, example)
+    longest = tf.maximum(longest, length)
+    is_full = (count > 0) & ((count + 1) * longest > budget)
+    return (
+      tf.where(is_full, number + 1, number),
+      tf.where(is_full, 1, count + 1),
+      tf.where(is_full, length, longest),
+    )
 
-  return assign
+  numbers, _, _ = tf.scan(add, tf.reshape(frames, [-1]), (0, 0, 0))
+  numbers = tf.reshape(numbers, [-1])
+  before = tf.concat([[-1], numbers], 0)[:-1]
+  is_first = tf.not_equal(before, numbers)  # `!=` is another in a tf.Graph.
+  return tf.cast(tf.where(is_first)[:, 0], tf.int32)
 
 
 def federated_batches(
   store: store_lib.ClientStore, config: BatchConfig
 ) -> tff.simulation.datasets.ClientData:
   """The batches of every client, for TFF; see `client_batches`."""
-  return store.client_data(config.limits).preprocess(
-    lambda records: client_batches(records, config)
+  return tff.simulation.datasets.ClientData.from_clients_and_tf_fn(
+    store.client_ids,
+    lambda client_id: client_batches(
+      store.all_records(client_id, config.limits), config
+    ),
   )
 
 
@@ -179,7 +225,10 @@ def pooled_examples(
   """
 
   def with_names(client_id, record):
-    example = parse(record)
+    batch = parse({name: value[None] for name, value in record.items()})
+    example = collections.OrderedDict(
+      (name, value[0]) for name, value in batch.items()
+    )
     example['client_id'] = client_id
     example['utterance_id'] = record['utterance_id']
     example['text'] = record['text']

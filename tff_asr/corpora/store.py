@@ -25,7 +25,6 @@ import pathlib
 import sqlite3
 
 import tensorflow as tf
-import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.audio import features
@@ -40,6 +39,8 @@ PLOT = 'clients.png'
 # What an utterance is kept as: `audio`, PCM of 16 bits, or `features`, log-mel
 # in float32; both little-endian.  `tokens` are int32; text is in UTF-8.
 KINDS = ('audio', 'features')
+
+_ALL = 1_000_000  # More records than a client has.
 _STRING = tf.TensorSpec((), tf.string)
 RECORD_SPECS = {
   kind: {name: _STRING for name in (kind, 'tokens', 'text', 'utterance_id')}
@@ -110,16 +111,55 @@ class ClientStore:
   def records(
     self, client_id: tf.Tensor, limits: Sequence[Limit] = ()
   ) -> tf.data.Dataset:
-    """The records of one client, shortest first, as TensorFlow reads them.
+    """The records of one client, shortest first, one after the other.
 
     Args:
       client_id: string `[]`, which may be symbolic.
-      limits: Of a client with more audio, utterances drawn at random, anew in
-        every pass, within all of these; the others are not read.
+      limits: As in `all_records`.
 
     Returns:
       Elements as in `RECORD_SPECS[self.kind]`.
     """
+    return self._serialized(client_id, limits).map(
+      lambda record: tf.io.parse_single_example(record, self._parsing)
+    )
+
+  def all_records(
+    self, client_id: tf.Tensor, limits: Sequence[Limit] = ()
+  ) -> dict[str, tf.Tensor]:
+    """The records of one client, shortest first, all at once.
+
+    This has no function of a dataset, which TensorFlow would make anew for
+    each client.
+
+    Args:
+      client_id: string `[]`, which may be symbolic.
+      limits: Of a client with more audio, utterances drawn at random within all
+        of these; the others are not read.
+
+    Returns:
+      string `[records]` each, named as in `RECORD_SPECS[self.kind]`.
+    """
+    none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.string),))
+    (serialized,) = (
+      self._serialized(client_id, limits)
+      .batch(_ALL)
+      .concatenate(none)
+      .take(1)
+      .get_single_element()
+    )
+    return tf.io.parse_example(serialized, self._parsing)
+
+  @property
+  def _parsing(self) -> dict[str, tf.io.FixedLenFeature]:
+    return {
+      name: tf.io.FixedLenFeature((), tf.string)
+      for name in RECORD_SPECS[self.kind]
+    }
+
+  def _serialized(
+    self, client_id: tf.Tensor, limits: Sequence[Limit]
+  ) -> tf.data.Dataset:
     name = tf.strings.join(
       ["'", tf.strings.regex_replace(client_id, "'", "''"), "'"]
     )
@@ -138,18 +178,8 @@ class ClientStore:
       *chosen,
       ') ORDER BY samples, number',
     ]
-    spec = RECORD_SPECS[self.kind]
-    parsing = {n: tf.io.FixedLenFeature((), tf.string) for n in spec}
     return tf.data.experimental.SqlDataset(
       'sqlite', str(self.path / DATABASE), tf.strings.join(query), (tf.string,)
-    ).map(lambda record: tf.io.parse_single_example(record, parsing))
-
-  def client_data(
-    self, limits: Sequence[Limit] = ()
-  ) -> tff.simulation.datasets.ClientData:
-    """The records by client as TFF takes them; see `records`."""
-    return tff.simulation.datasets.ClientData.from_clients_and_tf_fn(
-      self.client_ids, lambda client_id: self.records(client_id, limits)
     )
 
 

@@ -213,7 +213,7 @@ def _frames_of_client(
 
   @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
   def frames(client_id):
-    records = opened.records(client_id)
+    records = opened.all_records(client_id)
     dataset = client_datasets.client_batches(records, config)
     return dataset.reduce(0, lambda n, b: n + tf.reduce_sum(b['frames']))
 
