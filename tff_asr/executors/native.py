@@ -79,6 +79,30 @@ class Worker:
     atexit.unregister(self.stop)
 
 
+def create_context(worker: Worker) -> tff.framework.SyncExecutionContext:
+  """Returns the context that executes in a worker.
+
+  Secure sums are computed in the clear.
+  """
+
+  def create_executor(cardinalities):
+    executor = tff.framework.RemoteExecutor(worker.stub)
+    executor.set_cardinalities({compat.CLIENTS: 0, **cardinalities})
+    return executor
+
+  def compile_computation(computation):
+    return tff.backends.native.desugar_and_transform_to_native(
+      tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
+    )
+
+  return tff.framework.SyncExecutionContext(
+    executor_fn=tff.framework.ResourceManagingExecutorFactory(create_executor),
+    compiler_fn=compile_computation,
+    transform_args=tff.tensorflow.transform_args,
+    transform_result=tff.tensorflow.transform_result,
+  )
+
+
 def set_native_context(max_concurrent_calls: int | None = None) -> Worker:
   """Makes TFF execute in a worker of its own; returns it.
 
@@ -87,17 +111,5 @@ def set_native_context(max_concurrent_calls: int | None = None) -> Worker:
       copies of the model.  By default the number of cores.
   """
   worker = Worker(max_concurrent_calls or os.cpu_count() or 1)
-
-  def create_executor(cardinalities):
-    executor = tff.framework.RemoteExecutor(worker.stub)
-    executor.set_cardinalities({compat.CLIENTS: 0, **cardinalities})
-    return executor
-
-  context = tff.framework.SyncExecutionContext(
-    executor_fn=tff.framework.ResourceManagingExecutorFactory(create_executor),
-    compiler_fn=tff.backends.native.desugar_and_transform_to_native,
-    transform_args=tff.tensorflow.transform_args,
-    transform_result=tff.tensorflow.transform_result,
-  )
-  tff.framework.set_default_context(context)
+  tff.framework.set_default_context(create_context(worker))
   return worker

@@ -1,0 +1,221 @@
+"""TFF's execution context on the devices of this machine.
+
+TFF's own runtime is another process, which computes on CPUs only and holds
+several copies of a model for each client of a round.  Here a computation is
+decomposed as for a MapReduce system, and its pieces are TensorFlow functions in
+this process.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+import os
+import threading
+from typing import Any
+import weakref
+
+from absl import logging
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr.executors import (
+  decomposition,
+  graph_piece,
+  map_reduce,
+  native,
+  piece_function,
+  values,
+)
+from tff_asr.executors import devices as devices_lib
+
+# How much work a client is, of what the client is in a computation's argument.
+ClientSize = Callable[[Any], float]
+_Executable = Callable[[Any], Any]
+
+
+class LocalDeviceContext(tff.framework.SyncContext):
+  """Runs TFF's computations on local devices; see `set_local_device_context`.
+
+  Attributes:
+    devices: Names of the devices; the first does the server's work.
+    clients_per_device: Number of clients that train at once on each.
+  """
+
+  def __init__(
+    self,
+    devices: Sequence[str] | None = None,
+    clients_per_device: int | None = None,
+    client_size: ClientSize | None = None,
+    allow_native: bool = True,
+  ):
+    """Takes the arguments of `set_local_device_context`."""
+    self.devices = list(devices or devices_lib.select())
+    self.clients_per_device = (
+      clients_per_device
+      or devices_lib.default_clients_per_device(self.devices)
+    )
+    self._client_size = client_size
+    self._allow_native = allow_native
+    self._worker: native.Worker | None = None
+    self._executables: dict[int, _Executable] = {}
+    self._lock = threading.RLock()
+
+  def __str__(self) -> str:
+    at_once = self.clients_per_device
+    clients = '1 client' if at_once == 1 else f'{at_once} clients'
+    return f'{devices_lib.describe(self.devices)}, {clients} at a time on each'
+
+  def invoke(self, comp: tff.framework.ConcreteComputation, arg: Any) -> Any:
+    """Runs a computation.
+
+    Raises:
+      ExecutionError: If it fails; names the stage and the client.
+      TypeError: If the argument is not of the computation's type.
+      UnsupportedError: If it cannot run here and may not run elsewhere.
+    """
+    with self._lock:
+      return self._executable(comp)(arg)
+
+  def close(self) -> None:
+    """Ends the process of TFF's own runtime, if there is one."""
+    if self._worker:
+      self._worker.stop()
+
+  def _executable(self, comp) -> _Executable:
+    """Returns what runs a computation; it is kept as long as that lives."""
+    key = id(comp)
+    if key not in self._executables:
+      try:
+        self._executables[key] = self._on_devices(comp)
+      except graph_piece.UnsupportedError as error:
+        self._executables[key] = self._elsewhere(comp, error)
+      weakref.finalize(comp, self._executables.pop, key, None)
+    return self._executables[key]
+
+  def _on_devices(self, comp) -> _Executable:
+    type_spec = comp.type_signature
+    if decomposition.is_tensorflow(comp):
+      return self._tensorflow(comp)
+    if decomposition.is_local(type_spec):
+      comp = decomposition.at_server(comp)
+    run = map_reduce.MapReduce(
+      decomposition.decompose(comp), self.devices, self.clients_per_device
+    ).run
+
+    def execute(arg):
+      server, clients = self._arguments(arg, comp.type_signature.parameter)
+      return values.pack(run(server, clients), type_spec.result)
+
+    return execute
+
+  def _tensorflow(self, comp) -> _Executable:
+    type_spec = comp.type_signature
+    piece = graph_piece.GraphPiece(comp)
+    function = piece_function.single(piece, values.specs(type_spec.parameter))
+
+    def execute(arg):
+      parameter = type_spec.parameter
+      arguments = [] if parameter is None else values.flatten(arg, parameter)
+      with tf.device(self.devices[0]):
+        results = function(arguments)
+      return values.pack(results, type_spec.result)
+
+    return execute
+
+  def _elsewhere(self, comp, error) -> _Executable:
+    why = (
+      f'The computation of type {comp.type_signature.compact_representation()}'
+      f' does not run on local devices: {error}.'
+    )
+    if not self._allow_native:
+      raise graph_piece.UnsupportedError(why) from error
+    logging.warning("%s TFF's own runtime takes it.", why)
+    if self._worker is None:
+      self._worker = native.Worker(os.cpu_count() or 1)
+    context = native.create_context(self._worker)
+    return lambda arg: context.invoke(comp, arg)
+
+  def _arguments(
+    self, arg, type_spec
+  ) -> tuple[list[tf.Tensor], list[map_reduce.Client]]:
+    """Leaves of what is at the server, and the clients."""
+    server, of_clients, types = [], [], []
+    for value, found in decomposition.leaves(arg, type_spec):
+      if not decomposition.is_at_clients(found):
+        server += values.flatten(value, found)
+        continue
+      if not isinstance(value, list | tuple):
+        raise TypeError(
+          f'Expected a list with a value for each client, found {type(value)}.'
+        )
+      of_clients.append(value)
+      types.append(found.member)
+    if len({len(value) for value in of_clients}) > 1:
+      raise ValueError(
+        'The arguments have different numbers of clients: '
+        f'{", ".join(str(len(value)) for value in of_clients)}.'
+      )
+    clients = list(zip(*of_clients, strict=True))
+    sizes = [0.0] * len(clients)
+    if self._client_size and len(of_clients) == 1:
+      sizes = [self._client_size(value) for (value,) in clients]
+    numbers = sorted(range(len(clients)), key=lambda i: -sizes[i])
+    return server or decomposition.nothing(), [
+      _client(i, clients[i], types) for i in numbers
+    ]
+
+
+def _client(number, client_values, types) -> map_reduce.Client:
+  name = f'number {number}'
+  for value in client_values:
+    if isinstance(value, str | bytes):
+      name += f' ({value!r})'
+
+  def leaves():
+    return [
+      leaf
+      for value, type_spec in zip(client_values, types, strict=True)
+      for leaf in values.flatten(value, type_spec)
+    ]
+
+  return map_reduce.Client(name, leaves)
+
+
+class AsyncLocalDeviceContext(tff.framework.AsyncContext):
+  """The asynchronous form, for `tff.program.NativeFederatedContext`."""
+
+  def __init__(self, context: LocalDeviceContext):
+    self._context = context
+
+  async def invoke(
+    self, comp: tff.framework.ConcreteComputation, arg: Any
+  ) -> Any:
+    """Runs a computation in a thread; see `LocalDeviceContext.invoke`."""
+    if asyncio.iscoroutine(arg):
+      arg = await arg
+    return await asyncio.to_thread(self._context.invoke, comp, arg)
+
+
+def set_local_device_context(
+  devices: Sequence[str] | None = None,
+  clients_per_device: int | None = None,
+  client_size: ClientSize | None = None,
+  allow_native: bool = True,
+) -> LocalDeviceContext:
+  """Makes TFF execute on devices of this machine; returns the context.
+
+  Args:
+    devices: What `devices.select` gives.
+    clients_per_device: Number of clients that train at once on each device;
+      each holds its own copy of the model and its own sum.  By default what
+      `devices.default_clients_per_device` says.
+    client_size: Of a client (what it is in the argument), how much work it is:
+      the largest are taken first, so that devices end at the same time.  By
+      default clients are taken in the order in which they are given.
+    allow_native: Whether what cannot be decomposed goes to TFF's own runtime,
+      a process that is started when it is needed.  Otherwise it is refused.
+  """
+  context = LocalDeviceContext(
+    devices, clients_per_device, client_size, allow_native
+  )
+  tff.framework.set_default_context(context)
+  return context

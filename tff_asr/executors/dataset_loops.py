@@ -1,0 +1,135 @@
+"""Loops over datasets instead of operations that reduce them.
+
+TensorFlow compiles the function by which an operation `ReduceDataset` reduces
+anew in every execution.  Where that is the training of a model, as in the
+clients of `tff.learning`, it takes longer than to run it; and it cannot run on
+a GPU.  In its place comes a loop in the graph, compiled once.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+_REDUCE = 'ReduceDataset'
+
+
+def rewrite(graph: tf.compat.v1.GraphDef) -> None:
+  """Replaces every reduction of a dataset in a graph and its functions."""
+  # Functions first: a loop takes a copy of what it calls.
+  rewritten = set()
+  names = [function.signature.name for function in graph.library.function]
+  for name in names:
+    _rewrite_function(graph, name, rewritten)
+  for node in graph.node:
+    if node.op == _REDUCE:
+      _replace(graph, node)
+
+
+def _functions(graph) -> dict:
+  return {f.signature.name: f for f in graph.library.function}
+
+
+def _rewrite_function(graph, name: str, rewritten: set[str]) -> None:
+  if name in rewritten:
+    return
+  rewritten.add(name)
+  functions = _functions(graph)
+  function = functions[name]
+  for node in function.node_def:
+    for attribute in node.attr.values():
+      called = attribute.func.name
+      if called in functions:
+        _rewrite_function(graph, called, rewritten)
+  for node in function.node_def:
+    if node.op == _REDUCE:
+      _replace(graph, node)
+      _rename_outputs(function, node.name)
+
+
+def _rename_outputs(function, name: str) -> None:
+  """Lets users of a node take the outputs of a call for those of a reduction.
+
+  Inside of functions an output has the name that its operation gives it.
+  """
+  before, after = f'{name}:components:', f'{name}:output:'
+  for node in function.node_def:
+    for i, value in enumerate(node.input):
+      if value.startswith(before):
+        node.input[i] = after + value.removeprefix(before)
+  for key, value in function.ret.items():
+    if value.startswith(before):
+      function.ret[key] = after + value.removeprefix(before)
+
+
+def _replace(graph, node) -> None:
+  """Makes of a reduction a call of a function with the loop."""
+  called = node.attr['f'].func.name
+  states = [tf.as_dtype(t) for t in node.attr['Tstate'].list.type]
+  others = [tf.as_dtype(t) for t in node.attr['Targuments'].list.type]
+  signature = _functions(graph)[called].signature
+  inputs = [tf.as_dtype(argument.type) for argument in signature.input_arg]
+  elements = inputs[len(states) : len(inputs) - len(others)]
+  loop = _loop(graph.library, called, states, elements, others)
+  definition = loop.graph.as_graph_def()
+  known = _functions(graph)
+  for function in [*definition.library.function, loop.function_def]:
+    if function.signature.name not in known:
+      graph.library.function.append(function)
+  node.op = 'StatefulPartitionedCall'
+  for attribute in list(node.attr):
+    del node.attr[attribute]
+  node.attr['f'].func.name = loop.function_def.signature.name
+  node.attr['Tin'].list.type.extend(
+    t.as_datatype_enum for t in [tf.variant, *states, *others]
+  )
+  node.attr['Tout'].list.type.extend(t.as_datatype_enum for t in states)
+
+
+def _loop(
+  library,
+  called: str,
+  states: Sequence[tf.DType],
+  elements: Sequence[tf.DType],
+  others: Sequence[tf.DType],
+) -> tf.types.experimental.ConcreteFunction:
+  """Returns (dataset, states, others) -> states, by a function's name."""
+  output = {
+    'output_types': elements,
+    'output_shapes': [tf.TensorShape(None)] * len(elements),
+  }
+
+  def loop(dataset, *arguments):
+    tf.graph_util.import_graph_def(
+      tf.compat.v1.GraphDef(library=library), name=''
+    )
+    state, other = arguments[: len(states)], arguments[len(states) :]
+    iterator = tf.raw_ops.AnonymousIteratorV3(**output)
+    with tf.control_dependencies(
+      [tf.raw_ops.MakeIterator(dataset=dataset, iterator=iterator)]
+    ):
+      first = tf.raw_ops.IteratorGetNextAsOptional(iterator=iterator, **output)
+
+    def body(element, *state):
+      values = tf.raw_ops.OptionalGetValue(optional=element, **output)
+      state = tf.raw_ops.StatefulPartitionedCall(
+        args=[*state, *values, *other], Tout=states, f=called
+      )
+      with tf.control_dependencies(state):
+        following = tf.raw_ops.IteratorGetNextAsOptional(
+          iterator=iterator, **output
+        )
+      return following, *state
+
+    _, *state = tf.while_loop(
+      lambda element, *_: tf.raw_ops.OptionalHasValue(optional=element),
+      body,
+      [first, *state],
+      shape_invariants=[tf.TensorShape([])]
+      + [tf.TensorShape(None)] * len(states),
+    )
+    return state
+
+  specs = [
+    tf.TensorSpec(None, dtype) for dtype in [tf.variant, *states, *others]
+  ]
+  return tf.function(loop, autograph=False).get_concrete_function(*specs)

@@ -1,0 +1,179 @@
+"""Any computation as one round of MapReduce, made of TensorFlow alone.
+
+TFF decomposes a computation of the form (state at the server, data of clients)
+-> (state, output) into pieces (`tff.backends.mapreduce.MapReduceForm`).  Others
+are brought into that form first: what lies at the server becomes the state, and
+the results become the output.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr import compat
+from tff_asr.executors import graph_piece
+
+# TensorFlow optimises the graphs where they run.
+_NO_GRAPPLER = tf.compat.v1.ConfigProto()
+_NO_GRAPPLER.graph_options.rewrite_options.disable_meta_optimizer = True
+
+def leaves(value: Any, type_spec: tff.Type | None) -> Iterator[tuple]:
+  """Yields the placed parts of a structure, each with its type."""
+  if isinstance(type_spec, tff.StructType):
+    if isinstance(value, compat.Value):  # While TFF traces a computation.
+      elements = [value[i] for i in range(len(type_spec))]
+    else:
+      elements = tff.structure.from_container(value)
+    for element, element_type in zip(elements, type_spec, strict=True):
+      yield from leaves(element, element_type)
+  elif type_spec is not None:
+    yield value, type_spec
+
+
+def placed_types(type_spec: tff.Type | None) -> list[tff.Type]:
+  """Types of the placed parts of a structure, in order."""
+  if isinstance(type_spec, tff.StructType):
+    return [t for element in type_spec for t in placed_types(element)]
+  return [] if type_spec is None else [type_spec]
+
+
+def is_at_clients(type_spec: tff.Type) -> bool:
+  """Whether a type is that of values which differ between clients."""
+  return (
+    isinstance(type_spec, tff.FederatedType)
+    and type_spec.placement is compat.CLIENTS
+    and not type_spec.all_equal
+  )
+
+
+def is_local(type_spec: tff.FunctionType) -> bool:
+  """Whether nothing in the type of a computation is placed anywhere."""
+  return not tff.types.contains(
+    type_spec, lambda t: isinstance(t, tff.FederatedType)
+  )
+
+
+def is_tensorflow(computation: tff.framework.ConcreteComputation) -> bool:
+  """Whether a computation is TensorFlow already."""
+  proto = tff.framework.serialize_computation(computation)
+  return proto.WhichOneof('computation') == 'tensorflow'
+
+
+def nothing() -> list[tf.Tensor]:
+  """What stands for no argument at the server."""
+  return [tf.constant(0, tf.int32)]
+
+
+def at_server(
+  local: tff.framework.ConcreteComputation,
+) -> tff.framework.ConcreteComputation:
+  """Returns a local computation as one of values at the server."""
+  parameter = local.type_signature.parameter
+  if parameter is None:
+
+    @tff.federated_computation
+    def placed():
+      return tff.federated_eval(local, tff.SERVER)
+
+    return placed
+
+  @tff.federated_computation(tff.FederatedType(parameter, tff.SERVER))
+  def placed_map(argument):
+    return compat.federated_map(local, argument)
+
+  return placed_map
+
+
+def decompose(
+  computation: tff.framework.ConcreteComputation,
+) -> tff.backends.mapreduce.MapReduceForm:
+  """Decomposes a computation that is not local.
+
+  Secure sums are computed in the clear, with the same modular arithmetic and
+  the same checks of bounds.
+
+  Returns:
+    Pieces of a computation whose first argument has what lies at the server,
+    in the order of `placed_types`, and whose second has what lies at clients;
+    a number stands for nothing.  The second result has the results.
+
+  Raises:
+    UnsupportedError: If it cannot be decomposed; says why.
+  """
+  type_spec = computation.type_signature
+  _check_placements(type_spec)
+  standard = _standard_form(
+    tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
+  )
+  try:
+    return tff.backends.mapreduce.get_map_reduce_form_for_computation(
+      standard, _NO_GRAPPLER
+    )
+  except (ValueError, TypeError) as error:
+    # TFF quotes the whole of a computation behind the reason.
+    reason = str(error).partition('\n')[0]
+    raise graph_piece.UnsupportedError(f'{reason:.300}') from error
+
+
+def _check_placements(type_spec: tff.FunctionType) -> None:
+  for found in placed_types(type_spec.parameter):
+    if not is_at_clients(found) and not _is_at_server(found):
+      raise graph_piece.UnsupportedError(
+        f'it takes an argument of type {found}, which is neither at the server'
+        ' nor one for each client'
+      )
+  for found in placed_types(type_spec.result):
+    if not _is_at_server(found):
+      raise graph_piece.UnsupportedError(
+        f'it returns a result of type {found}, which is not at the server'
+      )
+
+
+def _is_at_server(type_spec: tff.Type) -> bool:
+  return (
+    isinstance(type_spec, tff.FederatedType)
+    and type_spec.placement is tff.SERVER
+  )
+
+
+def _standard_form(computation):
+  type_spec = computation.type_signature
+  found = placed_types(type_spec.parameter)
+  server = [t.member for t in found if not is_at_clients(t)]
+  clients = [t.member for t in found if is_at_clients(t)]
+
+  @tff.federated_computation(
+    tff.FederatedType(server or [np.int32], tff.SERVER),
+    tff.FederatedType(clients or [np.int32], compat.CLIENTS),
+  )
+  def standard(at_server, at_clients):
+    servers, of_clients = (
+      iter([value[i] for i in range(len(types))])
+      for value, types in ((at_server, server), (at_clients, clients))
+    )
+
+    def argument(part):
+      if isinstance(part, tff.StructType):
+        return tff.structure.Struct(
+          (name, argument(element))
+          for name, element in tff.structure.iter_elements(part)
+        )
+      return next(of_clients if is_at_clients(part) else servers)
+
+    if type_spec.parameter is None:
+      result = computation()
+    elif isinstance(type_spec.parameter, tff.StructType):
+      elements = tff.structure.to_elements(argument(type_spec.parameter))
+      result = computation(
+        *(element for name, element in elements if name is None),
+        **{name: element for name, element in elements if name is not None},
+      )
+    else:
+      result = computation(argument(type_spec.parameter))
+    results = [leaf for leaf, _ in leaves(result, type_spec.result)]
+    return at_server, tff.federated_zip(results)
+
+  return standard

@@ -1,0 +1,198 @@
+"""TFF's TensorFlow computations as pieces of graphs in this process.
+
+A piece is written into the graph of a function that is being traced.  Its
+variables become arguments, so that whoever calls the function owns them: two
+calls that run at once do not share any, and no call sees what another has left.
+"""
+
+from collections.abc import Sequence
+import copy
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr.executors import dataset_loops
+
+# What keeps something between two calls, in a place that cannot be an argument.
+_KEEPS_STATE = frozenset(
+  [
+    *('Variable', 'VariableV2', 'TemporaryVariable', 'Barrier'),
+    *('MutableHashTable', 'MutableHashTableV2', 'MutableDenseHashTable'),
+    *('MutableDenseHashTableV2', 'MutableHashTableOfTensors'),
+    *('MutableHashTableOfTensorsV2', 'FIFOQueue', 'FIFOQueueV2'),
+    *('RandomShuffleQueue', 'RandomShuffleQueueV2', 'PaddingFIFOQueue'),
+    *('PaddingFIFOQueueV2', 'PriorityQueue', 'PriorityQueueV2', 'StackV2'),
+    *('ConditionalAccumulator', 'Stage', 'MapStage', 'OrderedMapStage'),
+  ]
+)
+_ANY_NAME = 'cd2c89b7-88b7-44c8-ad83-06c2a9158347'  # A new variable every time.
+
+
+class UnsupportedError(TypeError):
+  """A computation cannot run here; says why."""
+
+
+class GraphPiece:
+  """One computation, which TFF has turned into a TensorFlow graph.
+
+  Attributes:
+    variables: Specs of its variables.
+    has_fixed_seeds: Whether it draws random numbers from given seeds.
+  """
+
+  def __init__(self, computation: tff.framework.ConcreteComputation):
+    """Reads a computation.
+
+    Raises:
+      UnsupportedError: If it keeps state between calls, other than variables.
+    """
+    proto = tff.framework.serialize_computation(computation).tensorflow
+    graph = tf.compat.v1.GraphDef()
+    proto.graph_def.Unpack(graph)
+    self._parameters = _tensor_names(proto.parameter)
+    self._results = _tensor_names(proto.result)
+    _keep_only(graph, {*map(_node_name, self._results), proto.initialize_op})
+    _check_stateless(graph)
+    dataset_loops.rewrite(graph)
+    nodes = {node.name: node for node in graph.node}
+    handles = [node for node in graph.node if node.op == 'VarHandleOp']
+    self._variable_names = [node.name for node in handles]
+    self.variables = [
+      tf.TensorSpec(
+        tf.TensorShape(node.attr['shape'].shape), node.attr['dtype'].type
+      )
+      for node in handles
+    ]
+    if proto.initialize_op:
+      _initialize_first(nodes, proto.initialize_op)
+    for node in graph.node:
+      node.attr.pop('_class', None)  # Names variables, which are left out.
+      if node.op == 'HashTableV2':  # Of another piece with the same name.
+        node.attr['shared_name'].s = f'{id(self)}/{node.name}'.encode()
+    kept = [node for node in graph.node if node.op != 'VarHandleOp']
+    self._graph = tf.compat.v1.GraphDef(
+      versions=graph.versions, library=graph.library, node=kept
+    )
+    self._used = {_node_name(name) for name in self._parameters} & set(nodes)
+    self.has_fixed_seeds = any(_seeds(node) for node in _all_nodes(graph))
+
+  def call(
+    self,
+    arguments: Sequence[tf.Tensor],
+    variables: Sequence[tf.Tensor] = (),
+    seed_shift: int = 0,
+  ) -> list[tf.Tensor]:
+    """Writes the piece into the current graph; returns its results.
+
+    Args:
+      arguments: Leaves of its argument, as `values.flatten` gives them.
+      variables: What `create_variables` gives; no other call that runs at the
+        same time may have them.
+      seed_shift: Added to given seeds, to have different random numbers where
+        kernels of their own would draw the same.
+    """
+    inputs = {
+      name: argument
+      for name, argument in zip(self._parameters, arguments, strict=True)
+      if _node_name(name) in self._used
+    }
+    for name, handle in zip(self._variable_names, variables, strict=True):
+      inputs[f'{name}:0'] = handle
+    graph = self._graph
+    if seed_shift and self.has_fixed_seeds:
+      graph = copy.deepcopy(graph)
+      for node in _all_nodes(graph):
+        if _seeds(node):
+          node.attr['seed2'].i += seed_shift
+    return tf.graph_util.import_graph_def(
+      graph, input_map=inputs, return_elements=self._results, name=''
+    )
+
+  def create_variables(self) -> list[tf.Tensor]:
+    """Returns handles of variables without a value, on the current device."""
+    return [
+      tf.raw_ops.VarHandleOp(
+        dtype=spec.dtype, shape=spec.shape, shared_name=_ANY_NAME
+      )
+      for spec in self.variables
+    ]
+
+
+def destroy_variables(handles: Sequence[tf.Tensor]) -> None:
+  """Frees what `GraphPiece.create_variables` gave."""
+  for handle in handles:
+    tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
+
+
+def _tensor_names(binding) -> list[str]:
+  kind = binding.WhichOneof('binding')
+  if kind == 'tensor':
+    return [binding.tensor.tensor_name]
+  if kind == 'sequence':
+    return [binding.sequence.variant_tensor_name]
+  elements = binding.struct.element if kind else []
+  return [name for element in elements for name in _tensor_names(element)]
+
+
+def _node_name(name: str) -> str:
+  return name.removeprefix('^').partition(':')[0]
+
+
+def _all_nodes(graph):
+  yield from graph.node
+  for function in graph.library.function:
+    yield from function.node_def
+
+
+def _check_stateless(graph) -> None:
+  inside = {
+    node.name for f in graph.library.function for node in f.node_def
+    if node.op == 'VarHandleOp'
+  }
+  for node in _all_nodes(graph):
+    if node.op in _KEEPS_STATE or node.name in inside:
+      raise UnsupportedError(
+        f'its operation {node.name!r} ({node.op}) keeps a state of its own, which'
+        ' would pass from one client to the next'
+      )
+
+
+def _ancestors(nodes: dict, names) -> set[str]:
+  """Names of nodes and of all that they depend on."""
+  found, to_visit = set(), list(names)
+  while to_visit:
+    name = to_visit.pop()
+    if name not in found:
+      found.add(name)
+      to_visit += map(_node_name, nodes[name].input)
+  return found
+
+
+def _keep_only(graph, names: set[str]) -> None:
+  """Leaves in a graph what is needed for some nodes; `''` is none."""
+  nodes = {node.name: node for node in graph.node}
+  needed = _ancestors(nodes, names - {''})
+  kept = [node for node in graph.node if node.name in needed]
+  del graph.node[:]
+  graph.node.extend(kept)
+
+
+def _initialize_first(nodes: dict, initialize: str) -> None:
+  """Lets everything that uses a resource wait until all are initialised."""
+  before = _ancestors(nodes, [initialize])
+  resources = {
+    name for name in before if nodes[name].op in ('VarHandleOp', 'HashTableV2')
+  }
+  for node in nodes.values():
+    uses = {_node_name(i) for i in node.input if not i.startswith('^')}
+    if node.name not in before and uses & resources:
+      node.input.append(f'^{initialize}')
+
+
+def _seeds(node) -> bool:
+  """Whether a random operation has a given seed and a kernel that goes on."""
+  return (
+    node.op.startswith(('Random', 'Truncated', 'Parameterized', 'Multinomial'))
+    and 'seed2' in node.attr
+    and bool(node.attr['seed'].i or node.attr['seed2'].i)
+  )

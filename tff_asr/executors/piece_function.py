@@ -1,0 +1,83 @@
+"""Pieces of graphs, one after the other, as one function."""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+
+import tensorflow as tf
+
+from tff_asr.executors import graph_piece
+
+_Tensors = Sequence[tf.Tensor]
+# Writes a piece into the graph: takes its arguments, returns its results.
+Call = Callable[[graph_piece.GraphPiece, _Tensors], list[tf.Tensor]]
+
+
+class PieceFunction:
+  """A function whose pieces are traced together, once, and then never again.
+
+  It runs on the device of the scope in which it is called.  Threads may call it
+  at the same time, each with variables of its own.
+  """
+
+  def __init__(
+    self,
+    pieces: Sequence[graph_piece.GraphPiece],
+    signature: Sequence[tf.TensorSpec],
+    body: Callable[[Call, list[tf.Tensor]], _Tensors],
+    seed_shift: int = 0,
+  ):
+    """Traces the function.
+
+    Args:
+      pieces: What it is made of; each is called once.
+      signature: Specs of its arguments.
+      body: Takes what calls a piece, and the arguments; returns the results.
+      seed_shift: See `GraphPiece.call`.
+    """
+    self._pieces = pieces
+    handles = [
+      tf.TensorSpec([], tf.resource) for p in pieces for _ in p.variables
+    ]
+
+    def traced(*arguments):
+      variables = iter(arguments[len(signature) :])
+
+      def call(piece, piece_arguments):
+        of_piece = [next(variables) for _ in piece.variables]
+        return piece.call(piece_arguments, of_piece, seed_shift)
+
+      return list(body(call, list(arguments[: len(signature)])))
+
+    whole = [*signature, *handles]
+    graph = tf.compat.v1.wrap_function(traced, whole)
+    # Called on its own, such a function is not optimised.
+    self._function = tf.function(
+      lambda *arguments: graph(*arguments), autograph=False
+    ).get_concrete_function(*whole)
+
+  @contextlib.contextmanager
+  def variables(self) -> Iterator[list[tf.Tensor]]:
+    """Has variables for calls that come one after the other."""
+    handles = [v for piece in self._pieces for v in piece.create_variables()]
+    try:
+      yield handles
+    finally:
+      graph_piece.destroy_variables(handles)
+
+  def __call__(
+    self, arguments: _Tensors, variables: _Tensors | None = None
+  ) -> list[tf.Tensor]:
+    """Calls the function; variables are initialised in every call."""
+    if variables is None:
+      with self.variables() as variables:
+        return list(self._function(*arguments, *variables))
+    return list(self._function(*arguments, *variables))
+
+
+def single(
+  piece: graph_piece.GraphPiece, signature: Sequence[tf.TensorSpec]
+) -> PieceFunction:
+  """Returns a piece alone as a function."""
+  return PieceFunction(
+    [piece], signature, lambda call, arguments: call(piece, arguments)
+  )

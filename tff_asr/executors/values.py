@@ -1,0 +1,135 @@
+"""TFF's values as flat lists of tensors, and back.
+
+A value of a structured type is the list of its leaves in the order of the type.
+A sequence is one leaf, a variant tensor that holds a `tf.data.Dataset`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+
+def dtype_of(type_spec: tff.TensorType) -> tf.DType:
+  """Returns TensorFlow's name for the type of a tensor's elements."""
+  if type_spec.dtype.type is np.str_:
+    return tf.string
+  return tf.as_dtype(type_spec.dtype)
+
+
+def specs(type_spec: tff.Type | None) -> list[tf.TensorSpec]:
+  """Specs of the leaves of a type without placements."""
+  if type_spec is None:
+    return []
+  if isinstance(type_spec, tff.FederatedType):
+    return specs(type_spec.member)
+  if isinstance(type_spec, tff.StructType):
+    return [spec for element in type_spec for spec in specs(element)]
+  if isinstance(type_spec, tff.SequenceType):
+    return [tf.TensorSpec([], tf.variant)]
+  return [tf.TensorSpec(type_spec.shape, dtype_of(type_spec))]
+
+
+def flatten(value: Any, type_spec: tff.Type) -> list[tf.Tensor]:
+  """Returns the leaves of a value.
+
+  Args:
+    value: What a TFF computation takes for an argument of this type.
+    type_spec: A type without functions and without values placed at clients.
+
+  Raises:
+    TypeError: If the value is not of the type.
+  """
+  if isinstance(type_spec, tff.FederatedType):
+    return flatten(value, type_spec.member)
+  if isinstance(type_spec, tff.StructType):
+    return _flatten_struct(value, type_spec)
+  if isinstance(type_spec, tff.SequenceType):
+    return [_sequence(value, type_spec)]
+  return [_tensor(value, type_spec)]
+
+
+def _flatten_struct(value, type_spec):
+  try:
+    struct = tff.structure.from_container(value)
+  except TypeError as error:
+    raise TypeError(
+      f'Expected a value of type {type_spec}, found {type(value)}.'
+    ) from error
+  names = tff.structure.name_list_with_nones(type_spec)
+  given = tff.structure.name_list_with_nones(struct)
+  if len(given) != len(names) or any(
+    name not in (None, expected)
+    for name, expected in zip(given, names, strict=True)
+  ):
+    raise TypeError(
+      f'Expected the elements {names} of {type_spec}, found {given}.'
+    )
+  return [
+    leaf
+    for element, element_type in zip(struct, type_spec, strict=True)
+    for leaf in flatten(element, element_type)
+  ]
+
+
+def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
+  dtype = dtype_of(type_spec)
+  if isinstance(value, tf.Variable):
+    value = value.read_value()
+  elif isinstance(value, np.generic | np.ndarray):
+    # NumPy has several types for text; those of numbers must agree.
+    if value.dtype.kind in 'OSU' and dtype == tf.string:
+      value = value.astype(object)
+    elif tf.as_dtype(value.dtype) != dtype:
+      raise TypeError(f'Expected {type_spec}, found {value.dtype}.')
+  try:
+    tensor = tf.convert_to_tensor(value, dtype)
+  except (TypeError, ValueError) as error:
+    raise TypeError(f'Expected {type_spec}, found {value!r:.200}.') from error
+  if not tensor.shape.is_compatible_with(type_spec.shape):
+    raise TypeError(f'Expected {type_spec}, found the shape {tensor.shape}.')
+  return tensor
+
+
+def _sequence(value, type_spec: tff.SequenceType) -> tf.Tensor:
+  if isinstance(value, tf.data.Dataset):
+    found = tff.SequenceType(tff.types.tensorflow_to_type(value.element_spec))
+    if not type_spec.is_assignable_from(found):
+      raise TypeError(f'Expected {type_spec}, found {found}.')
+    return tf.data.experimental.to_variant(value)
+  # TFF knows how to make a dataset of a list.
+  proto, _ = tff.framework.serialize_value(value, type_spec)
+  return tf.raw_ops.DatasetFromGraph(
+    graph_def=proto.sequence.serialized_graph_def
+  )
+
+
+def pack(leaves: Sequence[tf.Tensor], type_spec: tff.Type) -> Any:
+  """The inverse of `flatten`, in the containers that TFF's own runtime gives.
+
+  Returns:
+    NumPy arrays and scalars; a `tf.data.Dataset` for a sequence.
+  """
+  rest = iter(leaves)
+  packed = _pack(rest, type_spec)
+  assert next(rest, None) is None
+  return tff.types.type_to_py_container(packed, type_spec)
+
+
+def _pack(leaves: Iterator[tf.Tensor], type_spec):
+  if isinstance(type_spec, tff.FederatedType):
+    return _pack(leaves, type_spec.member)
+  if isinstance(type_spec, tff.StructType):
+    return tff.structure.Struct(
+      (name, _pack(leaves, element))
+      for name, element in tff.structure.iter_elements(type_spec)
+    )
+  leaf = next(leaves)
+  if isinstance(type_spec, tff.SequenceType):
+    element = tff.types.type_to_py_container(
+      tff.types.type_to_tf_tensor_specs(type_spec.element), type_spec.element
+    )
+    return tf.data.experimental.from_variant(leaf, element)
+  return leaf.numpy()
