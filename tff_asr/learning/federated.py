@@ -104,4 +104,6 @@ def build_learning_process(
       ),
       server_measurement_fn=measurements.norms_of_aggregate,
     ),
+    # A function that reduces a dataset is compiled anew for each client.
+    loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
   )
