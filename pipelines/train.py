@@ -12,7 +12,7 @@ import datetime
 
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, execution_flags
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
@@ -325,6 +325,7 @@ def main() -> str:
     ),
     privacy=_privacy(),
     evaluate_every=_EVALUATE_EVERY.value,
+    execution=execution_flags.config(),
     seed=_SEED.value,
   )
   return train.train(config, command_line.flags_in_force(_PATHS))

@@ -175,9 +175,9 @@ def test_batches_are_filled_with_neighbours_up_to_the_seconds(frames, budget):
     }
 
   columns = [record(f) for f in frames]
-  records = tf.data.Dataset.from_tensor_slices(
-    {name: [c[name] for c in columns] for name in columns[0]}
-  )
+  records = {
+    name: tf.constant([c[name] for c in columns]) for name in columns[0]
+  }
   found = client_datasets.client_batches(
     records, client_datasets.BatchConfig(budget / 100 + 1e-6, epochs=1)
   )

@@ -68,9 +68,7 @@ def test_features_are_those_that_the_audio_would_give(tmp_path):
   examples = []
   for kind in store.KINDS:
     opened = stores.opened(tmp_path / kind, given, kind=kind)
-    examples.append(
-      client_datasets.parse(opened.all_records(tf.constant('a')))
-    )
+    examples.append(client_datasets.parse(opened.all_records(tf.constant('a'))))
   from_audio, from_features = examples
   for name, value in from_audio.items():
     np.testing.assert_allclose(value, from_features[name], atol=1e-5)

@@ -99,7 +99,9 @@ def _noiseless(query) -> tff.learning.templates.LearningProcess:
 
 
 def _adaptive():
-  return tff.aggregators.PrivateQuantileEstimationProcess.no_noise(0.5, 0.5, 0.2)
+  return tff.aggregators.PrivateQuantileEstimationProcess.no_noise(
+    0.5, 0.5, 0.2
+  )
 
 
 def _zeroed_and_clipped():

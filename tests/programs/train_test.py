@@ -14,7 +14,13 @@ from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
 from tff_asr.privacy import bounds, layer_clipping, ledger
-from tff_asr.programs import evaluate, lineage, privacy_config, train
+from tff_asr.programs import (
+  evaluate,
+  execution,
+  lineage,
+  privacy_config,
+  train,
+)
 
 # Of another model; with clip bits that take the whole budget.
 _GIVEN = layer_clipping.LayerClipping(
@@ -53,6 +59,7 @@ def config(tmp_path_factory):
       delta=1e-6,
     ),
     evaluate_every=1,
+    execution=execution.ExecutionConfig(),
     seed=0,
   )
 

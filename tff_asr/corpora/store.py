@@ -70,6 +70,7 @@ class ClientStore:
     client_ids: Its clients, sorted.
     vocabulary: What its texts are written with.
     seconds: Length of all audio.
+    client_seconds: That of each client's.
     digest: Name of its content: another corpus at the same path has another.
   """
 
@@ -89,14 +90,17 @@ class ClientStore:
     try:
       with self._connect() as connection:
         rows = connection.execute(
-          'SELECT client_id FROM clients ORDER BY client_id'
+          'SELECT client_id, samples FROM clients ORDER BY client_id'
         ).fetchall()
         connection.execute('SELECT record FROM records LIMIT 1').fetchone()
     except sqlite3.Error as error:
       raise errors.UserError(
         f'{database} cannot be read ({error}): prepare the store again.'
       ) from error
-    self.client_ids: list[str] = [client_id for (client_id,) in rows]
+    self.client_ids: list[str] = [client_id for client_id, _ in rows]
+    self.client_seconds: dict[str, float] = {
+      client_id: samples / features.SAMPLE_RATE for client_id, samples in rows
+    }
     self.digest = hashlib.sha256(json.dumps(metadata).encode()).hexdigest()
     if len(self.client_ids) != metadata['clients']:
       raise errors.UserError(

@@ -23,6 +23,7 @@ from tff_asr.executors import (
   map_reduce,
   native,
   piece_function,
+  placement,
   values,
 )
 from tff_asr.executors import devices as devices_lib
@@ -46,15 +47,16 @@ class LocalDeviceContext(tff.framework.SyncContext):
     clients_per_device: int | None = None,
     client_size: ClientSize | None = None,
     allow_native: bool = True,
+    watch: placement.Watch | None = None,
   ):
     """Takes the arguments of `set_local_device_context`."""
     self.devices = list(devices or devices_lib.select())
     self.clients_per_device = (
-      clients_per_device
-      or devices_lib.default_clients_per_device(self.devices)
+      clients_per_device or devices_lib.default_clients_per_device(self.devices)
     )
     self._client_size = client_size
     self._allow_native = allow_native
+    self._watch = watch
     self._worker: native.Worker | None = None
     self._executables: dict[int, _Executable] = {}
     self._lock = threading.RLock()
@@ -98,7 +100,10 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if decomposition.is_local(type_spec):
       comp = decomposition.at_server(comp)
     run = map_reduce.MapReduce(
-      decomposition.decompose(comp), self.devices, self.clients_per_device
+      decomposition.decompose(comp),
+      self.devices,
+      self.clients_per_device,
+      self._watch,
     ).run
 
     def execute(arg):
@@ -200,6 +205,7 @@ def set_local_device_context(
   clients_per_device: int | None = None,
   client_size: ClientSize | None = None,
   allow_native: bool = True,
+  watch: placement.Watch | None = None,
 ) -> LocalDeviceContext:
   """Makes TFF execute on devices of this machine; returns the context.
 
@@ -213,9 +219,11 @@ def set_local_device_context(
       default clients are taken in the order in which they are given.
     allow_native: Whether what cannot be decomposed goes to TFF's own runtime,
       a process that is started when it is needed.  Otherwise it is refused.
+    watch: Operations whose devices are reported when a client runs for the
+      first time, once for each device.
   """
   context = LocalDeviceContext(
-    devices, clients_per_device, client_size, allow_native
+    devices, clients_per_device, client_size, allow_native, watch
   )
   tff.framework.set_default_context(context)
   return context

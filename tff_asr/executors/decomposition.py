@@ -20,6 +20,7 @@ from tff_asr.executors import graph_piece
 _NO_GRAPPLER = tf.compat.v1.ConfigProto()
 _NO_GRAPPLER.graph_options.rewrite_options.disable_meta_optimizer = True
 
+
 def leaves(value: Any, type_spec: tff.Type | None) -> Iterator[tuple]:
   """Yields the placed parts of a structure, each with its type."""
   if isinstance(type_spec, tff.StructType):

@@ -34,7 +34,9 @@ def select(names: str = '') -> list[str]:
   for gpu in gpus:
     _let_memory_grow(gpu)
   wanted = [
-    name for part in names.split(',') if part.strip()
+    name
+    for part in names.split(',')
+    if part.strip()
     for name in _expand(part.strip().lower(), len(gpus))
   ]
   if not wanted:
@@ -56,8 +58,8 @@ def _expand(part: str, gpus: int) -> list[tuple[str, int]]:
   if kind == 'gpu' and not gpus:
     raise errors.UserError(
       f'--devices={part}: TensorFlow sees no GPU here. `nvidia-smi` shows'
-      ' whether the driver does; TensorFlow finds its CUDA libraries if Bazel is'
-      ' run with --config=gpu. Give --devices=cpu to go on without.'
+      ' whether the driver does; TensorFlow finds its CUDA libraries if Bazel'
+      ' is run with --config=gpu. Give --devices=cpu to go on without.'
     )
   if number == ALL:
     return [(kind, i) for i in range(gpus if kind == 'gpu' else 1)]
@@ -95,13 +97,19 @@ def _divide_cpu(count: int) -> None:
     )
 
 
+def any_gpu(names: Sequence[str]) -> bool:
+  """Whether one of the devices that `select` gave is a GPU."""
+  return any('GPU' in name for name in names)
+
+
 def default_clients_per_device(devices: Sequence[str]) -> int:
   """Two on a CPU of several cores: one is read while another trains.
 
   On a GPU it is one, for which there is more often memory.
   """
-  on_cpu = all('CPU' in device for device in devices)
-  return 2 if on_cpu and (os.cpu_count() or 1) > len(devices) else 1
+  if any_gpu(devices):
+    return 1
+  return 2 if (os.cpu_count() or 1) > len(devices) else 1
 
 
 def describe(devices: Sequence[str]) -> str:

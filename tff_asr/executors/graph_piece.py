@@ -146,14 +146,16 @@ def _all_nodes(graph):
 
 def _check_stateless(graph) -> None:
   inside = {
-    node.name for f in graph.library.function for node in f.node_def
+    node.name
+    for f in graph.library.function
+    for node in f.node_def
     if node.op == 'VarHandleOp'
   }
   for node in _all_nodes(graph):
     if node.op in _KEEPS_STATE or node.name in inside:
       raise UnsupportedError(
-        f'its operation {node.name!r} ({node.op}) keeps a state of its own, which'
-        ' would pass from one client to the next'
+        f'its operation {node.name!r} ({node.op}) keeps a state of its own,'
+        ' which would pass from one client to the next'
       )
 
 

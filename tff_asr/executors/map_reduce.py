@@ -16,7 +16,12 @@ import threading
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr.executors import graph_piece, piece_function, values
+from tff_asr.executors import (
+  graph_piece,
+  piece_function,
+  placement,
+  values,
+)
 
 _SEED_SHIFT = 7919  # Between the seeds of two devices.
 
@@ -46,6 +51,7 @@ class MapReduce:
     form: tff.backends.mapreduce.MapReduceForm,
     devices: Sequence[str],
     clients_per_device: int,
+    watch: placement.Watch | None = None,
   ):
     """Traces the computation's functions.
 
@@ -53,12 +59,14 @@ class MapReduce:
       form: Without secure sums.
       devices: Names of the devices; the first does the server's work.
       clients_per_device: Number of clients that train at once on each.
+      watch: Operations whose devices are reported, once for each device.
 
     Raises:
       UnsupportedError: If a piece cannot run here.
     """
     self._devices = devices
     self._clients_per_device = clients_per_device
+    self._to_watch = dict.fromkeys(devices, watch)
     piece = graph_piece.GraphPiece
     server = values.specs(form.prepare.type_signature.parameter)
     client, broadcast = form.work.type_signature.parameter
@@ -156,7 +164,8 @@ class MapReduce:
           if not accumulator:
             with _stage('zero'):
               accumulator = self._zero([])
-          with _stage('work', client.name):
+          watch = self._to_watch.pop(device, None)
+          with _stage('work', client.name), placement.watched(watch):
             accumulator = train(
               [*client.leaves(), *broadcast, *accumulator], variables
             )

@@ -13,7 +13,6 @@ import tqdm
 from tff_asr import compat, errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
-from tff_asr.executors import native
 from tff_asr.learning import central, evaluation, federated
 from tff_asr.models import model_folder, precision, presets, transformer
 from tff_asr.privacy import accounting, bounds, ledger
@@ -21,6 +20,7 @@ from tff_asr.privacy import cohorts as cohorts_lib
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
+  execution,
   lineage,
   privacy_config,
   program_logic,
@@ -32,8 +32,13 @@ from tff_asr.programs import (
 from tff_asr.programs import run_folder as run_folder_lib
 
 # A call on an existing run may ask for more rounds or another budget, and tell
-# of further runs; the ledger forgets none.
-_MAY_CHANGE = frozenset(['rounds', 'max_epsilon', 'prior_ledger'])
+# of further runs; the ledger forgets none.  It may run elsewhere.
+_MAY_CHANGE = frozenset(
+  [
+    *('rounds', 'max_epsilon', 'prior_ledger'),
+    *('executor', 'devices', 'clients_per_device'),
+  ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +60,7 @@ class TrainConfig:
     federated: Optimizers.
     privacy: Sampling, clipping, noise and budget.
     evaluate_every: Rounds between evaluations.
+    execution: What the rounds run on.
     seed: Of initial weights and of the choice of seed speakers; never of noise
       or cohorts.
   """
@@ -72,6 +78,7 @@ class TrainConfig:
   federated: federated.FederatedConfig
   privacy: privacy_config.PrivacyConfig
   evaluate_every: int
+  execution: execution.ExecutionConfig
   seed: int
 
 
@@ -86,6 +93,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     UserError: If the settings or the data cannot be used.
   """
   started = time.monotonic()
+  devices = config.execution.select()
   precision.check(config.precision)
   if config.seed_clients and config.seed_model:
     raise errors.UserError(
@@ -171,6 +179,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
       run_folder,
       train_store,
       encoder,
+      devices,
       lambda: evaluation.error_rates(evaluator.transcribe(eval_store)),
     )
   if rounds < config.rounds:
@@ -287,6 +296,7 @@ def _federated_rounds(
   run_folder: run_folder_lib.RunFolder,
   store: store_lib.ClientStore,
   encoder: transformer.Transformer,
+  devices: list[str],
   rates,
 ) -> int:
   """Runs the rounds; `encoder` has the last weights afterwards.
@@ -316,8 +326,9 @@ def _federated_rounds(
     total = rates()
     return {'wer': total.wer, 'cer': total.cer}
 
-  worker = native.set_native_context()
-  try:
+  running = config.execution.running(devices, store.client_seconds)
+  with running as description:
+    print(f'The rounds run on {description}.')
     initial_state = process.set_model_weights(
       process.initialize(),
       tff.learning.models.ModelWeights(
@@ -358,8 +369,6 @@ def _federated_rounds(
     if released.bounds:
       bounds.write(run_folder.layer_bounds, released.bounds)
     return int(state.round_number)
-  finally:
-    worker.stop()
 
 
 def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:
