@@ -170,3 +170,6 @@ ALGORITHMS = {
     weighted=False,
   ),
 }
+
+# The state of these has the time at which it was made.
+SEEDED_BY_THE_CLOCK = frozenset(['dp_tree'])

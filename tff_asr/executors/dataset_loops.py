@@ -6,19 +6,24 @@ clients of `tff.learning`, it takes longer than to run it; and it cannot run on
 a GPU.  In its place comes a loop in the graph, compiled once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import itertools
 
 import tensorflow as tf
 
 _REDUCE = 'ReduceDataset'
+_numbers = itertools.count()
 
 
 def rewrite(graph: tf.compat.v1.GraphDef) -> None:
-  """Replaces every reduction of a dataset in a graph and its functions."""
+  """Replaces every reduction of a dataset in a graph and its functions.
+
+  Functions that change get another name: TensorFlow knows of them already.
+  """
+  _rename(graph, _changing(graph))
   # Functions first: a loop takes a copy of what it calls.
   rewritten = set()
-  names = [function.signature.name for function in graph.library.function]
-  for name in names:
+  for name in list(_functions(graph)):
     _rewrite_function(graph, name, rewritten)
   for node in graph.node:
     if node.op == _REDUCE:
@@ -29,17 +34,50 @@ def _functions(graph) -> dict:
   return {f.signature.name: f for f in graph.library.function}
 
 
+def _called(node) -> Iterator:
+  """Yields the references to functions of a node."""
+  for attribute in node.attr.values():
+    if attribute.HasField('func'):
+      yield attribute.func
+    elif attribute.HasField('list'):
+      yield from attribute.list.func
+
+
+def _changing(graph) -> set[str]:
+  """Names of functions that have a reduction, or call one that has."""
+  changing, before = set(), None
+  while before != len(changing):
+    before = len(changing)
+    for name, function in _functions(graph).items():
+      if any(
+        node.op == _REDUCE
+        or any(called.name in changing for called in _called(node))
+        for node in function.node_def
+      ):
+        changing.add(name)
+  return changing
+
+
+def _rename(graph, names: set[str]) -> None:
+  new = {name: f'{name}_loop_{next(_numbers)}' for name in names}
+  functions = graph.library.function
+  for function in functions:
+    name = function.signature.name
+    function.signature.name = new.get(name, name)
+  for nodes in [graph.node, *(function.node_def for function in functions)]:
+    for called in (c for node in nodes for c in _called(node)):
+      called.name = new.get(called.name, called.name)
+
+
 def _rewrite_function(graph, name: str, rewritten: set[str]) -> None:
   if name in rewritten:
     return
   rewritten.add(name)
   functions = _functions(graph)
   function = functions[name]
-  for node in function.node_def:
-    for attribute in node.attr.values():
-      called = attribute.func.name
-      if called in functions:
-        _rewrite_function(graph, called, rewritten)
+  for called in (c for node in function.node_def for c in _called(node)):
+    if called.name in functions:
+      _rewrite_function(graph, called.name, rewritten)
   for node in function.node_def:
     if node.op == _REDUCE:
       _replace(graph, node)
