@@ -83,7 +83,10 @@ class LocalDeviceContext(tff.framework.SyncContext):
       self._worker.stop()
 
   def _executable(self, comp) -> _Executable:
-    """Returns what runs a computation; it is kept as long as that lives."""
+    """Returns what runs a computation.
+
+    It is kept as long as the computation lives, and must not keep that alive.
+    """
     key = id(comp)
     if key not in self._executables:
       try:
@@ -94,11 +97,12 @@ class LocalDeviceContext(tff.framework.SyncContext):
     return self._executables[key]
 
   def _on_devices(self, comp) -> _Executable:
-    type_spec = comp.type_signature
+    result = comp.type_signature.result
     if decomposition.is_tensorflow(comp):
       return self._tensorflow(comp)
-    if decomposition.is_local(type_spec):
+    if decomposition.is_local(comp.type_signature):
       comp = decomposition.at_server(comp)
+    parameter = comp.type_signature.parameter
     run = map_reduce.MapReduce(
       decomposition.decompose(comp),
       self.devices,
@@ -107,8 +111,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
     ).run
 
     def execute(arg):
-      server, clients = self._arguments(arg, comp.type_signature.parameter)
-      return values.pack(run(server, clients), type_spec.result)
+      server, clients = self._arguments(arg, parameter)
+      return values.pack(run(server, clients), result)
 
     return execute
 
@@ -137,7 +141,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if self._worker is None:
       self._worker = native.Worker(os.cpu_count() or 1)
     context = native.create_context(self._worker)
-    return lambda arg: context.invoke(comp, arg)
+    alive = weakref.ref(comp)
+    return lambda arg: context.invoke(alive(), arg)
 
   def _arguments(
     self, arg, type_spec

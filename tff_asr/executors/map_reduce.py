@@ -117,6 +117,7 @@ class MapReduce:
 
     Raises:
       ExecutionError: If a stage fails.
+      TypeError: If a client's data are of another type.
     """
     with tf.device(self._devices[0]):
       with _stage('prepare'):
@@ -209,4 +210,5 @@ def _stage(name: str, client: str | None = None):
       where = f'{name!r} of a federated computation'
       if client is not None:
         where += f' for client {client}'
-      raise ExecutionError(f'Failed in {where}: {error}') from error
+      kind = TypeError if isinstance(error, TypeError) else ExecutionError
+      raise kind(f'Failed in {where}: {error}') from error

@@ -1,0 +1,221 @@
+"""Clients and rounds do not see what others have left."""
+
+import collections
+import gc
+import resource
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tests.executors import algorithms
+from tff_asr.executors import context, map_reduce, placement
+
+AT_CLIENTS = tff.FederatedType(np.float32, tff.CLIENTS)
+
+
+@pytest.fixture(params=[(1, 1), (4, 2)], ids=['one', 'four'])
+def local_context(request):
+  devices, clients_per_device = request.param
+  return context.set_local_device_context(
+    [f'/CPU:{i}' for i in range(devices)],
+    clients_per_device,
+    allow_native=False,
+  )
+
+
+def concatenated():
+  """An aggregation that keeps the values of the clients, in their order."""
+
+  @tff.tensorflow.computation
+  def zero():
+    return tf.zeros([0])
+
+  @tff.tensorflow.computation(tff.TensorType(np.float32, [None]), np.float32)
+  def accumulate(values, value):
+    return tf.concat([values, [value]], 0)
+
+  @tff.tensorflow.computation(
+    tff.TensorType(np.float32, [None]), tff.TensorType(np.float32, [None])
+  )
+  def merge(first, second):
+    return tf.concat([first, second], 0)
+
+  @tff.tensorflow.computation(tff.TensorType(np.float32, [None]))
+  def report(values):
+    return values
+
+  return lambda values: tff.federated_aggregate(
+    values, zero(), accumulate, merge, report
+  )
+
+
+def by_client(work):
+  """Returns what a TensorFlow function gives for each client, sorted."""
+  work = tff.tensorflow.computation(work, np.float32)
+  aggregate = concatenated()
+
+  @tff.federated_computation(AT_CLIENTS)
+  def computation(values):
+    return aggregate(tff.federated_map(work, values))
+
+  return lambda values: np.sort(computation(values))
+
+
+def test_variables_begin_anew_with_every_client(local_context):
+  def count(x):
+    calls = tf.Variable(10.0)
+    with tf.control_dependencies([calls.assign_add(x)]):
+      return calls.read_value()
+
+  counts = by_client(count)
+  for _ in range(3):
+    np.testing.assert_array_equal(
+      counts([float(i) for i in range(9)]), np.arange(10.0, 19.0)
+    )
+
+
+@pytest.mark.parametrize(
+  'draw',
+  [
+    lambda: tf.random.uniform([]),
+    lambda: tf.random.uniform([], seed=1),
+    lambda: tf.random.Generator.from_non_deterministic_state().uniform([]),
+    lambda: (
+      tf.data.Dataset.range(10**6)
+      .shuffle(10**4)
+      .take(1)
+      .reduce(np.int64(0), lambda _, found: found)
+    ),
+  ],
+  ids=['stateful', 'seeded', 'generator', 'shuffled'],
+)
+def test_random_numbers_differ_between_clients_and_rounds(local_context, draw):
+  drawn = by_client(lambda x: x + tf.cast(draw(), tf.float32))
+  found = [n for _ in range(3) for n in drawn([0.0] * 8)]
+  # Two of 24 are equal by chance: 276 pairs in 1e4 or more, 3 %; six, never.
+  assert len(set(found)) > 18
+
+
+def test_an_error_names_the_stage_and_the_client(local_context):
+  @tff.tensorflow.computation(np.float32)
+  def checked(x):
+    with tf.control_dependencies([tf.debugging.assert_positive(x)]):
+      return tf.identity(x)
+
+  @tff.federated_computation(AT_CLIENTS)
+  def total(values):
+    return tff.federated_sum(tff.federated_map(checked, values))
+
+  for _ in range(2):
+    with pytest.raises(
+      map_reduce.ExecutionError, match=r"'work' .* for client number 3: "
+    ):
+      total([1.0, 2.0, 3.0, -4.0, 5.0])
+    assert total([1.0, 2.0]) == 3.0
+
+
+def test_a_client_that_has_a_name_is_called_by_it(local_context):
+  @tff.tensorflow.computation(np.str_)
+  def number(name):
+    return tf.strings.to_number(name)
+
+  @tff.federated_computation(tff.FederatedType(np.str_, tff.CLIENTS))
+  def total(names):
+    return tff.federated_sum(tff.federated_map(number, names))
+
+  assert total(['1', '2']) == 3.0
+  with pytest.raises(map_reduce.ExecutionError, match=r"number 1 \('Ann'\)"):
+    total(['1', 'Ann'])
+
+
+def test_an_error_at_the_server_names_the_stage(local_context):
+  @tff.tensorflow.computation(np.float32)
+  def checked(x):
+    with tf.control_dependencies([tf.debugging.assert_less(x, 5.0)]):
+      return tf.identity(x)
+
+  @tff.federated_computation(AT_CLIENTS)
+  def total(values):
+    return tff.federated_map(checked, tff.federated_sum(values))
+
+  with pytest.raises(
+    map_reduce.ExecutionError, match="'update' of a federated"
+  ):
+    total([3.0, 4.0])
+  assert total([3.0]) == 3.0
+
+
+def test_the_largest_clients_are_taken_first():
+  context.set_local_device_context(
+    ['/CPU:0'], 1, client_size=lambda value: value, allow_native=False
+  )
+  aggregate = concatenated()
+
+  @tff.federated_computation(AT_CLIENTS)
+  def in_order(values):
+    return aggregate(values)
+
+  np.testing.assert_array_equal(in_order([2.0, 9.0, 5.0]), [9.0, 5.0, 2.0])
+
+
+def test_where_an_operation_runs_is_reported_once():
+  found = []
+  context.set_local_device_context(
+    ['/CPU:1'],
+    1,
+    allow_native=False,
+    watch=placement.Watch(['Cumsum', 'Cumprod'], found.append),
+  )
+  run = by_client(lambda x: tf.cumsum(tf.stack([x, x]))[1])
+  np.testing.assert_array_equal(run([1.0, 2.0]), [2.0, 4.0])
+  run([1.0])
+  assert found == [[('Cumsum', '/CPU:1')]]
+
+
+def test_memory_does_not_grow_over_500_rounds():
+  context.set_local_device_context(['/CPU:0', '/CPU:1'], 2, allow_native=False)
+  process = algorithms.ALGORITHMS['weighted_fed_avg']()
+  clients = [algorithms.dataset(i, 5) for i in range(3)]
+  state = process.initialize()
+
+  def peak_after(rounds):
+    nonlocal state
+    for number in range(rounds):
+      state = process.next(state, clients[: number % 4]).state
+    gc.collect()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+  before = peak_after(100)
+  # A leak of one variable of 1 kB for each client would be 0.75 MB.
+  assert peak_after(500) - before < 20_000  # kB
+
+
+def test_a_context_forgets_computations_that_are_gone():
+  local = context.set_local_device_context(['/CPU:0'], allow_native=False)
+  for _ in range(3):
+
+    @tff.federated_computation(AT_CLIENTS)
+    def total(values):
+      return tff.federated_sum(values)
+
+    assert total([1.0, 2.0]) == 3.0
+  del total
+  gc.collect()
+  assert not local._executables
+
+
+def test_metrics_of_a_round_are_of_that_round_alone(local_context):
+  process = algorithms.ALGORITHMS['fed_eval']()
+  state = process.initialize()
+  clients = [algorithms.dataset(i, 4) for i in range(4)]
+  found = [
+    process.next(state, clients).metrics['client_work']['eval'][
+      'current_round_metrics'
+    ]
+    for _ in range(3)
+  ]
+  assert isinstance(found[0], collections.OrderedDict)
+  for metrics in found[1:]:
+    np.testing.assert_allclose(metrics['loss'], found[0]['loss'], rtol=1e-5)

@@ -1,0 +1,201 @@
+"""What users of TFF write besides learning processes."""
+
+import asyncio
+import collections
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr.executors import context, graph_piece, map_reduce
+
+INTS_AT_CLIENTS = tff.FederatedType(np.int32, tff.CLIENTS)
+FLOATS_AT_CLIENTS = tff.FederatedType(np.float32, tff.CLIENTS)
+FLOAT_AT_SERVER = tff.FederatedType(np.float32, tff.SERVER)
+
+
+@pytest.fixture(params=[(1, 1), (2, 2)], ids=['one', 'two'], autouse=True)
+def local_context(request):
+  devices, clients_per_device = request.param
+  yield context.set_local_device_context(
+    [f'/CPU:{i}' for i in range(devices)],
+    clients_per_device,
+    allow_native=False,
+  )
+
+
+@tff.tensorflow.computation(np.int32)
+def add_one(x):
+  return x + 1
+
+
+@tff.tensorflow.computation(np.float32, np.float32)
+def product(x, y):
+  return x * y
+
+
+def test_a_local_computation():
+  assert add_one(2) == 3
+
+
+def test_a_computation_without_argument():
+  @tff.federated_computation
+  def zero():
+    return tff.federated_value(0, tff.SERVER)
+
+  assert zero() == 0
+
+
+def test_sums_of_every_size_of_cohort_are_traced_once(monkeypatch):
+  traced = []
+  original = tf.compat.v1.wrap_function
+
+  def counted(*args, **kwargs):
+    traced.append(args)
+    return original(*args, **kwargs)
+
+  monkeypatch.setattr(tf.compat.v1, 'wrap_function', counted)
+
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def total(numbers):
+    return tff.federated_sum(tff.federated_map(add_one, numbers))
+
+  assert total([1, 2]) == 5
+  functions = len(traced)
+  assert functions
+  for size in (3, 1, 0, 17, 2):
+    assert total(list(range(size))) == sum(range(1, size + 1))
+  assert len(traced) == functions
+
+
+def test_several_arguments_and_results_in_structures():
+  @tff.federated_computation(
+    FLOATS_AT_CLIENTS, FLOAT_AT_SERVER, FLOATS_AT_CLIENTS
+  )
+  def scaled_mean(values, factor, weights):
+    scaled = tff.federated_map(
+      product, (values, tff.federated_broadcast(factor))
+    )
+    return collections.OrderedDict(
+      mean=tff.federated_mean(scaled, weights),
+      factor=factor,
+      sums=[tff.federated_sum(weights), tff.federated_sum(values)],
+    )
+
+  found = scaled_mean([1.0, 2.0, 6.0], 10.0, [1.0, 1.0, 2.0])
+  assert found == {'mean': 37.5, 'factor': 10.0, 'sums': [4.0, 9.0]}
+  found = scaled_mean([2.0], 1.0, [3.0])
+  assert found['mean'] == 2.0
+  with pytest.raises(ValueError, match='different numbers of clients: 2, 1'):
+    scaled_mean([1.0, 2.0], 10.0, [1.0])
+
+
+def test_least_and_greatest():
+  @tff.federated_computation(FLOATS_AT_CLIENTS)
+  def extremes(values):
+    return tff.federated_min(values), tff.federated_max(values)
+
+  assert tuple(extremes([3.0, -1.0, 2.0])) == (-1.0, 3.0)
+
+
+def test_text_and_sequences():
+  @tff.tensorflow.computation(tff.SequenceType(np.str_))
+  def count(names):
+    return names.reduce(np.int32(0), lambda n, _: n + 1)
+
+  @tff.federated_computation(
+    tff.FederatedType(tff.SequenceType(np.str_), tff.CLIENTS)
+  )
+  def counts(names):
+    return tff.federated_sum(tff.federated_map(count, names))
+
+  assert counts([['a', 'b'], [], ['c']]) == 3
+  datasets = [tf.data.Dataset.from_tensor_slices(['a'] * n) for n in (1, 2, 3)]
+  assert counts(datasets) == 6
+
+
+def test_a_local_computation_returns_a_dataset():
+  @tff.tensorflow.computation(np.int64)
+  def numbers(limit):
+    return tf.data.Dataset.range(limit)
+
+  assert list(numbers(3)) == [0, 1, 2]
+
+
+def test_secure_sums():
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def sums(numbers):
+    return (
+      tff.federated_secure_sum(numbers, max_input=7),
+      tff.federated_secure_sum_bitwidth(numbers, bitwidth=3),
+      tff.backends.mapreduce.federated_secure_modular_sum(numbers, 5),
+    )
+
+  assert tuple(sums([1, 7, 3])) == (11, 11, 1)
+  with pytest.raises(map_reduce.ExecutionError, match='for client number 1'):
+    sums([1, 8])
+
+
+def test_an_argument_of_another_type_is_refused():
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def total(numbers):
+    return tff.federated_sum(numbers)
+
+  with pytest.raises(TypeError):
+    total([1.5])
+  with pytest.raises(TypeError, match='list with a value for each client'):
+    total(3)
+  assert total([3]) == 3
+
+
+def test_what_does_not_fit_is_refused_with_the_reason():
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def to_clients(numbers):
+    return tff.federated_map(add_one, numbers)
+
+  with pytest.raises(graph_piece.UnsupportedError, match='not at the server'):
+    to_clients([1])
+
+  @tff.federated_computation(FLOATS_AT_CLIENTS)
+  def second_look(values):
+    """Clients hear of the mean, and answer."""
+    mean = tff.federated_broadcast(tff.federated_mean(values))
+    return tff.federated_mean(tff.federated_map(product, (values, mean)))
+
+  with pytest.raises(graph_piece.UnsupportedError, match='broadcast'):
+    second_look([1.0])
+
+
+def test_the_native_runtime_takes_what_does_not_fit(caplog):
+  local = context.set_local_device_context(['/CPU:0'])
+
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def to_clients(numbers):
+    return tff.federated_map(add_one, numbers)
+
+  try:
+    assert to_clients([1, 2]) == [2, 3]
+    assert 'not at the server' in caplog.text
+  finally:
+    local.close()
+
+
+def test_the_asynchronous_form(local_context):
+  program_context = tff.program.NativeFederatedContext(
+    context.AsyncLocalDeviceContext(local_context)
+  )
+  tff.framework.set_default_context(program_context)
+
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def total(numbers):
+    return tff.federated_sum(numbers), tff.federated_sum(numbers)
+
+  async def program():
+    first = total([1, 2])
+    second = total([3])
+    return await tff.program.materialize_value((first, second))
+
+  first, second = asyncio.run(program())
+  assert tuple(first) == (3, 3)
+  assert tuple(second) == (3, 3)
