@@ -100,3 +100,15 @@ def test_padding_does_not_change_the_frames_of_the_utterance():
   alone = features.log_mel(waveform).numpy()
   padded = features.log_mel(np.pad(waveform, [[0, 0], [0, 999]])).numpy()
   np.testing.assert_allclose(padded[:, : alone.shape[1]], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize('frames', [0, 1, 4, 5, 6, 10, 23])
+def test_chunks_give_the_same_features(monkeypatch, frames):
+  monkeypatch.setattr(features, '_CHUNK_FRAMES', 5)
+  rng = np.random.default_rng(0)
+  samples = 240 + 160 * frames + 17
+  waveform = tf.constant(rng.uniform(-1, 1, samples), tf.float32)
+  expected = features.log_mel(waveform)
+  actual = features.log_mel_in_chunks(waveform)
+  assert actual.shape == (frames, 80)
+  np.testing.assert_allclose(actual, expected, atol=1e-5)

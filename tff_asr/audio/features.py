@@ -25,6 +25,7 @@ OUTPUT_STRIDE = 3  # Feature frames to one frame of a model's output.
 _FFT = 512
 _PRE_EMPHASIS = 0.97
 _INT16_SCALE = 32768.0
+_CHUNK_FRAMES = 6_000  # A minute.
 
 
 def num_frames(samples):
@@ -63,35 +64,57 @@ def waveform_of(pcm: tf.Tensor) -> tf.Tensor:
   return tf.cast(pcm, tf.float32) / _INT16_SCALE
 
 
-def matrices() -> tuple[tf.Tensor, tf.Tensor]:
-  """The two matrices of `log_mel`.
-
-  A function that is made many times, as those of datasets are, is made faster
-  if it takes these 2 MB from outside.
-  """
-  return tf.constant(_analysis_matrix()), tf.constant(_mel_matrix())
-
-
-def log_mel(
-  waveform: tf.Tensor,
-  with_matrices: tuple[tf.Tensor, tf.Tensor] | None = None,
-) -> tf.Tensor:
+def log_mel(waveform: tf.Tensor) -> tf.Tensor:
   """Log-mel features of a waveform.
 
   Args:
     waveform: float32 `[..., samples]`, 16 kHz, in [-1, 1].
-    with_matrices: What `matrices` gives, if it was called before.
 
   Returns:
     float32 `[..., frames, 80]` with `frames = num_frames(samples)`; a waveform
     shorter than one window has no frame.
   """
-  analysis, mel_bands = with_matrices or matrices()
   windows = tf.signal.frame(waveform, WINDOW, HOP)
   spectrum = tf.cast(
-    tf.linalg.matmul(tf.cast(windows, tf.float64), analysis), tf.float32
+    tf.linalg.matmul(tf.cast(windows, tf.float64), _analysis_matrix()),
+    tf.float32,
   )
   real, imaginary = tf.split(spectrum, 2, axis=-1)
   magnitude = tf.sqrt(tf.square(real) + tf.square(imaginary))
-  mel = tf.linalg.matmul(magnitude, mel_bands)
+  mel = tf.linalg.matmul(magnitude, _mel_matrix())
   return tf.math.log(tf.maximum(mel, 1.0))
+
+
+def log_mel_in_chunks(waveform: tf.Tensor) -> tf.Tensor:
+  """The features of a long waveform, made bit by bit.
+
+  A second of audio takes 1 MB while its features are made.
+
+  Args:
+    waveform: float32 `[samples]`, as in `log_mel`.
+
+  Returns:
+    float32 `[frames, 80]`, those of `log_mel`.
+  """
+  frames = num_frames(tf.size(waveform))
+  chunks = tf.TensorArray(
+    tf.float32,
+    0,
+    dynamic_size=True,
+    infer_shape=False,
+    element_shape=[None, MEL_BANDS],
+  )
+
+  def add(start, chunks):
+    first = start * HOP
+    samples = waveform[first : first + (_CHUNK_FRAMES - 1) * HOP + WINDOW]
+    chunks = chunks.write(start // _CHUNK_FRAMES, log_mel(samples))
+    return start + _CHUNK_FRAMES, chunks
+
+  _, chunks = tf.while_loop(  # There is a first chunk, even if it is empty.
+    lambda start, _: (start < frames) | tf.equal(start, 0),
+    add,
+    (0, chunks),
+    parallel_iterations=1,
+  )
+  return chunks.concat()

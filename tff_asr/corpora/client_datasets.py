@@ -82,35 +82,58 @@ class BatchConfig:
 
 def parse(
   records: dict[str, tf.Tensor],
-  matrices: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> collections.OrderedDict[str, tf.Tensor]:
   """Turns records of a store into a batch.
 
   Args:
     records: string `[batch]` each, named as in `store.RECORD_SPECS`.
-    matrices: What `features.matrices` gives, if it was called before.
 
   Returns:
     Elements as in `BATCH_SPEC`.
   """
   frames = _frames(records)
-  if 'features' in records:
-    log_mel = tf.reshape(
-      _decode(records['features'], tf.float32),
-      [tf.size(frames), -1, features.MEL_BANDS],
-    )
-  else:
-    pcm = _decode(records['audio'], tf.int16)
-    log_mel = features.log_mel(features.waveform_of(pcm), matrices)
-    # Windows that begin in an utterance and end in the padding behind it.
-    inside = tf.sequence_mask(frames, tf.shape(log_mel)[1])[..., None]
-    log_mel = tf.where(inside, log_mel, 0.0)
+  log_mel = tf.RaggedTensor.from_row_lengths(
+    _log_mel(records, frames), frames, validate=False
+  )
+  return _batch(log_mel.to_tensor(), frames, records['tokens'])
+
+
+def _batch(log_mel, frames, tokens) -> collections.OrderedDict:
+  token_lengths = tf.strings.length(tokens) // tf.int32.size
   return collections.OrderedDict(
     features=log_mel,
     frames=frames,
-    tokens=_decode(records['tokens'], tf.int32),
-    token_lengths=tf.strings.length(records['tokens']) // tf.int32.size,
+    tokens=tf.io.decode_raw(
+      tokens,
+      tf.int32,
+      fixed_length=tf.reduce_max(token_lengths) * tf.int32.size,
+    ),
+    token_lengths=token_lengths,
   )
+
+
+def _log_mel(records: dict[str, tf.Tensor], frames: tf.Tensor) -> tf.Tensor:
+  """Features of records, one behind the other, float32 `[frames, 80]`."""
+  if 'features' in records:
+    log_mel = tf.io.decode_raw(
+      tf.strings.reduce_join(records['features']), tf.float32
+    )
+    return tf.reshape(log_mel, [-1, features.MEL_BANDS])
+  # Every record is filled up to whole hops: all windows lie on one grid.
+  hop_bytes = features.HOP * tf.int16.size
+  filling = -tf.strings.length(records['audio']) % hop_bytes
+  filled = tf.strings.join(
+    [
+      records['audio'],
+      tf.strings.substr(bytes(hop_bytes), tf.zeros_like(filling), filling),
+    ]
+  )
+  starts = tf.cumsum(tf.strings.length(filled) // hop_bytes, exclusive=True)
+  pcm = tf.io.decode_raw(tf.strings.reduce_join(filled), tf.int16)
+  log_mel = features.log_mel_in_chunks(features.waveform_of(pcm))
+  # The others begin in a record and end in the next.
+  inside = tf.ragged.range(starts, starts + frames).flat_values
+  return tf.gather(log_mel, inside)
 
 
 def _frames(records: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -121,12 +144,6 @@ def _frames(records: dict[str, tf.Tensor]) -> tf.Tensor:
   return features.num_frames(
     tf.strings.length(records['audio']) // tf.int16.size
   )
-
-
-def _decode(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-  """Numbers in strings of bytes, `[batch, numbers]`, padded with zeros."""
-  longest = tf.reduce_max(tf.strings.length(values))
-  return tf.io.decode_raw(values, dtype, fixed_length=longest)
 
 
 def client_batches(
@@ -145,20 +162,26 @@ def client_batches(
   Returns:
     Elements as in `BATCH_SPEC`.
   """
-  starts = _starts(_frames(records), config.seconds)
-  ends = tf.concat([starts, [tf.size(records['tokens'])]], 0)[1:]
+  frames = _frames(records)
+  starts = _starts(frames, config.seconds)
+  ends = tf.concat([starts, [tf.size(frames)]], 0)[1:]
   # Outside of the function of the dataset, which is made for each client.
-  matrices = features.matrices() if 'audio' in records else None
+  log_mel = _log_mel(records, frames)
+  ends_of_records = tf.concat([[0], tf.cumsum(frames)], 0)
 
   def batch(start, end):
-    chosen = {name: value[start:end] for name, value in records.items()}
-    return parse(chosen, matrices)
+    rows = log_mel[ends_of_records[start] : ends_of_records[end]]
+    padded = tf.RaggedTensor.from_row_lengths(
+      rows, frames[start:end], validate=False
+    )
+    return _batch(
+      padded.to_tensor(), frames[start:end], records['tokens'][start:end]
+    )
 
   epoch = (
     tf.data.Dataset.from_tensor_slices((starts, ends))
-    .map(batch)
-    .cache()
     .shuffle(_MOST_BATCHES)
+    .map(batch)
     .with_options(_small_dataset())
   )
   if config.steps is None:
