@@ -2,26 +2,32 @@
 
 bazel run //pipelines:benchmark -- --what=data
 bazel run //pipelines:benchmark -- --what=model --model=paper
+bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
 """
 
 from absl import flags
 
 from pipelines import command_line
 from tff_asr.models import presets
-from tff_asr.programs import benchmark_data, benchmark_model
+from tff_asr.programs import (
+  benchmark_data,
+  benchmark_model,
+  benchmark_rounds,
+)
 
 _WHAT = flags.DEFINE_enum(
   'what',
   'data',
-  ['data', 'model'],
+  ['data', 'model', 'rounds'],
   'What is measured: preparing, reading and features (data); time to the first'
-  ' step, and steps in each precision (model).',
+  ' step, and steps in each precision (model); federated rounds beside a plain'
+  " training loop and TFF's own runtime, and their memory (rounds).",
 )
 _INPUT_DIR = flags.DEFINE_string(
   'input_dir',
   '',
   'Corpus in LibriSpeech layout to prepare; by default synthetic speakers'
-  ' (data).',
+  ' (data, rounds).',
 )
 _CLIENTS = flags.DEFINE_integer(
   'clients',
@@ -30,10 +36,24 @@ _CLIENTS = flags.DEFINE_integer(
   lower_bound=1,
 )
 _MODEL = flags.DEFINE_enum(
-  'model', 'small', sorted(presets.PRESETS), 'Preset of the encoder (model).'
+  'model',
+  'small',
+  sorted(presets.PRESETS),
+  'Preset of the encoder (model, rounds).',
 )
 _BATCH_SECONDS = flags.DEFINE_float(
   'batch_seconds', 40.0, 'Seconds of audio in a batch (model).'
+)
+_PARTS = flags.DEFINE_list(
+  'parts',
+  list(benchmark_rounds.PARTS),
+  'What of the rounds: speed, memory, start (up to the first round), paper (its'
+  ' model; 12 GB of memory), devices (two parts of the processor against one).',
+)
+flags.register_validator(
+  _PARTS,
+  lambda parts: set(parts) <= set(benchmark_rounds.PARTS),
+  f'--parts takes some of {", ".join(benchmark_rounds.PARTS)}.',
 )
 
 
@@ -41,10 +61,10 @@ def main() -> str:
   """Measures and returns the table."""
   if _WHAT.value == 'model':
     return benchmark_model.run(_MODEL.value, _BATCH_SECONDS.value)
-  input_dir = _INPUT_DIR.value
-  return benchmark_data.run(
-    command_line.path(input_dir) if input_dir else None, _CLIENTS.value
-  )
+  input_dir = command_line.path(_INPUT_DIR.value) if _INPUT_DIR.value else None
+  if _WHAT.value == 'rounds':
+    return benchmark_rounds.run(input_dir, _MODEL.value, _PARTS.value)
+  return benchmark_data.run(input_dir, _CLIENTS.value)
 
 
 if __name__ == '__main__':

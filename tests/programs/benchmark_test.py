@@ -3,11 +3,15 @@
 import re
 
 from tff_asr.models import precision
-from tff_asr.programs import benchmark_data, benchmark_model
+from tff_asr.programs import (
+  benchmark_corpora,
+  benchmark_data,
+  benchmark_model,
+)
 
 
 def test_data(monkeypatch):
-  monkeypatch.setattr(benchmark_data, '_SPEAKERS', 2)
+  monkeypatch.setattr(benchmark_corpora, 'SPEAKERS', 2)
   monkeypatch.setattr(benchmark_data, '_REPETITIONS', 1)
   lines = benchmark_data.run(None, clients=5).splitlines()[1:]
   assert len(lines) == 13

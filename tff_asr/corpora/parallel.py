@@ -11,17 +11,21 @@ _R = TypeVar('_R')
 
 
 def map_in_order(
-  function: Callable[[_T], _R], items: Iterable[_T], ahead: int
+  function: Callable[[_T], _R],
+  items: Iterable[_T],
+  ahead: int,
+  workers: int | None = None,
 ) -> Iterator[tuple[_T, _R]]:
   """Yields items with what `function` gives for them, in their order.
 
   Args:
-    function: Called by as many threads as there are cores.
+    function: Called by several threads.
     items: May be without end.
     ahead: How many items are taken ahead of the one that is yielded, for each
-      core.
+      thread.
+    workers: Number of threads; by default that of cores.
   """
-  workers = os.cpu_count() or 1
+  workers = workers or os.cpu_count() or 1
   begun: collections.deque[tuple[_T, futures.Future[_R]]] = collections.deque()
   with futures.ThreadPoolExecutor(workers) as pool:
     try:

@@ -50,7 +50,10 @@ class LocalDeviceContext(tff.framework.SyncContext):
     watch: placement.Watch | None = None,
   ):
     """Takes the arguments of `set_local_device_context`."""
-    self.devices = list(devices or devices_lib.select())
+    if not devices:
+      devices = devices_lib.select()
+      devices_lib.share_cores(devices, clients_per_device)
+    self.devices = list(devices)
     self.clients_per_device = (
       clients_per_device or devices_lib.default_clients_per_device(self.devices)
     )
@@ -215,7 +218,8 @@ def set_local_device_context(
   """Makes TFF execute on devices of this machine; returns the context.
 
   Args:
-    devices: What `devices.select` gives.
+    devices: What `devices.select` gives.  By default they are found and get
+      their shares of the cores (`devices.share_cores`).
     clients_per_device: Number of clients that train at once on each device;
       each holds its own copy of the model and its own sum.  By default what
       `devices.default_clients_per_device` says.

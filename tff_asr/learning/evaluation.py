@@ -10,12 +10,13 @@ import dataclasses
 import jiwer
 import tensorflow as tf
 
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import client_datasets, parallel
 from tff_asr.corpora import store as store_lib
 from tff_asr.models import ctc, transformer
 from tff_asr.text import vocabulary as vocabulary_lib
 
 _BATCH_SECONDS = 200.0
+_BATCHES_AT_ONCE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,19 +112,26 @@ class Evaluator:
     examples = client_datasets.pooled_examples(store, store.client_ids)
     transcripts = [
       transcript
-      for batch in client_datasets.by_length(examples, _BATCH_SECONDS)
-      for transcript in self._transcribe(batch)
+      for _, transcripts in parallel.map_in_order(
+        self._transcribe,
+        client_datasets.by_length(examples, _BATCH_SECONDS),
+        ahead=1,
+        workers=_BATCHES_AT_ONCE,
+      )
+      for transcript in transcripts
     ]
     return sorted(transcripts, key=lambda t: (t.client_id, t.utterance_id))
 
-  def _transcribe(self, batch: Mapping[str, tf.Tensor]) -> Iterable[Transcript]:
+  def _transcribe(self, batch: Mapping[str, tf.Tensor]) -> list[Transcript]:
     tokens = self._tokens(batch['features'], batch['frames']).numpy()
     names = ('client_id', 'utterance_id', 'text')
     rows = zip(*(batch[name].numpy() for name in names), strict=True)
-    for (client_id, utterance_id, text), row in zip(rows, tokens, strict=True):
-      yield Transcript(
+    return [
+      Transcript(
         client_id.decode(),
         utterance_id.decode(),
         text.decode(),
         self._vocabulary.decode(row),
       )
+      for (client_id, utterance_id, text), row in zip(rows, tokens, strict=True)
+    ]

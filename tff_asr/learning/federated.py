@@ -23,6 +23,8 @@ SERVER_OPTIMIZERS = {
   'adam': tff.learning.optimizers.build_adam,
   'sgd': tff.learning.optimizers.build_sgdm,
 }
+# A function that reduces a dataset is compiled anew for each client.
+DEFAULT_LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,7 @@ def build_learning_process(
   config: FederatedConfig,
   plan: plan_lib.PrivacyPlan | None,
   precision_name: str = precision.FLOAT32,
+  loop: tff.learning.LoopImplementation = DEFAULT_LOOP,
 ) -> tff.learning.templates.LearningProcess:
   """Builds federated averaging for a speech model.
 
@@ -72,6 +75,7 @@ def build_learning_process(
     plan: The privacy plan that makes the aggregation, or `None` for a plain
       mean over the clients that answered.
     precision_name: What clients compute in, one of `precision.NAMES`.
+    loop: How clients go through their batches.
   """
   unprotected = plan is None or plan.unprotected_metrics
 
@@ -104,6 +108,5 @@ def build_learning_process(
       ),
       server_measurement_fn=measurements.norms_of_aggregate,
     ),
-    # A function that reduces a dataset is compiled anew for each client.
-    loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR,
+    loop_implementation=loop,
   )

@@ -5,15 +5,12 @@ multiples of real time, that is, seconds of audio in a second.
 """
 
 from collections.abc import Callable, Iterable
-import contextlib
-import dataclasses
 import os
 import pathlib
 import tempfile
 import time
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 
 from tff_asr.audio import features
@@ -21,15 +18,12 @@ from tff_asr.corpora import (
   client_datasets,
   librispeech,
   preparation,
-  source,
   store,
-  utterance,
 )
-from tff_asr.corpora.synthetic import corpus as synthetic
+from tff_asr.programs import benchmark_corpora
 from tff_asr.text import vocabulary
 
 _TEXTS = vocabulary.CharacterVocabulary()
-_SPEAKERS = 32
 _REPETITIONS = 3
 _OPENED_CLIENTS = 200
 
@@ -49,7 +43,7 @@ def run(input_dir: pathlib.Path | None, clients: int) -> str:
     folder = pathlib.Path(scratch)
     if input_dir is None:
       input_dir = folder / 'corpus'
-      _write_librispeech(input_dir)
+      benchmark_corpora.write_librispeech(input_dir)
     lines = [
       f'{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start',
       *_preparation(input_dir, folder),
@@ -75,26 +69,6 @@ def _best(function: Callable[[], object]) -> float:
     function()
     times.append(time.perf_counter() - start)
   return min(times)
-
-
-def _write_librispeech(folder: pathlib.Path) -> None:
-  """Writes synthetic speakers in LibriSpeech's layout."""
-  config = synthetic.SyntheticConfig(_SPEAKERS, 0)
-  with contextlib.ExitStack() as stack:
-    transcripts = {}
-    for item in synthetic.Synthetic(config).items():
-      speaker = item.client_id.replace('-', '')
-      chapter = folder / speaker / '1'
-      if speaker not in transcripts:
-        chapter.mkdir(parents=True)
-        transcripts[speaker] = stack.enter_context(
-          open(chapter / f'{speaker}-1.trans.txt', 'w')
-        )
-      name = f'{speaker}-1-{item.utterance_id[-4:]}'
-      soundfile.write(
-        chapter / f'{name}.flac', item.audio, features.SAMPLE_RATE
-      )
-      print(name, item.text.upper(), file=transcripts[speaker])
 
 
 def _preparation(
@@ -160,24 +134,10 @@ def _features(folder: pathlib.Path) -> Iterable[str]:
   yield _rate('log-mel features, by core', opened.seconds, processor)
 
 
-@dataclasses.dataclass(frozen=True)
-class _ManyClients(source.Source):
-  """Clients with one short utterance of noise each."""
-
-  clients: int
-  description: str = 'noise'
-
-  def items(self):
-    rng = np.random.default_rng(0)
-    for i in range(self.clients):
-      audio = rng.integers(-999, 999, 4_000, np.int16)
-      yield utterance.Utterance(f'client {i:07}', str(i), audio, 'no')
-
-
 def _opening(folder: pathlib.Path, clients: int) -> Iterable[str]:
   path = folder / 'many'
   preparation.prepare(
-    _ManyClients(clients), path, preparation.StoreConfig(_TEXTS)
+    benchmark_corpora.Noise(clients), path, preparation.StoreConfig(_TEXTS)
   )
   start = time.perf_counter()
   opened = store.ClientStore(path)

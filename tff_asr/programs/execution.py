@@ -28,8 +28,11 @@ class ExecutionConfig:
   devices: str = ''
   clients_per_device: int | None = None
 
-  def select(self) -> list[str]:
+  def select(self, trains_clients: bool) -> list[str]:
     """Finds the devices; call it before TensorFlow computes anything.
+
+    Args:
+      trains_clients: Whether there will be rounds: cores are shared then.
 
     Raises:
       UserError: If they are not there, or not for this executor.
@@ -41,7 +44,10 @@ class ExecutionConfig:
         ' takes the processor only.',
       )
       return ['/CPU:0']
-    return devices.select(self.devices)
+    selected = devices.select(self.devices)
+    if trains_clients:
+      devices.share_cores(selected, self.clients_per_device)
+    return selected
 
   @contextlib.contextmanager
   def running(

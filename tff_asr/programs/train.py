@@ -93,7 +93,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     UserError: If the settings or the data cannot be used.
   """
   started = time.monotonic()
-  devices = config.execution.select()
+  devices = config.execution.select(trains_clients=config.rounds > 0)
   precision.check(config.precision)
   if config.seed_clients and config.seed_model:
     raise errors.UserError(

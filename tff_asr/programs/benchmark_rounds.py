@@ -1,0 +1,309 @@
+"""How fast federated rounds are, and what memory they take.
+
+Each thing that is compared runs in a process of its own, with its own threads
+and its own memory.  Those whose times are compared take turns, so that all meet
+the same load; a ratio is the median over the turns.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import tqdm
+
+from tff_asr import errors
+from tff_asr.corpora import librispeech, preparation, store
+from tff_asr.corpora.synthetic import corpus as synthetic
+from tff_asr.programs import benchmark_corpora, benchmark_subject, execution
+from tff_asr.text import vocabulary
+
+_SUBJECT = 'tff_asr.programs.benchmark_subject'
+_TURNS = 5
+_ROUNDS = 3  # After the first; for memory.
+_PAPER_SECONDS = 3.0
+_PAPER_TEXT = 'the quick brown fox jumps over the lazy dog'
+_GB = 1e9
+
+_Config = benchmark_subject.SubjectConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+  """A line of the table."""
+
+  figure: str
+  seen: str
+  target: str = ''
+
+
+class _Subject:
+  """A process that trains a cohort when it is told to."""
+
+  def __init__(self, config: _Config):
+    """Starts the process and waits until it has trained once."""
+    settings = {'config': dataclasses.asdict(config), 'started': time.time()}
+    self._process = subprocess.Popen(
+      [sys.executable, '-m', _SUBJECT, json.dumps(settings)],
+      env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+    self._config = config
+    self.first = self._answer()
+
+  def run(self) -> dict[str, float]:
+    """Lets it train once more; returns what it measured."""
+    self._process.stdin.write('\n')
+    self._process.stdin.flush()
+    return self._answer()
+
+  def stop(self) -> None:
+    """Ends the process, which ends its own."""
+    self._process.kill()
+    self._process.wait()
+    self._process.stdin.close()
+    self._process.stdout.close()
+
+  def _answer(self) -> dict[str, float]:
+    for line in self._process.stdout:
+      if line.startswith('{'):
+        return json.loads(line)
+    raise errors.UserError(
+      f'The process that measures {self._config} ended with code'
+      f' {self._process.wait()}; what it wrote is above. Code -9 is most often'
+      ' a lack of memory.'
+    )
+
+
+@contextlib.contextmanager
+def _subjects(configs: Mapping[str, _Config]) -> Iterator[dict[str, _Subject]]:
+  subjects = {}
+  try:
+    for name, config in configs.items():
+      subjects[name] = _Subject(config)
+    yield subjects
+  finally:
+    for subject in subjects.values():
+      subject.stop()
+
+
+def _compare(
+  configs: Mapping[str, _Config], turns: int
+) -> dict[str, list[float]]:
+  """Seconds of every subject in every turn."""
+  seconds = {name: [] for name in configs}
+  with _subjects(configs) as subjects:
+    for turn in range(turns + 1):
+      for name, subject in subjects.items():
+        elapsed = subject.run()['seconds']
+        if turn:  # The first warms up.
+          seconds[name].append(elapsed)
+  return seconds
+
+
+def _ratio(first: Sequence[float], second: Sequence[float]) -> float:
+  return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def _speed(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
+  loops = benchmark_subject
+  featured = str(folder / 'features')
+
+  def with_(runtime, **changes):
+    return dataclasses.replace(settings, runtime=runtime, **changes)
+
+  seconds = _compare(
+    {
+      'loop': with_(loops.LOOP),
+      'stock loop': with_(loops.STOCK_LOOP),
+      'round': with_(execution.DEVICE),
+      'features': with_(execution.DEVICE, store=featured),
+      'private': with_(execution.DEVICE, private=True),
+      'native': with_(execution.NATIVE),
+      "TFF's loop": with_(execution.NATIVE, tff_loop=True),
+      'native features': with_(execution.NATIVE, store=featured),
+    },
+    _TURNS,
+  )
+
+  def row(figure, name, reference, target=''):
+    ratio = _ratio(seconds[name], seconds[reference])
+    median = {n: statistics.median(s) for n, s in seconds.items()}
+    return _Row(
+      figure,
+      f'{ratio:.2f} ({median[name]:.2f} s, {median[reference]:.2f} s)',
+      target,
+    )
+
+  yield row('a round / the plain loop', 'round', 'loop', '<= 1.10')
+  yield row('the same from a store of features', 'features', 'loop')
+  yield row('with per-layer DP / without', 'private', 'round', '<= 1.05')
+  yield row("TFF's runtime / a round", 'native', 'round', '>= 2')
+  yield row('the same from a store of features', 'native features', 'features')
+  yield row(
+    "TFF's runtime with TFF's own loop / a round", "TFF's loop", 'round'
+  )
+  yield row("Keras' layers / the plain loop", 'stock loop', 'loop', '>= 1.4')
+
+
+def _peak(config: _Config) -> float:
+  with _subjects({'': config}) as subjects:
+    return max(subjects[''].run()['peak'] for _ in range(_ROUNDS))
+
+
+def _memory(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
+  del folder
+
+  def peak(runtime, cohort_size):
+    return _peak(
+      dataclasses.replace(
+        settings, runtime=runtime, cohort_size=cohort_size, epochs=1
+      )
+    )
+
+  few, many = (peak(execution.DEVICE, size) for size in (8, 256))
+  yield _Row(
+    'peak memory, cohort 256 / cohort 8',
+    f'{many / few:.3f} ({many / _GB:.2f} GB, {few / _GB:.2f} GB)',
+    '<= 1.05',
+  )
+  ours, theirs = (peak(runtime, 128) for runtime in execution.EXECUTORS)
+  yield _Row(
+    "peak memory, cohort 128, a round / TFF's runtime",
+    f'{ours / theirs:.2f} ({ours / _GB:.2f} GB, {theirs / _GB:.2f} GB)',
+    '<= 0.25',
+  )
+
+
+def _start(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
+  del folder
+  for blocks, target in ((None, 30), (36, 75)):
+    config = dataclasses.replace(
+      settings, runtime=execution.DEVICE, private=True, blocks=blocks
+    )
+    what = f'{blocks} blocks of its width' if blocks else settings.model
+    with _subjects({'': config}) as subjects:
+      first = subjects[''].first['seconds']
+      later = subjects[''].run()['seconds']
+    yield _Row(
+      f'start to the end of the first round, {what}',
+      f'{first:.1f} s (then {later:.1f} s a round)',
+      f'<= {target} s',
+    )
+
+
+def _paper(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
+  del settings
+  path = folder / 'paper'
+  preparation.prepare(
+    benchmark_corpora.Noise(2, _PAPER_SECONDS, _PAPER_TEXT),
+    path,
+    preparation.StoreConfig(vocabulary.CharacterVocabulary()),
+  )
+  config = _Config(
+    execution.DEVICE,
+    str(path),
+    model='paper',
+    cohort_size=2,
+    private=True,
+    epochs=1,
+    clients_per_device=1,
+  )
+  with _subjects({'': config}) as subjects:
+    first = subjects[''].first['seconds']
+    rounds = [subjects[''].run() for _ in range(_ROUNDS)]
+  yield _Row(
+    '`paper`, cohort 2, 3 s each, DP: start to the end of the first round',
+    f'{first:.1f} s',
+  )
+  later = statistics.median(r['seconds'] for r in rounds)
+  yield _Row('the same, each later round', f'{later:.1f} s')
+  yield _Row(
+    'the same, peak memory', f'{rounds[-1]["peak"] / _GB:.2f} GB', '<= 12 GB'
+  )
+
+
+def _devices(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
+  del folder
+  one, two = (
+    dataclasses.replace(
+      settings,
+      runtime=execution.DEVICE,
+      devices=devices,
+      clients_per_device=1,
+    )
+    for devices in ('cpu:0', 'cpu:0,cpu:1')
+  )
+  seconds = _compare({'one': one, 'two': two}, _TURNS)
+  yield _Row(
+    f'one device / two, one client at a time on each, {os.cpu_count()} cores',
+    f'{_ratio(seconds["one"], seconds["two"]):.2f}',
+  )
+
+
+_PARTS: dict[str, Callable[[pathlib.Path, _Config], Iterator[_Row]]] = {
+  'speed': _speed,
+  'memory': _memory,
+  'start': _start,
+  'paper': _paper,
+  'devices': _devices,
+}
+PARTS = tuple(_PARTS)
+
+
+def run(
+  input_dir: pathlib.Path | None, model: str, parts: Sequence[str]
+) -> str:
+  """Returns the table of federated rounds.
+
+  Args:
+    input_dir: A corpus in LibriSpeech's layout whose speakers are the clients;
+      by default synthetic ones.
+    model: Name of the preset.
+    parts: Some of `PARTS`.
+
+  Raises:
+    UserError: If there is no corpus at `input_dir`, or a measuring process
+      ends.
+  """
+  load = os.getloadavg()[0]
+  corpus = (
+    librispeech.LibriSpeech([input_dir])
+    if input_dir
+    else synthetic.Synthetic(
+      synthetic.SyntheticConfig(benchmark_corpora.SPEAKERS, 0)
+    )
+  )
+  rows = []
+  with tempfile.TemporaryDirectory() as scratch:
+    folder = pathlib.Path(scratch)
+    for kind in store.KINDS:
+      preparation.prepare(
+        corpus,
+        folder / kind,
+        preparation.StoreConfig(vocabulary.CharacterVocabulary(), kind),
+      )
+    settings = _Config(execution.DEVICE, str(folder / 'audio'), model)
+    for part in tqdm.tqdm(parts, 'measuring', unit='part'):
+      for row in _PARTS[part](folder, settings):
+        rows.append(row)
+        tqdm.tqdm.write(f'{row.figure}: {row.seen}', file=sys.stderr)
+  lines = [
+    f'{model}, cohort {settings.cohort_size}, {settings.epochs} epochs of'
+    f' batches of {settings.batch_seconds:g} s; {os.cpu_count()} cores, load'
+    f' {load:.1f} at the start',
+    '',
+    '| figure | seen | target |',
+    '|---|---|---|',
+    *(f'| {row.figure} | {row.seen} | {row.target} |' for row in rows),
+  ]
+  return '\n'.join(lines)

@@ -1,0 +1,217 @@
+"""One way of training a cohort, in a process of its own, to be measured.
+
+`benchmark_rounds` starts several and lets them work in turn, so that all meet
+the same load, each with the threads that it would have on its own.  A process
+takes one line for each time that it is to train the cohort, and answers with a
+line.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import json
+import pathlib
+import sys
+import time
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr.corpora import client_datasets
+from tff_asr.corpora import store as store_lib
+from tff_asr.learning import federated, speech_model
+from tff_asr.models import presets, transformer
+from tff_asr.privacy import layer_clipping
+from tff_asr.privacy import plan as plan_lib
+from tff_asr.programs import benchmark_stock, execution
+
+LOOP = 'loop'  # Training steps on batches in memory; no federated learning.
+STOCK_LOOP = 'stock_loop'  # The same with Keras' own layers.
+
+_LEARNING_RATE = 0.1
+_GRADIENT_CLIP = 1.0
+_FEDERATED = federated.FederatedConfig(
+  _LEARNING_RATE, _GRADIENT_CLIP, 'lamb', 1e-3
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SubjectConfig:
+  """What is measured.
+
+  Attributes:
+    runtime: `LOOP`, `STOCK_LOOP` or one of `execution.EXECUTORS`.
+    store: Folder of a client store.
+    model: Name of a preset.
+    cohort_size: Clients are taken from the store in turn.
+    blocks: Number of the model's blocks, if it is not the preset's.
+    private: Whether updates are clipped by layers, and noised.
+    tff_loop: Whether clients go through their batches as TFF has it by default.
+    batch_seconds: Of a client's batch.
+    epochs: Of a client.
+    devices: As `--devices` takes them.
+    clients_per_device: As the flag of this name.
+  """
+
+  runtime: str
+  store: str
+  model: str = 'small'
+  cohort_size: int = 16
+  blocks: int | None = None
+  private: bool = False
+  tff_loop: bool = False
+  batch_seconds: float = 16.0
+  epochs: int = 2
+  devices: str = ''
+  clients_per_device: int | None = None
+
+
+def serve(config: SubjectConfig, started: float) -> None:
+  """Trains the cohort once, and again for every line of standard input.
+
+  Prints a JSON object each time: `seconds` (of the first, since `started`) and
+  `peak`, the most memory of this process and its children so far, in bytes.
+
+  Args:
+    config: What is measured.
+    started: When the process was started, by `time.time`.
+  """
+  is_round = config.runtime in execution.EXECUTORS
+  execute = execution.ExecutionConfig(
+    config.runtime if is_round else execution.DEVICE,
+    config.devices,
+    config.clients_per_device,
+  )
+  selected = execute.select(trains_clients=is_round)
+  store = store_lib.ClientStore(pathlib.Path(config.store))
+  cohort = [
+    store.client_ids[i % len(store.client_ids)]
+    for i in range(config.cohort_size)
+  ]
+  if is_round:
+    with execute.running(selected, store.client_seconds):
+      _serve(_round(config, store, cohort), started)
+  else:
+    _serve(_loop(config, store, cohort), started)
+
+
+def _serve(train: Callable[[], None], started: float) -> None:
+  train()
+  _answer(time.time() - started)
+  for _ in sys.stdin:
+    start = time.perf_counter()
+    train()
+    _answer(time.perf_counter() - start)
+
+
+def _answer(seconds: float) -> None:
+  print(json.dumps({'seconds': seconds, 'peak': _peak_memory()}), flush=True)
+
+
+def _peak_memory() -> int:
+  """Most memory of this process and its worker so far, in bytes.
+
+  Peaks are those of each process and are added up; `getrusage` would also
+  count what a process held before it became another program.
+  """
+  processes = [pathlib.Path('/proc/self')]
+  for children in processes[0].glob('task/*/children'):
+    processes += [
+      pathlib.Path('/proc', c) for c in children.read_text().split()
+    ]
+  kilobytes = 0
+  for process in processes:
+    for line in (process / 'status').read_text().splitlines():
+      if line.startswith('VmHWM:'):
+        kilobytes += int(line.split()[1])
+  return 1024 * kilobytes
+
+
+def _model(config: SubjectConfig, store) -> transformer.TransformerConfig:
+  model = presets.preset(config.model, store.vocabulary.size)
+  if config.blocks:
+    model = dataclasses.replace(model, blocks=config.blocks)
+  return model
+
+
+def _batches(config: SubjectConfig) -> client_datasets.BatchConfig:
+  return client_datasets.BatchConfig(config.batch_seconds, config.epochs)
+
+
+def _loop(config, store, cohort) -> Callable[[], None]:
+  """Returns what trains the clients one after the other, and keeps nothing."""
+  build = {LOOP: transformer.build, STOCK_LOOP: benchmark_stock.build}
+  encoder = build[config.runtime](_model(config, store))
+  variables = encoder.trainable_variables
+  initial = [tf.identity(variable) for variable in variables]
+  batches = _batches(config)
+  of_clients = [
+    list(
+      client_datasets.client_batches(
+        store.all_records(tf.constant(client_id), batches.limits), batches
+      )
+    )
+    for client_id in cohort
+  ]
+
+  @tf.function
+  def restore():
+    for variable, value in zip(variables, initial, strict=True):
+      variable.assign(value)
+
+  @tf.function(input_signature=[client_datasets.BATCH_SPEC])
+  def step(batch):
+    with tf.GradientTape() as tape:
+      loss = speech_model.batch_loss(encoder, batch, training=True)
+    gradients, _ = tf.clip_by_global_norm(
+      tape.gradient(loss, variables), _GRADIENT_CLIP
+    )
+    for variable, gradient in zip(variables, gradients, strict=True):
+      variable.assign_sub(_LEARNING_RATE * gradient)
+
+  def train():
+    for of_client in of_clients:
+      restore()
+      for batch in of_client:
+        step(batch)
+
+  return train
+
+
+def _round(config, store, cohort) -> Callable[[], None]:
+  """Returns what runs a round of federated averaging."""
+  plan = None
+  if config.private:
+    plan = plan_lib.PrivacyPlan(
+      population=len(cohort),
+      cohort_size=len(cohort),
+      rounds=1,
+      delta=1e-9,
+      noise_multiplier=1.0,
+      clipping=layer_clipping.LayerClipping(0.1),
+    )
+  process = federated.build_learning_process(
+    _model(config, store),
+    _FEDERATED,
+    plan,
+    loop=(
+      tff.learning.LoopImplementation.DATASET_REDUCE
+      if config.tff_loop
+      else federated.DEFAULT_LOOP
+    ),
+  )
+  data = client_datasets.federated_batches(store, _batches(config))
+  composed = tff.simulation.compose_dataset_computation_with_learning_process(
+    data.dataset_computation, process
+  )
+  state = process.initialize()
+
+  def train():
+    nonlocal state
+    state = composed.next(state, cohort).state
+
+  return train
+
+
+if __name__ == '__main__':
+  _settings = json.loads(sys.argv[1])
+  serve(SubjectConfig(**_settings['config']), _settings['started'])
