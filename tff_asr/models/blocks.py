@@ -10,6 +10,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from tff_asr import tracing
 from tff_asr.models import layers
 
 
@@ -32,7 +33,11 @@ class BlockConfig:
 
 
 def function(
-  config: BlockConfig, width: int, mlp_width: int, dtype: tf.DType
+  config: BlockConfig,
+  width: int,
+  mlp_width: int,
+  dtype: tf.DType,
+  inline: bool,
 ) -> Callable[[bool], tf.types.experimental.GenericFunction]:
   """Returns what gives the function of a block, for training or not.
 
@@ -43,6 +48,15 @@ def function(
     weights: Eight, float32, in the order of `layers.Block.shared_inputs`.
 
   It returns `[batch, frames, width]` of type `dtype`.
+
+  Args:
+    config: What blocks have in common.
+    width: Size of the vectors between blocks.
+    mlp_width: Size of the hidden layer.
+    dtype: What blocks compute in.
+    inline: Whether TensorFlow puts a copy of the block in place of each call
+      when it runs a graph: steps are 6 % faster, but each block is optimised on
+      its own before the first.
   """
 
   def tensor(*shape):
@@ -59,7 +73,8 @@ def function(
   ]
 
   def make(training: bool):
-    return tf.function(
+    trace = tf.function if inline else tracing.once_per_shape
+    return trace(
       lambda x, key_bias, seed, *weights: _run(
         config, training, x, key_bias, seed, weights
       ),

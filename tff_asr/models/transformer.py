@@ -18,6 +18,7 @@ from tff_asr.models import blocks, layers, precision
 STRIDE = features.OUTPUT_STRIDE
 _FRONT_KERNEL = 7
 _KERNEL = 5
+_FEW_BLOCKS = 8  # What can be optimised one by one in seconds.
 _MASKED = -1e9  # Logit of a padded key: its weight is exactly zero.
 
 
@@ -126,6 +127,7 @@ class Transformer(tf.keras.Model):
       config.width,
       config.mlp_width,
       self._type,
+      inline=config.blocks <= _FEW_BLOCKS,
     )
     if not config.post_norm:
       self.final_norm = layers.LayerNormalization(name='final_norm')

@@ -10,6 +10,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tff_asr import tracing
+
 _HPARAMS = ('learning_rate', 'beta_1', 'beta_2', 'epsilon', 'weight_decay')
 
 
@@ -39,21 +41,10 @@ class _Lamb(tff.learning.optimizers.Optimizer):
     )
 
   def next(self, state, weights, gradients):
-    lr, beta_1, beta_2, epsilon, decay = (state[name] for name in _HPARAMS)
     step = state['step'] + 1
-    t = tf.cast(step, tf.float32)
-    correction_1 = 1.0 - tf.pow(beta_1, t)
-    correction_2 = 1.0 - tf.pow(beta_2, t)
-
-    def update(w, m, v, g):
-      m = beta_1 * m + (1.0 - beta_1) * g
-      v = beta_2 * v + (1.0 - beta_2) * tf.square(g)
-      direction = (m / correction_1) / (tf.sqrt(v / correction_2) + epsilon)
-      direction += decay * w
-      return w - lr * _trust_ratio(w, direction) * direction, m, v
-
+    hparams = tf.convert_to_tensor([state[name] for name in _HPARAMS])
     updated = [
-      update(*leaves)
+      _update(hparams, step, *map(tf.convert_to_tensor, leaves))
       for leaves in zip(
         *map(
           tf.nest.flatten,
@@ -75,6 +66,21 @@ class _Lamb(tff.learning.optimizers.Optimizer):
 
   def set_hparams(self, state, hparams):
     return tff.structure.update_struct(state, **hparams)
+
+
+@tracing.once_per_shape
+def _update(hparams, step, w, m, v, g):
+  """Returns a tensor of weights and its moments after the step."""
+  learning_rate, beta_1, beta_2, epsilon, decay = tf.unstack(
+    tf.cast(hparams, w.dtype)
+  )
+  t = tf.cast(step, w.dtype)
+  m = beta_1 * m + (1.0 - beta_1) * g
+  v = beta_2 * v + (1.0 - beta_2) * tf.square(g)
+  direction = m / (1.0 - tf.pow(beta_1, t))
+  direction /= tf.sqrt(v / (1.0 - tf.pow(beta_2, t))) + epsilon
+  direction += decay * w
+  return w - learning_rate * _trust_ratio(w, direction) * direction, m, v
 
 
 def _trust_ratio(weight: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tff_asr import tracing
 from tff_asr.privacy import groups as groups_lib
 
 CLIP = 'clip'
@@ -26,15 +27,25 @@ def finite_or_zero(
   Returns:
     The tensors or zeros, and whether all is finite, a boolean scalar.
   """
-  finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(t)) for t in tensors])
-  return [tf.where(finite, t, tf.zeros_like(t)) for t in tensors], finite
+  finite = tf.reduce_all([_is_finite(t) for t in tensors])
+  return [_kept_if(finite, t) for t in tensors], finite
+
+
+@tracing.once_per_shape
+def _is_finite(tensor):
+  return tf.reduce_all(tf.math.is_finite(tensor))
+
+
+@tracing.once_per_shape
+def _kept_if(condition, tensor):
+  return tf.where(condition, tensor, tf.zeros_like(tensor))
 
 
 def norms(
   tensors: Sequence[tf.Tensor], groups: groups_lib.LayerGroups
 ) -> tf.Tensor:
   """L2 norms of the layer groups, float64 `[H]`, of finite tensors."""
-  squares = [tf.reduce_sum(tf.square(tf.cast(t, tf.float64))) for t in tensors]
+  squares = [_sum_of_squares(t) for t in tensors]
   return tf.sqrt(
     tf.stack(
       [
@@ -43,6 +54,11 @@ def norms(
       ]
     )
   )
+
+
+@tracing.once_per_shape
+def _sum_of_squares(tensor):
+  return tf.reduce_sum(tf.square(tf.cast(tensor, tf.float64)))
 
 
 def clip_factors(layer_norms: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
@@ -92,6 +108,11 @@ def scale(
 ) -> list[tf.Tensor]:
   """Scales every tensor by the factor of its group, float64 `[H]`."""
   return [
-    tf.cast(tf.cast(t, tf.float64) * factors[group], t.dtype)
+    _scaled(t, factors[group])
     for t, group in zip(tensors, groups.members, strict=True)
   ]
+
+
+@tracing.once_per_shape
+def _scaled(tensor, factor):
+  return tf.cast(tf.cast(tensor, tf.float64) * factor, tensor.dtype)

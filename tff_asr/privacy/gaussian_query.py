@@ -17,6 +17,7 @@ import dp_accounting
 import tensorflow as tf
 import tensorflow_privacy as tfp
 
+from tff_asr import tracing
 from tff_asr.privacy import allocation, clipping
 from tff_asr.privacy import groups as groups_lib
 from tff_asr.privacy import noise as noise_lib
@@ -118,10 +119,9 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     stddevs = allocation.standard_deviations(
       self._allocation, noise_multiplier, bounds, self._groups.sizes
     )
+    add_noise = tracing.once_per_shape(self._source.add_normal)
     noised = [
-      tensor
-      + tf.cast(stddevs[group], tensor.dtype)
-      * self._source.normal(tensor, seeds[i])
+      add_noise(tensor, stddevs[group], seeds[i])
       for i, (tensor, group) in enumerate(
         zip(tf.nest.flatten(total), self._groups.members, strict=True)
       )

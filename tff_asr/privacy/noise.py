@@ -64,3 +64,9 @@ class GaussianSource:
     return tf.random.stateless_normal(
       tf.shape(like), seed, dtype=like.dtype, alg='philox'
     )
+
+  def add_normal(
+    self, tensor: tf.Tensor, stddev: tf.Tensor, seed: tf.Tensor
+  ) -> tf.Tensor:
+    """Adds normal numbers of a standard deviation, a scalar, to a tensor."""
+    return tensor + tf.cast(stddev, tensor.dtype) * self.normal(tensor, seed)
