@@ -42,7 +42,8 @@ class SubjectConfig:
     runtime: `LOOP`, `STOCK_LOOP` or one of `execution.EXECUTORS`.
     store: Folder of a client store.
     model: Name of a preset.
-    cohort_size: Clients are taken from the store in turn.
+    cohort_size: Number of clients.
+    different_clients: How many of the store are taken in turn, if not all.
     blocks: Number of the model's blocks, if it is not the preset's.
     private: Whether updates are clipped by layers, and noised.
     tff_loop: Whether clients go through their batches as TFF has it by default.
@@ -56,6 +57,7 @@ class SubjectConfig:
   store: str
   model: str = 'small'
   cohort_size: int = 16
+  different_clients: int | None = None
   blocks: int | None = None
   private: bool = False
   tff_loop: bool = False
@@ -83,10 +85,8 @@ def serve(config: SubjectConfig, started: float) -> None:
   )
   selected = execute.select(trains_clients=is_round)
   store = store_lib.ClientStore(pathlib.Path(config.store))
-  cohort = [
-    store.client_ids[i % len(store.client_ids)]
-    for i in range(config.cohort_size)
-  ]
+  clients = store.client_ids[: config.different_clients]
+  cohort = [clients[i % len(clients)] for i in range(config.cohort_size)]
   if is_round:
     with execute.running(selected, store.client_seconds):
       _serve(_round(config, store, cohort), started)
