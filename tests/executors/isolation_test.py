@@ -81,6 +81,7 @@ def test_variables_begin_anew_with_every_client(local_context):
   [
     lambda: tf.random.uniform([]),
     lambda: tf.random.uniform([], seed=1),
+    tf.function(lambda: tf.random.uniform([], seed=1)),
     lambda: tf.random.Generator.from_non_deterministic_state().uniform([]),
     lambda: (
       tf.data.Dataset.range(10**6)
@@ -89,7 +90,7 @@ def test_variables_begin_anew_with_every_client(local_context):
       .reduce(np.int64(0), lambda _, found: found)
     ),
   ],
-  ids=['stateful', 'seeded', 'generator', 'shuffled'],
+  ids=['stateful', 'seeded', 'in function', 'generator', 'shuffled'],
 )
 def test_random_numbers_differ_between_clients_and_rounds(local_context, draw):
   drawn = by_client(lambda x: x + tf.cast(draw(), tf.float32))

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import threading
 
 import numpy as np
 import pytest
@@ -167,6 +168,24 @@ def test_what_does_not_fit_is_refused_with_the_reason():
     second_look([1.0])
 
 
+@tff.federated_computation(tff.FunctionType(np.int32, np.int32), np.int32)
+def twice(function, x):
+  return function(function(x))
+
+
+@tff.federated_computation(INTS_AT_CLIENTS)
+def nothing(numbers):
+  del numbers
+  return ()
+
+
+def test_what_has_no_form_is_refused():
+  with pytest.raises(graph_piece.UnsupportedError, match='takes a function'):
+    twice(add_one, 1)
+  with pytest.raises(graph_piece.UnsupportedError):
+    nothing([1])
+
+
 def test_the_native_runtime_takes_what_does_not_fit(caplog):
   local = context.set_local_device_context(['/CPU:0'])
 
@@ -199,3 +218,110 @@ def test_the_asynchronous_form(local_context):
   first, second = asyncio.run(program())
   assert tuple(first) == (3, 3)
   assert tuple(second) == (3, 3)
+
+
+@pytest.mark.parametrize(
+  'factory',
+  [
+    tff.aggregators.SumFactory(),
+    tff.aggregators.UnweightedMeanFactory(),
+    tff.aggregators.SecureSumFactory(100.0, -100.0),
+    tff.aggregators.clipping_factory(9.0, tff.aggregators.SumFactory()),
+  ],
+  ids=['sum', 'mean', 'secure', 'clipped'],
+)
+def test_a_state_without_leaves(factory):
+  process = factory.create(tff.TensorType(np.float32))
+  state = process.initialize()
+  for values in ([1.0, 3.0], [2.0]):
+    expected = sum(values)
+    if 'Mean' in type(factory).__name__:
+      expected /= len(values)
+    output = process.next(state, values)
+    assert output.result == pytest.approx(expected, abs=1e-5)
+    state = output.state
+
+
+def test_an_accumulator_that_grows():
+  vector = tff.TensorType(np.int32, [None])
+
+  @tff.tensorflow.computation
+  def zero():
+    return tf.zeros([0], tf.int32)
+
+  @tff.tensorflow.computation(vector, np.int32)
+  def accumulate(kept, number):
+    return tf.cond(
+      tf.size(kept) < 2, lambda: tf.concat([kept, [number]], 0), lambda: kept
+    )
+
+  @tff.tensorflow.computation(vector, vector)
+  def merge(first, second):
+    return tf.concat([first, second], 0)[:2]
+
+  @tff.tensorflow.computation(vector)
+  def report(kept):
+    return tf.size(kept)
+
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def count(numbers):
+    return tff.federated_aggregate(numbers, zero(), accumulate, merge, report)
+
+  assert [count([7] * n) for n in (0, 1, 2, 5)] == [0, 1, 2, 2]
+
+
+def test_clients_who_send_nothing():
+  @tff.federated_computation(
+    tff.FederatedType(np.int32, tff.SERVER), FLOATS_AT_CLIENTS
+  )
+  def server_alone(number, values):
+    del values
+    return number
+
+  for cohort in ([1.0, 2.0, 3.0], []):
+    assert server_alone(5, cohort) == 5
+
+
+def test_a_number_out_of_the_range_of_its_type_is_refused():
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def total(numbers):
+    return tff.federated_sum(numbers)
+
+  for number in (2**31, 2**40):
+    with pytest.raises(TypeError):
+      total([number])
+  assert total([np.int16(3), -(2**31)]) == 3 - 2**31
+
+  @tff.federated_computation(FLOATS_AT_CLIENTS)
+  def total_of_floats(values):
+    return tff.federated_sum(values)
+
+  with pytest.raises(TypeError):
+    total_of_floats([1e300])
+  assert total_of_floats([float('inf')]) == float('inf')
+
+
+def test_a_device_that_is_not_there_is_refused():
+  with pytest.raises(ValueError, match='No device /CPU:77: there are /CPU:0'):
+    context.LocalDeviceContext(['/CPU:77'])
+  with pytest.raises(ValueError, match='not >= 1'):
+    context.LocalDeviceContext(['/CPU:0'], clients_per_device=0)
+
+
+def test_the_native_runtime_outlives_the_thread_that_needed_it_first():
+  local = context.set_local_device_context(['/CPU:0'])
+
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def to_clients(numbers):
+    return tff.federated_map(add_one, numbers)
+
+  try:
+    for _ in range(2):
+      thread = threading.Thread(target=local.invoke, args=(to_clients, [1]))
+      thread.start()
+      thread.join()
+      assert to_clients([1, 2]) == [2, 3]
+    local.close()
+    assert to_clients([3]) == [4]
+  finally:
+    local.close()

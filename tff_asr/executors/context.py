@@ -54,9 +54,12 @@ class LocalDeviceContext(tff.framework.SyncContext):
       devices = devices_lib.select()
       devices_lib.share_cores(devices, clients_per_device)
     self.devices = list(devices)
-    self.clients_per_device = (
-      clients_per_device or devices_lib.default_clients_per_device(self.devices)
-    )
+    devices_lib.check_exist(self.devices)
+    if clients_per_device is None:
+      clients_per_device = devices_lib.default_clients_per_device(self.devices)
+    if clients_per_device < 1:
+      raise ValueError(f'clients_per_device is {clients_per_device}, not >= 1.')
+    self.clients_per_device = clients_per_device
     self._client_size = client_size
     self._allow_native = allow_native
     self._watch = watch
@@ -82,8 +85,11 @@ class LocalDeviceContext(tff.framework.SyncContext):
 
   def close(self) -> None:
     """Ends the process of TFF's own runtime, if there is one."""
-    if self._worker:
-      self._worker.stop()
+    with self._lock:
+      if self._worker:
+        self._worker.stop()
+        self._worker = None
+        self._executables.clear()  # Some need the worker.
 
   def _executable(self, comp) -> _Executable:
     """Returns what runs a computation.
@@ -152,8 +158,10 @@ class LocalDeviceContext(tff.framework.SyncContext):
   ) -> tuple[list[tf.Tensor], list[map_reduce.Client]]:
     """Leaves of what is at the server, and the clients."""
     server, of_clients, types = [], [], []
+    is_any_at_server = False
     for value, found in decomposition.leaves(arg, type_spec):
       if not decomposition.is_at_clients(found):
+        is_any_at_server = True
         server += values.flatten(value, found)
         continue
       if not isinstance(value, list | tuple):
@@ -172,9 +180,9 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if self._client_size and len(of_clients) == 1:
       sizes = [self._client_size(value) for (value,) in clients]
     numbers = sorted(range(len(clients)), key=lambda i: -sizes[i])
-    return server or decomposition.nothing(), [
-      _client(i, clients[i], types) for i in numbers
-    ]
+    if not is_any_at_server:
+      server = decomposition.nothing()
+    return server, [_client(i, clients[i], types) for i in numbers]
 
 
 def _client(number, client_values, types) -> map_reduce.Client:

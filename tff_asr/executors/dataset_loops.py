@@ -12,6 +12,7 @@ import itertools
 import tensorflow as tf
 
 _REDUCE = 'ReduceDataset'
+_PAIRS = ('forward_function_name', 'backward_function_name')
 _numbers = itertools.count()
 
 
@@ -58,6 +59,11 @@ def _changing(graph) -> set[str]:
   return changing
 
 
+def rename_all(graph: tf.compat.v1.GraphDef) -> None:
+  """Gives every function of a graph a name that TensorFlow does not know."""
+  _rename(graph, set(_functions(graph)))
+
+
 def _rename(graph, names: set[str]) -> None:
   new = {name: f'{name}_loop_{next(_numbers)}' for name in names}
   functions = graph.library.function
@@ -67,6 +73,11 @@ def _rename(graph, names: set[str]) -> None:
   for nodes in [graph.node, *(function.node_def for function in functions)]:
     for called in (c for node in nodes for c in _called(node)):
       called.name = new.get(called.name, called.name)
+  for function in functions:
+    for key in _PAIRS:  # By these TensorFlow finds cuDNN's kernels.
+      if key in function.attr:
+        name = function.attr[key].s.decode()
+        function.attr[key].s = new.get(name, name).encode()
 
 
 def _rewrite_function(graph, name: str, rewritten: set[str]) -> None:

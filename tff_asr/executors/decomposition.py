@@ -71,7 +71,11 @@ def nothing() -> list[tf.Tensor]:
 def at_server(
   local: tff.framework.ConcreteComputation,
 ) -> tff.framework.ConcreteComputation:
-  """Returns a local computation as one of values at the server."""
+  """Returns a local computation as one of values at the server.
+
+  Raises:
+    UnsupportedError: If a function is among its arguments.
+  """
   parameter = local.type_signature.parameter
   if parameter is None:
 
@@ -80,6 +84,9 @@ def at_server(
       return tff.federated_eval(local, tff.SERVER)
 
     return placed
+
+  if tff.types.contains(parameter, lambda t: isinstance(t, tff.FunctionType)):
+    raise graph_piece.UnsupportedError('it takes a function')
 
   @tff.federated_computation(tff.FederatedType(parameter, tff.SERVER))
   def placed_map(argument):
@@ -104,12 +111,11 @@ def decompose(
   Raises:
     UnsupportedError: If it cannot be decomposed; says why.
   """
-  type_spec = computation.type_signature
-  _check_placements(type_spec)
-  standard = _standard_form(
-    tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
-  )
+  _check_placements(computation.type_signature)
   try:
+    standard = _standard_form(
+      tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
+    )
     return tff.backends.mapreduce.get_map_reduce_form_for_computation(
       standard, _NO_GRAPPLER
     )

@@ -88,12 +88,29 @@ def _divide_cpu(count: int) -> None:
     tf.config.set_logical_device_configuration(
       cpu, [tf.config.LogicalDeviceConfiguration()] * count
     )
+    return
   except RuntimeError:  # It is in use, and stays as it is.
-    pass
-  found = len(tf.config.list_logical_devices('CPU'))
+    found = len(tf.config.list_logical_devices('CPU'))
   if found < count:
     raise errors.UserError(
       f'--devices: cpu:{count - 1} is not there, the last is cpu:{found - 1}.'
+    )
+
+
+def check_exist(names: Sequence[str]) -> None:
+  """Checks names as TensorFlow has them, which would run elsewhere silently.
+
+  Raises:
+    ValueError: If there is no such device.
+  """
+  found = [
+    f'/{device.device_type}:{device.name.rpartition(":")[2]}'
+    for device in tf.config.list_logical_devices()
+  ]
+  missing = [name for name in names if name not in found]
+  if missing:
+    raise ValueError(
+      f'No device {", ".join(missing)}: there are {", ".join(found)}.'
     )
 
 

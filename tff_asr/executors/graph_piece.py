@@ -104,6 +104,7 @@ class GraphPiece:
       for node in _all_nodes(graph):
         if _seeds(node):
           node.attr['seed2'].i += seed_shift
+      dataset_loops.rename_all(graph)  # They are others now.
     return tf.graph_util.import_graph_def(
       graph, input_map=inputs, return_elements=self._results, name=''
     )

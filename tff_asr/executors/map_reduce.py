@@ -71,12 +71,14 @@ class MapReduce:
     server = values.specs(form.prepare.type_signature.parameter)
     client, broadcast = form.work.type_signature.parameter
     client, broadcast = values.specs(client), values.specs(broadcast)
-    accumulator = values.specs(form.zero.type_signature.result)
+    accumulator = values.specs(form.accumulate.type_signature.parameter[0])
+    merging = values.specs(form.merge.type_signature.parameter)
+    reporting = values.specs(form.report.type_signature.parameter)
     accumulate, work = piece(form.accumulate), piece(form.work)
     report, update = piece(form.report), piece(form.update)
     self._prepare = piece_function.single(piece(form.prepare), server)
     self._zero = piece_function.single(piece(form.zero), [])
-    self._merge = piece_function.single(piece(form.merge), 2 * accumulator)
+    self._merge = piece_function.single(piece(form.merge), merging)
 
     def train(call, arguments):
       given, sum_before = _split(arguments, len(client) + len(broadcast))
@@ -100,7 +102,7 @@ class MapReduce:
       device: functions[i % len(functions)] for i, device in enumerate(devices)
     }
     self._finish = piece_function.PieceFunction(
-      [report, update], server + accumulator, finish
+      [report, update], server + reporting, finish
     )
 
   def run(
@@ -148,7 +150,7 @@ class MapReduce:
         accumulators = [slot.result() for slot in running]
       finally:
         queue.close()  # Before the pool waits for the others.
-    accumulators = [a for a in accumulators if a]
+    accumulators = [a for a in accumulators if a is not None]
     total = accumulators.pop(0)
     while accumulators:
       with _stage('merge'):
@@ -158,11 +160,11 @@ class MapReduce:
   def _run_slot(self, device, broadcast, queue) -> list[tf.Tensor]:
     """Trains clients until there are none; returns their accumulator."""
     train = self._train[device]
-    accumulator = []
+    accumulator = None
     try:
       with tf.device(device), train.variables() as variables:
         for client in queue:
-          if not accumulator:
+          if accumulator is None:
             with _stage('zero'):
               accumulator = self._zero([])
           watch = self._to_watch.pop(device, None)

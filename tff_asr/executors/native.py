@@ -7,10 +7,12 @@ asks Linux to kill it when its parent dies, and is stopped at exit.
 """
 
 import atexit
+from concurrent import futures
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 import grpc
@@ -36,7 +38,7 @@ class Worker:
   """The worker process and the connection to it."""
 
   def __init__(self, max_concurrent_calls: int):
-    """Starts the worker; call from a thread that lives as long as it is needed.
+    """Starts the worker.
 
     Args:
       max_concurrent_calls: Most computations (clients) that run at once.
@@ -46,15 +48,13 @@ class Worker:
     """
     binary = pathlib.Path(tff.__file__).parent / 'data' / 'worker_binary'
     port = portpicker.pick_unused_port()
-    self._process = subprocess.Popen(
+    self._process = _started(
       [
         *(sys.executable, '-I', '-S', '-c', _LAUNCHER, str(os.getpid())),
         str(binary),
         f'--port={port}',
         f'--max_concurrent_computation_calls={max_concurrent_calls}',
-      ],
-      stdin=subprocess.DEVNULL,
-      stdout=sys.stderr,
+      ]
     )
     atexit.register(self.stop)
     options = [
@@ -77,6 +77,28 @@ class Worker:
       self._process.kill()
     self._process.wait()
     atexit.unregister(self.stop)
+
+
+def _started(command: list[str]) -> subprocess.Popen:
+  """Starts a process from a thread that lives as long as the process does.
+
+  To Linux the parent that dies is the thread, not the program.
+  """
+  started = futures.Future()
+
+  def run():
+    try:
+      process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=sys.stderr
+      )
+    except OSError as error:
+      started.set_exception(error)
+    else:
+      started.set_result(process)
+      process.wait()
+
+  threading.Thread(target=run, daemon=True).start()
+  return started.result()
 
 
 def create_context(worker: Worker) -> tff.framework.SyncExecutionContext:

@@ -5,6 +5,7 @@ A sequence is one leaf, a variant tensor that holds a `tf.data.Dataset`.
 """
 
 from collections.abc import Iterator, Sequence
+import math
 from typing import Any
 
 import numpy as np
@@ -82,15 +83,26 @@ def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
     # NumPy has several types for text; those of numbers must agree.
     if value.dtype.kind in 'OSU' and dtype == tf.string:
       value = value.astype(object)
-    elif tf.as_dtype(value.dtype) != dtype:
+    elif np.can_cast(value.dtype, type_spec.dtype):
+      value = value.astype(type_spec.dtype)
+    else:
       raise TypeError(f'Expected {type_spec}, found {value.dtype}.')
   try:
     tensor = tf.convert_to_tensor(value, dtype)
   except (TypeError, ValueError) as error:
     raise TypeError(f'Expected {type_spec}, found {value!r:.200}.') from error
+  if isinstance(value, int | float) and not _has_kept(value, tensor):
+    raise TypeError(f'{value} is out of the range of {type_spec}.')
   if not tensor.shape.is_compatible_with(type_spec.shape):
     raise TypeError(f'Expected {type_spec}, found the shape {tensor.shape}.')
   return tensor
+
+
+def _has_kept(value: int | float, tensor: tf.Tensor) -> bool:
+  """Whether a number is still what it was, but for rounding."""
+  if tensor.dtype.is_integer:
+    return int(tensor) == value
+  return not math.isfinite(value) or bool(np.isfinite(tensor))
 
 
 def _sequence(value, type_spec: tff.SequenceType) -> tf.Tensor:
