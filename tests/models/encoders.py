@@ -46,6 +46,7 @@ def run_block(encoder, x, seeds=(0,), **settings):
     config.width,
     config.mlp_width,
     tf.float32,
+    inline=True,
   )(True)
   bias = tf.zeros([1, 1, 1, x.shape[1]])
   return np.concatenate(

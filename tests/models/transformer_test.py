@@ -289,3 +289,21 @@ def test_an_encoder_outlives_one_made_in_a_graph():
 def test_an_unknown_preset_is_refused():
   with pytest.raises(errors.UserError, match='tiny'):
     presets.preset('huge', 30)
+
+
+def test_blocks_that_are_called_compute_what_blocks_in_the_graph_do(
+  monkeypatch,
+):
+  features = np.random.default_rng(0).normal(size=[2, 60, 80])
+  found = []
+  for few in (0, 8):
+    monkeypatch.setattr(transformer, '_FEW_BLOCKS', few)
+    tf.keras.utils.set_random_seed(1)
+    encoder = transformer.build(presets.preset('tiny', 30))
+    with tf.GradientTape() as tape:
+      logits = encoder(tf.constant(features, tf.float32), tf.constant([60, 50]))
+      total = tf.reduce_sum(tf.square(logits))
+    gradient = tape.gradient(total, encoder.blocks[0].qkv)
+    found.append((logits, gradient))
+  for called, inline in zip(*found, strict=True):
+    np.testing.assert_allclose(called, inline, rtol=1e-4, atol=1e-4)

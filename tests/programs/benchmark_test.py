@@ -7,6 +7,7 @@ from tff_asr.programs import (
   benchmark_corpora,
   benchmark_data,
   benchmark_model,
+  benchmark_rounds,
 )
 
 
@@ -23,3 +24,10 @@ def test_model():
   _, _, *lines = benchmark_model.run('tiny', batch_seconds=4.0).splitlines()
   assert [line.split()[0] for line in lines] == list(precision.NAMES)
   assert re.search(r'[1-9][\d.]* s +\d+\.\d+ s +[1-9][\d.]*$', lines[0])
+
+
+def test_rounds(monkeypatch):
+  monkeypatch.setattr(benchmark_corpora, 'SPEAKERS', 2)
+  monkeypatch.setattr(benchmark_rounds, '_TURNS', 1)
+  *_, line = benchmark_rounds.run(None, 'tiny', ['devices']).splitlines()
+  assert re.search(r'one device / two, .* \| \d+\.\d\d \|', line), line
