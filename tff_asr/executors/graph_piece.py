@@ -5,13 +5,13 @@ variables become arguments, so that whoever calls the function owns them: two
 calls that run at once do not share any, and no call sees what another has left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import copy
 
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr.executors import dataset_loops
+from tff_asr.executors import dataset_loops, graphs, initial_values
 
 # What keeps something between two calls, in a place that cannot be an argument.
 _KEEPS_STATE = frozenset(
@@ -51,9 +51,15 @@ class GraphPiece:
     proto.graph_def.Unpack(graph)
     self._parameters = _tensor_names(proto.parameter)
     self._results = _tensor_names(proto.result)
-    _keep_only(graph, {*map(_node_name, self._results), proto.initialize_op})
+    needed = {*map(graphs.node_name, self._results)}
+    needed.add(proto.initialize_op)
+    _keep_needed(graph, needed)
     _check_stateless(graph)
     dataset_loops.rewrite(graph)
+    if proto.initialize_op:
+      initial_values.drop_overwritten(graph, proto.initialize_op)
+    initial_values.keep_random(graph)
+    _keep_needed(graph, needed)
     nodes = {node.name: node for node in graph.node}
     handles = [node for node in graph.node if node.op == 'VarHandleOp']
     self._variable_names = [node.name for node in handles]
@@ -64,7 +70,7 @@ class GraphPiece:
       for node in handles
     ]
     if proto.initialize_op:
-      _initialize_first(nodes, proto.initialize_op)
+      _initialize_first(graph, proto.initialize_op)
     for node in graph.node:
       node.attr.pop('_class', None)  # Names variables, which are left out.
       if node.op == 'HashTableV2':  # Of another piece with the same name.
@@ -73,8 +79,14 @@ class GraphPiece:
     self._graph = tf.compat.v1.GraphDef(
       versions=graph.versions, library=graph.library, node=kept
     )
-    self._used = {_node_name(name) for name in self._parameters} & set(nodes)
-    self.has_fixed_seeds = any(_seeds(node) for node in _all_nodes(graph))
+    self._used = {graphs.node_name(name) for name in self._parameters} & set(
+      nodes
+    )
+    self.has_fixed_seeds = any(_seeds(node) for node in graphs.all_nodes(graph))
+
+  def nodes(self) -> Iterator[tf.compat.v1.NodeDef]:
+    """Yields what a call writes, with what is in its functions."""
+    return graphs.all_nodes(self._graph)
 
   def call(
     self,
@@ -94,14 +106,14 @@ class GraphPiece:
     inputs = {
       name: argument
       for name, argument in zip(self._parameters, arguments, strict=True)
-      if _node_name(name) in self._used
+      if graphs.node_name(name) in self._used
     }
     for name, handle in zip(self._variable_names, variables, strict=True):
       inputs[f'{name}:0'] = handle
     graph = self._graph
     if seed_shift and self.has_fixed_seeds:
       graph = copy.deepcopy(graph)
-      for node in _all_nodes(graph):
+      for node in graphs.all_nodes(graph):
         if _seeds(node):
           node.attr['seed2'].i += seed_shift
       dataset_loops.rename_all(graph)  # They are others now.
@@ -135,16 +147,6 @@ def _tensor_names(binding) -> list[str]:
   return [name for element in elements for name in _tensor_names(element)]
 
 
-def _node_name(name: str) -> str:
-  return name.removeprefix('^').partition(':')[0]
-
-
-def _all_nodes(graph):
-  yield from graph.node
-  for function in graph.library.function:
-    yield from function.node_def
-
-
 def _check_stateless(graph) -> None:
   inside = {
     node.name
@@ -152,7 +154,7 @@ def _check_stateless(graph) -> None:
     for node in f.node_def
     if node.op == 'VarHandleOp'
   }
-  for node in _all_nodes(graph):
+  for node in graphs.all_nodes(graph):
     if node.op in _KEEPS_STATE or node.name in inside:
       raise UnsupportedError(
         f'its operation {node.name!r} ({node.op}) keeps a state of its own,'
@@ -160,34 +162,22 @@ def _check_stateless(graph) -> None:
       )
 
 
-def _ancestors(nodes: dict, names) -> set[str]:
-  """Names of nodes and of all that they depend on."""
-  found, to_visit = set(), list(names)
-  while to_visit:
-    name = to_visit.pop()
-    if name not in found:
-      found.add(name)
-      to_visit += map(_node_name, nodes[name].input)
-  return found
-
-
-def _keep_only(graph, names: set[str]) -> None:
+def _keep_needed(graph, names: set[str]) -> None:
   """Leaves in a graph what is needed for some nodes; `''` is none."""
-  nodes = {node.name: node for node in graph.node}
-  needed = _ancestors(nodes, names - {''})
-  kept = [node for node in graph.node if node.name in needed]
-  del graph.node[:]
-  graph.node.extend(kept)
+  needed = graphs.ancestors(graph, names - {''})
+  graphs.keep_only(graph, [n for n in graph.node if n.name in needed])
 
 
-def _initialize_first(nodes: dict, initialize: str) -> None:
+def _initialize_first(graph, initialize: str) -> None:
   """Lets everything that uses a resource wait until all are initialised."""
-  before = _ancestors(nodes, [initialize])
+  before = graphs.ancestors(graph, [initialize])
   resources = {
-    name for name in before if nodes[name].op in ('VarHandleOp', 'HashTableV2')
+    node.name
+    for node in graph.node
+    if node.name in before and node.op in ('VarHandleOp', 'HashTableV2')
   }
-  for node in nodes.values():
-    uses = {_node_name(i) for i in node.input if not i.startswith('^')}
+  for node in graph.node:
+    uses = {graphs.node_name(i) for i in node.input if not i.startswith('^')}
     if node.name not in before and uses & resources:
       node.input.append(f'^{initialize}')
 

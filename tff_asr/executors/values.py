@@ -7,10 +7,14 @@ A sequence is one leaf, a variant tensor that holds a `tf.data.Dataset`.
 from collections.abc import Iterator, Sequence
 import math
 from typing import Any
+import weakref
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
+
+# Tensors whose memory `pack` has given out as an array, by the array's id.
+_shared: dict[int, tf.Tensor] = {}
 
 
 def dtype_of(type_spec: tff.TensorType) -> tf.DType:
@@ -77,6 +81,9 @@ def _flatten_struct(value, type_spec):
 
 def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
   dtype = dtype_of(type_spec)
+  shared = _shared.get(id(value))
+  if shared is not None and shared.dtype == dtype:
+    value = shared
   if isinstance(value, tf.Variable):
     value = value.read_value()
   elif isinstance(value, np.generic | np.ndarray):
@@ -122,7 +129,9 @@ def pack(leaves: Sequence[tf.Tensor], type_spec: tff.Type) -> Any:
   """The inverse of `flatten`, in the containers that TFF's own runtime gives.
 
   Returns:
-    NumPy arrays and scalars; a `tf.data.Dataset` for a sequence.
+    NumPy arrays, which may not be written to, and scalars; a `tf.data.Dataset`
+    for a sequence.  Nothing is copied, here or when an array comes back as an
+    argument: the state of a large model is there once.
   """
   rest = iter(leaves)
   packed = _pack(rest, type_spec)
@@ -144,4 +153,15 @@ def _pack(leaves: Iterator[tf.Tensor], type_spec):
       tff.types.type_to_tf_tensor_specs(type_spec.element), type_spec.element
     )
     return tf.data.experimental.from_variant(leaf, element)
-  return leaf.numpy()
+  return _array(leaf)
+
+
+def _array(tensor: tf.Tensor) -> Any:
+  """A tensor's value: an array on the same memory, where there can be one."""
+  has_buffer = np.dtype(tensor.dtype.as_numpy_dtype).kind in 'biufc'
+  if not tensor.shape.rank or not has_buffer or 'CPU' not in tensor.device:
+    return tensor.numpy()
+  array = np.asarray(memoryview(tensor))
+  _shared[id(array)] = tensor
+  weakref.finalize(array, _shared.pop, id(array)).atexit = False
+  return array
