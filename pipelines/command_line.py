@@ -73,7 +73,15 @@ def run(main: Callable[[], str]) -> None:
       sys.exit(130)
 
   sys.stdout.reconfigure(line_buffering=True)  # In step with progress bars.
+  sys.unraisablehook = _without_tff(sys.unraisablehook)
   app.run(call, [_with_absolute_flagfile(argument) for argument in sys.argv])
+
+
+def _without_tff(hook: Callable) -> Callable:
+  """Leaves out that TFF's unused context fails to end when Python does."""
+  return lambda found: (
+    None if 'ServiceManager.__del__' in repr(found.object) else hook(found)
+  )
 
 
 def _with_absolute_flagfile(argument: str) -> str:

@@ -146,7 +146,8 @@ def read_first(given):
 
 def read_by_another(given):
   variable = tf.Variable(initial_weights())
-  other = tf.Variable(2.0 * variable)
+  with tf.control_dependencies([variable.initializer]):
+    other = tf.Variable(2.0 * variable.read_value())
   with tf.control_dependencies([variable.assign(given)]):
     return variable.read_value() + other
 
