@@ -7,7 +7,6 @@ import re
 import tensorflow as tf
 
 from tff_asr import errors
-from tff_asr.executors import host_memory
 
 ALL = 'all'
 _KINDS = ('cpu', 'gpu')
@@ -15,7 +14,7 @@ _PART = re.compile(r'(cpu|gpu)(?::(\d+|all))?')
 
 
 def select(names: str = '') -> list[str]:
-  """Finds devices, and lets TensorFlow hold only the memory that it needs.
+  """Finds devices, and lets TensorFlow take a GPU's memory only as needed.
 
   Call it before TensorFlow computes anything: neither can be changed then.
   Several CPU devices are parts of the one processor; they stand in for GPUs in
@@ -31,7 +30,6 @@ def select(names: str = '') -> list[str]:
   Raises:
     UserError: If there is no such device.
   """
-  host_memory.give_back()
   gpus = tf.config.list_physical_devices('GPU')
   for gpu in gpus:
     _let_memory_grow(gpu)
