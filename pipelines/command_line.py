@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import os
 import pathlib
+import signal
 import sqlite3
 import sys
 
@@ -70,7 +71,7 @@ def run(main: Callable[[], str]) -> None:
       sys.exit(1)
     except KeyboardInterrupt as interrupt:
       print(str(interrupt) or 'Interrupted.', file=sys.stderr)
-      sys.exit(130)
+      sys.exit(128 + getattr(interrupt, 'signal', signal.SIGINT))
 
   sys.stdout.reconfigure(line_buffering=True)  # In step with progress bars.
   sys.unraisablehook = _without_tff(sys.unraisablehook)

@@ -26,10 +26,21 @@ _CLIENTS_PER_DEVICE = flags.DEFINE_integer(
   ' --executor=native as many as there are cores.',
   lower_bound=1,
 )
+_MAX_BAD_CLIENTS = flags.DEFINE_integer(
+  'max_bad_clients',
+  3,
+  'Clients of a round that may fail (on data that cannot be read, for instance)'
+  ' and are left out of it, each with a warning; one more ends the run. With'
+  ' --executor=native the first ends it.',
+  lower_bound=0,
+)
 
 
 def config() -> execution.ExecutionConfig:
   """Returns what the flags say."""
   return execution.ExecutionConfig(
-    _EXECUTOR.value, _DEVICES.value, _CLIENTS_PER_DEVICE.value
+    _EXECUTOR.value,
+    _DEVICES.value,
+    _CLIENTS_PER_DEVICE.value,
+    _MAX_BAD_CLIENTS.value,
   )

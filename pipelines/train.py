@@ -248,6 +248,13 @@ _INSECURE_NOISE_SEED = flags.DEFINE_integer(
   lower_bound=0,
   upper_bound=2**63 - 1,
 )
+_INSECURE_COHORT_SEED = flags.DEFINE_integer(
+  'insecure_cohort_seed',
+  None,
+  'For experiments: the same cohorts in every run with this seed. Who knows it'
+  ' knows them, so it is refused beside a guarantee.',
+  lower_bound=0,
+)
 _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
   'release_unprotected_metrics',
   False,
@@ -256,6 +263,19 @@ _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
 )
 _EVALUATE_EVERY = flags.DEFINE_integer(
   'evaluate_every', 10, 'Rounds between evaluations.', lower_bound=1
+)
+_CHECKPOINT_EVERY = flags.DEFINE_integer(
+  'checkpoint_every',
+  1,
+  'Rounds between checkpoints. A private run that is killed repeats the rounds'
+  ' since the last one, and pays for them again.',
+  lower_bound=1,
+)
+_KEEP_CHECKPOINTS = flags.DEFINE_integer(
+  'keep_checkpoints',
+  2,
+  'Number of checkpoints to keep; that of the lowest WER is kept besides.',
+  lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
   'seed',
@@ -325,6 +345,8 @@ def main() -> str:
     ),
     privacy=_privacy(),
     evaluate_every=_EVALUATE_EVERY.value,
+    checkpoint_every=_CHECKPOINT_EVERY.value,
+    keep_checkpoints=_KEEP_CHECKPOINTS.value,
     execution=execution_flags.config(),
     seed=_SEED.value,
   )
@@ -345,6 +367,7 @@ def _privacy() -> privacy_config.PrivacyConfig:
     accounting_cohort_size=_ACCOUNTING_COHORT_SIZE.value,
     accounting_population=_ACCOUNTING_POPULATION.value,
     insecure_noise_seed=_INSECURE_NOISE_SEED.value,
+    insecure_cohort_seed=_INSECURE_COHORT_SEED.value,
     unprotected_metrics=_RELEASE_UNPROTECTED_METRICS.value,
   )
 

@@ -14,7 +14,8 @@ federated_sum = tff.federated_sum
 tf_computation = tff.tensorflow.computation
 
 ProgramStateManager = tff.program.ProgramStateManager
+ProgramStateExistsError = tff.program.ProgramStateExistsError
+ProgramStateNotFoundError = tff.program.ProgramStateNotFoundError
 ReleaseManager = tff.program.ReleaseManager
-FileProgramStateManager = tff.program.FileProgramStateManager
 CSVFileReleaseManager = tff.program.CSVFileReleaseManager
 TensorBoardReleaseManager = tff.program.TensorBoardReleaseManager

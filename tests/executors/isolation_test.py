@@ -117,6 +117,36 @@ def test_an_error_names_the_stage_and_the_client(local_context):
     assert total([1.0, 2.0]) == 3.0
 
 
+@pytest.mark.parametrize(['devices', 'clients_per_device'], [(1, 1), (4, 2)])
+def test_clients_that_fail_are_left_out_up_to_a_number(
+  devices, clients_per_device, caplog
+):
+  context.set_local_device_context(
+    [f'/CPU:{i}' for i in range(devices)],
+    clients_per_device,
+    allow_native=False,
+    max_failed_clients=2,
+  )
+
+  @tff.tensorflow.computation(np.float32)
+  def checked(x):
+    with tf.control_dependencies([tf.debugging.assert_positive(x)]):
+      return tf.identity(x)
+
+  @tff.federated_computation(AT_CLIENTS)
+  def total(values):
+    return tff.federated_sum(tff.federated_map(checked, values))
+
+  for _ in range(2):  # The number is of each round.
+    assert total([1.0, -2.0, 3.0, -4.0, 5.0]) == 9.0
+    assert total([-1.0, -2.0]) == 0.0
+  assert 'left out of the round' in caplog.text
+  assert 'client number 3: ' in caplog.text
+  with pytest.raises(map_reduce.ExecutionError, match="'work' of"):
+    total([-1.0, -2.0, -3.0, 4.0])
+  assert total([1.0, 2.0]) == 3.0
+
+
 def test_a_client_that_has_a_name_is_called_by_it(local_context):
   @tff.tensorflow.computation(np.str_)
   def number(name):

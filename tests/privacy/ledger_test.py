@@ -176,14 +176,17 @@ def test_a_ledger_of_another_plan_is_refused(path, changes, message):
     opened(path, **changes)
 
 
-def test_a_checkpoint_must_be_in_the_ledger(path):
+def test_a_checkpoint_must_be_in_the_ledger(path, caplog):
   book = opened(path)
   entries = [''] + [book.append(number, RELEASE) for number in (1, 2, 3)]
-  for number in 2, 3:  # 2 is what a kill before the third is saved leaves.
+  book.check_fits(3, entries[3])
+  assert not caplog.text
+  for number in 0, 1, 2:  # What a kill before the next checkpoint leaves.
     book.check_fits(number, entries[number])
-  for number in 0, 1:
-    with pytest.raises(errors.UserError, match='rounds up to 3'):
-      book.check_fits(number, entries[number])
+    assert (
+      f'rounds up to 3, but the last checkpoint is of round {number}'
+      in (caplog.messages[-1])
+    )
   with pytest.raises(errors.UserError, match='lacks the entry of round 3'):
     book.check_fits(3, 'ab' * 32)
   lines = path.read_bytes().splitlines(keepends=True)

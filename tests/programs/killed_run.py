@@ -48,8 +48,10 @@ def _before(function):
 for name in ('makedirs', 'rmtree', 'rename', 'remove', 'copy'):
   setattr(tf.io.gfile, name, _before(getattr(tf.io.gfile, name)))
 tf.io.gfile.GFile.write = _before(tf.io.gfile.GFile.write)
-tf.saved_model.save = _before(tf.saved_model.save)
-os.fsync = _before(os.fsync)
+for name in ('fsync', 'link'):
+  setattr(os, name, _before(getattr(os, name)))
+for name in ('rename', 'unlink'):
+  setattr(pathlib.Path, name, _before(getattr(pathlib.Path, name)))
 
 from tff_asr import compat  # noqa: E402
 from tff_asr.privacy import (  # noqa: E402
@@ -58,6 +60,7 @@ from tff_asr.privacy import (  # noqa: E402
 )
 from tff_asr.privacy import plan as plan_lib  # noqa: E402
 from tff_asr.programs import (  # noqa: E402
+  checkpoints,
   program_logic,
   recorded_rounds,
   report,
@@ -86,11 +89,11 @@ _append = ledger._append
 ledger._append = _append_in_two_parts
 
 
-class _StateManager(compat.FileProgramStateManager):
+class _Checkpoints(checkpoints.Checkpoints):
   """Notes, before a state is written, that its round is being released."""
 
   def __init__(self, folder):
-    super().__init__(folder / 'checkpoints', keep_total=2, keep_first=False)
+    super().__init__(folder / 'checkpoints', keep_last=2)
     self._releases = folder / 'releases'
 
   async def save(self, program_state, version):
@@ -110,7 +113,8 @@ def _run(folder):
       last_released=report.last_round(metrics),
       cohorts=_PLAN.cohorts([f'{i}' for i in range(10)]),
       rounds=recorded_rounds.RecordedRounds(_PLAN, book),
-      state_manager=_StateManager(folder),
+      checkpoints=_Checkpoints(folder),
+      checkpoint_every=1,
       release_managers=[
         compat.CSVFileReleaseManager(metrics, key_fieldname='round')
       ],
@@ -160,7 +164,7 @@ def main(root):
     at_death = (_released(folder), _counted(folder))
     after = _in_a_fork(folder, -1)
     with open(folder / 'metrics.csv', newline='') as file:
-      rows = [int(row['round']) for row in csv.DictReader(file)]
+      rows = [(int(row['round']), row.get('x')) for row in csv.DictReader(file)]
     print(
       json.dumps(
         {

@@ -26,7 +26,7 @@ def test_the_ledger_counts_every_release_wherever_a_run_is_killed(tmp_path):
   assert {p['code'] for p in killed} == {-9} and last['code'] == 0
   for point in points:
     assert point['code_after'] == 0, point
-    assert point['rows'] == [0, 1, 2], point
+    assert point['rows'] == [[0, ''], [1, '1.0'], [2, '2.0']], point
     for released, counted in point['at_death'], point['at_end']:
       assert counted >= released, point
     # A round is repeated, and counted twice, at most once.

@@ -12,7 +12,12 @@ import shutil
 import pytest
 
 from tff_asr import compat, errors
-from tff_asr.programs import program_logic, recorded_rounds, report
+from tff_asr.programs import (
+  checkpoints,
+  program_logic,
+  recorded_rounds,
+  report,
+)
 
 Output = collections.namedtuple('Output', ['state', 'metrics'])
 
@@ -34,9 +39,8 @@ class Program:
       last_released=report.last_round(folder / 'metrics.csv'),
       cohorts=lambda number: [f'{number}'],
       rounds=recorded_rounds.UnrecordedRounds(rounds),
-      state_manager=compat.FileProgramStateManager(
-        folder / 'checkpoints', keep_total=2, keep_first=False
-      ),
+      checkpoints=checkpoints.Checkpoints(folder / 'checkpoints', 2),
+      checkpoint_every=1,
       release_managers=[
         compat.CSVFileReleaseManager(
           folder / 'metrics.csv', key_fieldname='round'
@@ -116,7 +120,7 @@ def test_a_round_is_saved_before_anything_of_it_is_released(tmp_path):
   assert again.run().learning['total'] == 6
   assert again.seen == [2, 3]  # Released, but not repeated:
   assert again.evaluated == [3, 6]
-  assert [r['total'] for r in again.rows()] == ['', '1', '', '6']
+  assert [r['total'] for r in again.rows()] == ['', '1', '3', '6']
 
 
 def test_a_finished_run_is_left_as_it_is_and_can_be_extended(tmp_path):
@@ -133,3 +137,51 @@ def test_released_rounds_without_their_checkpoints_are_not_repeated(tmp_path):
   shutil.rmtree(tmp_path / 'checkpoints')
   with pytest.raises(errors.UserError, match='up to 3 were released'):
     Program(tmp_path, rounds=3).run()
+
+
+@pytest.mark.parametrize('fail_at', [1, 2, 3, 4, 5, 6, 7])
+def test_rounds_since_the_last_checkpoint_are_repeated(tmp_path, fail_at):
+  whole = Program(tmp_path / 'whole', rounds=7, evaluate_every=4)
+  whole.run()
+  parts = Program(tmp_path / 'parts', 7, evaluate_every=4, fail_at=fail_at)
+  parts.arguments['checkpoint_every'] = 3
+  with pytest.raises(InterruptError):
+    parts.run()
+  rest = Program(tmp_path / 'parts', rounds=7, evaluate_every=4)
+  assert rest.run().learning['total'] == 28
+  saved = max(n for n in (0, 3, 4, 6) if n < fail_at)
+  assert rest.seen == list(range(saved + 1, 8))
+  assert rest.rows() == whole.rows()
+
+
+def test_a_stop_saves_the_round_and_the_next_call_goes_on(tmp_path):
+  program = Program(tmp_path, rounds=5, evaluate_every=5)
+  program.arguments |= dict(
+    checkpoint_every=5, should_stop=lambda: len(program.seen) > 2
+  )
+  state = program.run()
+  # Seen 0, 1 and 2 when round 3 ends.
+  assert (state.round_number, program.seen) == (3, [0, 1, 2, 3])
+  rest = Program(tmp_path, rounds=5)
+  assert rest.run().learning['total'] == 15
+  assert rest.seen == [4, 5]
+
+
+def test_a_stop_before_the_first_round_does_nothing(tmp_path):
+  program = Program(tmp_path, rounds=5)
+  program.arguments['should_stop'] = lambda: True
+  assert program.run().round_number == 0
+  assert program.seen == [0]
+
+
+def test_the_checkpoint_of_the_lowest_error_rate_stays(tmp_path):
+  program = Program(tmp_path, rounds=6, evaluate_every=1)
+  rates = iter([0.9, 0.5, 0.4, 0.7, 0.4, 0.8, 0.6])
+  program.arguments['evaluate'] = lambda state: {'wer': next(rates)}
+  program.run()
+  kept = sorted(path.name for path in (tmp_path / 'checkpoints').iterdir())
+  assert kept == [
+    'best_round_000002_wer_0.400000.npz',
+    'round_000005.npz',
+    'round_000006.npz',
+  ]

@@ -4,7 +4,9 @@ import csv
 import dataclasses
 import gc
 import json
+import os
 import pathlib
+import signal
 
 import pytest
 
@@ -19,6 +21,8 @@ from tff_asr.programs import (
   execution,
   lineage,
   privacy_config,
+  round_metrics,
+  stopping,
   train,
 )
 
@@ -59,6 +63,8 @@ def config(tmp_path_factory):
       delta=1e-6,
     ),
     evaluate_every=1,
+    checkpoint_every=1,
+    keep_checkpoints=2,
     execution=execution.ExecutionConfig(),
     seed=0,
   )
@@ -175,6 +181,7 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(
     (dict(max_epsilon=-1.0), 'max_epsilon'),
     (dict(max_epsilon=1.0, noise_multiplier=0.0), 'fresh noise'),
     (dict(max_epsilon=1.0, insecure_noise_seed=1), 'fresh noise'),
+    (dict(insecure_cohort_seed=1), 'nobody can predict'),
     (dict(accounting_population=100), 'go together'),
     (dict(accounting_population=9, accounting_cohort_size=10), 'accounting_'),
     (dict(clipping=_GIVEN), 'lack: '),
@@ -239,6 +246,58 @@ def test_a_run_ends_before_the_round_that_would_exceed_its_budget(
     assert summary_of(output_dir)['rounds'] == done
     assert summary_of(output_dir)['epsilon'] == plan.epsilons(done).best
     assert len(rows(output_dir)) == done + 1 and rows(output_dir)[-1]['wer']
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_after_its_round_and_the_next_call_goes_on(
+  quick, tmp_path, monkeypatch, capfd, number
+):
+  output_dir = tmp_path / 'run'
+  handler = signal.getsignal(number)
+  measured = round_metrics.RoundMetrics.__call__
+
+  def with_signal(self, round_number, metrics):
+    if round_number == 2:
+      os.kill(os.getpid(), number)
+    return measured(self, round_number, metrics)
+
+  slow = dict(rounds=4, checkpoint_every=10, evaluate_every=10)
+  with monkeypatch.context() as patched:
+    patched.setattr(round_metrics.RoundMetrics, '__call__', with_signal)
+    with pytest.raises(stopping.Stopped, match='after round 2 of 4') as stopped:
+      run(quick, output_dir, **slow)
+  assert stopped.value.signal == number
+  assert f'{number.name}: the round is finished' in capfd.readouterr().err
+  assert signal.getsignal(number) is handler
+  assert not (output_dir / 'report.html').exists()
+  assert [r['round'] for r in rows(output_dir)] == ['0', '1', '2']
+  del stopped
+  gc.collect()
+  run(quick, output_dir, **slow)
+  assert [r['round'] for r in rows(output_dir)] == ['0', '1', '2', '3', '4']
+  assert ledger.Ledger(output_dir / 'ledger.jsonl').last_round == 4
+  plan = quick.privacy.plan(population=4, rounds=4)
+  assert summary_of(output_dir)['epsilon'] == plan.epsilons().best
+
+
+def test_cohorts_repeat_with_a_seed_where_nothing_is_promised(quick):
+  settings = changed(
+    quick, noise_multiplier=0.0, insecure_cohort_seed=3, clipping=None
+  ).privacy
+  population = [f'{i}' for i in range(50)]
+  for sampling in 'poisson', 'fixed':
+    privacy = dataclasses.replace(settings, sampling=sampling, cohort_size=9)
+    plan = dataclasses.replace(privacy, clipping=quick.privacy.clipping).plan(
+      population=50, rounds=5
+    )
+    for of_plan in None, plan:
+      first, second = (
+        [cohorts(number) for number in range(5)]
+        for cohorts in (
+          train._cohorts(privacy, of_plan, population) for _ in range(2)
+        )
+      )
+      assert first == second and len({tuple(c) for c in first}) == 5
 
 
 def test_a_seed_for_the_noise_takes_every_epsilon_away(quick, tmp_path):

@@ -48,6 +48,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     client_size: ClientSize | None = None,
     allow_native: bool = True,
     watch: placement.Watch | None = None,
+    max_failed_clients: int = 0,
   ):
     """Takes the arguments of `set_local_device_context`."""
     if not devices:
@@ -63,6 +64,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     self._client_size = client_size
     self._allow_native = allow_native
     self._watch = watch
+    self._max_failed_clients = max_failed_clients
     self._worker: native.Worker | None = None
     self._executables: dict[int, _Executable] = {}
     self._lock = threading.RLock()
@@ -117,6 +119,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
       self.devices,
       self.clients_per_device,
       self._watch,
+      self._max_failed_clients,
     ).run
 
     def execute(arg):
@@ -222,6 +225,7 @@ def set_local_device_context(
   client_size: ClientSize | None = None,
   allow_native: bool = True,
   watch: placement.Watch | None = None,
+  max_failed_clients: int = 0,
 ) -> LocalDeviceContext:
   """Makes TFF execute on devices of this machine; returns the context.
 
@@ -238,9 +242,16 @@ def set_local_device_context(
       a process that is started when it is needed.  Otherwise it is refused.
     watch: Operations whose devices are reported when a client runs for the
       first time, once for each device.
+    max_failed_clients: So many clients may fail in a round: they are left out
+      of it, with a warning that names them.  By default the first ends it.
   """
   context = LocalDeviceContext(
-    devices, clients_per_device, client_size, allow_native, watch
+    devices,
+    clients_per_device,
+    client_size,
+    allow_native,
+    watch,
+    max_failed_clients,
   )
   tff.framework.set_default_context(context)
   return context

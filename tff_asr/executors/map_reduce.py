@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import threading
 
+from absl import logging
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -52,6 +53,7 @@ class MapReduce:
     devices: Sequence[str],
     clients_per_device: int,
     watch: placement.Watch | None = None,
+    max_failed_clients: int = 0,
   ):
     """Traces the computation's functions.
 
@@ -60,6 +62,7 @@ class MapReduce:
       devices: Names of the devices; the first does the server's work.
       clients_per_device: Number of clients that train at once on each.
       watch: Operations whose devices are reported, once for each device.
+      max_failed_clients: So many may fail in a round, and are left out of it.
 
     Raises:
       UnsupportedError: If a piece cannot run here.
@@ -67,6 +70,7 @@ class MapReduce:
     self._devices = devices
     self._clients_per_device = clients_per_device
     self._to_watch = dict.fromkeys(devices, watch)
+    self._max_failed_clients = max_failed_clients
     piece = graph_piece.GraphPiece
     server = values.specs(form.prepare.type_signature.parameter)
     client, broadcast = form.work.type_signature.parameter
@@ -118,22 +122,22 @@ class MapReduce:
       Leaves of the results at the server.
 
     Raises:
-      ExecutionError: If a stage fails.
+      ExecutionError: If a stage fails, or too many clients.
       TypeError: If a client's data are of another type.
     """
     with tf.device(self._devices[0]):
       with _stage('prepare'):
         broadcast = self._prepare(server)
-      total = self._total(broadcast, clients)
+      queue = _Queue(clients, self._max_failed_clients)
+      total = self._total(broadcast, queue, len(clients))
       del broadcast
       with _stage('update'):
         return self._finish([*server, *total])
 
-  def _total(self, broadcast, clients) -> list[tf.Tensor]:
+  def _total(self, broadcast, queue, clients: int) -> list[tf.Tensor]:
     """Trains all clients; returns the merged accumulator."""
-    queue = _Queue(clients)
     slots = [d for _ in range(self._clients_per_device) for d in self._devices]
-    slots = slots[: len(clients)]
+    slots = slots[:clients]
     at_device = {}
     for device in dict.fromkeys(slots):
       with tf.device(device):
@@ -168,7 +172,11 @@ class MapReduce:
             with _stage('zero'):
               accumulator = self._zero([])
           watch = self._to_watch.pop(device, None)
-          with _stage('work', client.name), placement.watched(watch):
+          with (
+            queue.failures(),
+            _stage('work', client.name),
+            placement.watched(watch),
+          ):
             accumulator = train(
               [*client.leaves(), *broadcast, *accumulator], variables
             )
@@ -178,10 +186,11 @@ class MapReduce:
 
 
 class _Queue:
-  """Clients, each of which is handed out once."""
+  """Clients, each of which is handed out once; some of them may fail."""
 
-  def __init__(self, clients: Sequence[Client]):
+  def __init__(self, clients: Sequence[Client], max_failures: int):
     self._clients = iter(clients)
+    self._failures_left = max_failures
     self._lock = threading.Lock()
 
   def __iter__(self) -> Iterator[Client]:
@@ -191,6 +200,18 @@ class _Queue:
       if client is None:
         return
       yield client
+
+  @contextlib.contextmanager
+  def failures(self) -> Iterator[None]:
+    """Lets a client fail, as long as not too many have."""
+    try:
+      yield
+    except ExecutionError as error:
+      with self._lock:
+        self._failures_left -= 1
+        if self._failures_left < 0:
+          raise
+      logging.warning('A client is left out of the round. %s', error)
 
   def close(self) -> None:
     """Hands out no more."""

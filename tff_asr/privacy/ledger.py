@@ -18,6 +18,7 @@ import pathlib
 from typing import Any
 import uuid
 
+from absl import logging
 import attr
 import dp_accounting
 
@@ -190,15 +191,14 @@ class Ledger:
     return bool(self._priors)
 
   def check_fits(self, number: int, entry: str) -> None:
-    """Checks that a checkpoint is of this ledger, and the newest.
+    """Checks that a checkpoint is of this ledger.
 
     Args:
       number: Round of the checkpoint.
       entry: Hash of its round's entry in the ledger, empty for round 0.
 
     Raises:
-      UserError: If rounds would be released that the ledger does not count, or
-        rounds of the ledger are not in the checkpoint.
+      UserError: If the checkpoint has a round that the ledger does not count.
     """
     if number and entry not in self._hashes:
       raise errors.UserError(
@@ -206,12 +206,13 @@ class Ledger:
         ' which there is a checkpoint: it was cut short or is of another run.'
         ' Restore it, or give another --output_dir.'
       )
-    # One round more is what a run leaves that was killed before it saved it.
-    if self.last_round > number + 1:
-      raise errors.UserError(
-        f'The privacy ledger {self.path} has rounds up to {self.last_round},'
-        f' but the last checkpoint is of round {number}. Restore the'
-        ' checkpoints, or give another --output_dir.'
+    if self.last_round > number:
+      logging.warning(
+        '%s counts rounds up to %d, but the last checkpoint is of round %d:'
+        ' those between are done again, and counted again.',
+        self.path,
+        self.last_round,
+        number,
       )
 
   def _add_prior(self, path: pathlib.Path) -> None:

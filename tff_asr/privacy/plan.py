@@ -152,15 +152,23 @@ class PrivacyPlan:
     """Of the noise on each coordinate of the *sum*, where it is `equal`."""
     return self.noise_multiplier * self.clipping.clip_norm
 
-  def cohorts(self, client_ids: Sequence[str]) -> cohorts.Cohorts:
+  def cohorts(
+    self, client_ids: Sequence[str], insecure_seed: int | None = None
+  ) -> cohorts.Cohorts:
     """Returns the sampler of this plan, unpredictable where chance matters.
 
     Args:
       client_ids: The population.
+      insecure_seed: For repeatable cohorts, where nothing is promised.
 
     Raises:
-      UserError: If it is not the plan's, or a client is in it twice.
+      UserError: If it is not the plan's, or a client is in it twice, or chance
+        would be predictable under a guarantee.
     """
+    errors.require(
+      insecure_seed is None or not self.is_guarantee,
+      'Cohorts from a seed: the epsilon of this plan would not be true.',
+    )
     if len(set(client_ids)) != len(client_ids):
       raise errors.UserError('A client is in the population twice.')
     if len(client_ids) != self.population:
@@ -169,9 +177,10 @@ class PrivacyPlan:
         f' {len(client_ids)} clients.'
       )
     if self.sampling == POISSON:
-      return cohorts.poisson(client_ids, self.cohort_size / self.population)
+      rate = self.cohort_size / self.population
+      return cohorts.poisson(client_ids, rate, insecure_seed)
     if self.sampling == FIXED:
-      return cohorts.fixed_size(client_ids, self.cohort_size)
+      return cohorts.fixed_size(client_ids, self.cohort_size, insecure_seed)
     return cohorts.rotation(client_ids, self.turns)
 
   def query(self, layers: Mapping[str, int]) -> tfp.DPQuery:

@@ -22,11 +22,14 @@ class ExecutionConfig:
     devices: What `devices.select` takes.
     clients_per_device: Clients that train at once on each device; by default
       what `devices.default_clients_per_device` says.
+    max_bad_clients: So many clients of a round may fail and are left out of it;
+      `native` knows of no such thing.
   """
 
   executor: str = DEVICE
   devices: str = ''
   clients_per_device: int | None = None
+  max_bad_clients: int = 0
 
   def select(self, trains_clients: bool) -> list[str]:
     """Finds the devices; call it before TensorFlow computes anything.
@@ -75,6 +78,7 @@ class ExecutionConfig:
         if devices.any_gpu(selected)
         else None
       ),
+      max_failed_clients=self.max_bad_clients,
     )
     try:
       yield str(runtime)

@@ -28,6 +28,7 @@ class PrivacyConfig:
     accounting_cohort_size: Of a hypothetical run that is reported as well.
     accounting_population: Of the same.
     insecure_noise_seed: For debugging; nothing is promised.
+    insecure_cohort_seed: Makes cohorts repeatable; nothing may be promised.
     unprotected_metrics: Whether figures that no noise protects are released.
 
   Raises:
@@ -46,6 +47,7 @@ class PrivacyConfig:
   accounting_cohort_size: int | None = None
   accounting_population: int | None = None
   insecure_noise_seed: int | None = None
+  insecure_cohort_seed: int | None = None
   unprotected_metrics: bool = False
 
   def __post_init__(self):
@@ -77,6 +79,11 @@ class PrivacyConfig:
       self.target_epsilon is None or self.promises,
       '--target_epsilon with --insecure_noise_seed: no epsilon holds for noise'
       ' that can be predicted. Give --noise_multiplier.',
+    )
+    require(
+      self.insecure_cohort_seed is None or not self.promises,
+      '--insecure_cohort_seed with fresh noise: epsilon rests on cohorts that'
+      ' nobody can predict. Give --noise_multiplier=0, or leave the seed out.',
     )
     require(
       (self.accounting_cohort_size is None)

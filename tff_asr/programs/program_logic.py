@@ -7,6 +7,7 @@ depends on the privacy plan, and error rates come from text.
 """
 
 from collections.abc import Callable, Sequence
+import json
 from typing import Any, NamedTuple, Protocol
 
 from tff_asr import compat, errors
@@ -22,11 +23,13 @@ class ProgramState(NamedTuple):
     learning: State of the learning process.
     round_number: Number of rounds done.
     entry: What `Rounds.record` returned for the last of them, empty at first.
+    metrics: Of the last of them as JSON, for a call that has to release them.
   """
 
   learning: Any
   round_number: int
   entry: str
+  metrics: str
 
 
 class Rounds(Protocol):
@@ -42,6 +45,19 @@ class Rounds(Protocol):
     """Records a round for good; returns what identifies the entry."""
 
 
+class Checkpoints(Protocol):
+  """Where states are kept; see `checkpoints.Checkpoints`."""
+
+  async def load_latest(self, structure: Any) -> tuple[Any, int]:
+    """Returns the newest state that can be read, or `None`."""
+
+  async def save(self, program_state: Any, version: int) -> None:
+    """Keeps a state."""
+
+  def offer_best(self, version: int, wer: float) -> None:
+    """Keeps a state that was saved for good if its WER is the lowest."""
+
+
 async def train(
   *,
   next_round: Callable[[Any, list[str]], Any],
@@ -49,20 +65,21 @@ async def train(
   last_released: int,
   cohorts: cohorts_lib.Cohorts,
   rounds: Rounds,
-  state_manager: compat.ProgramStateManager,
+  checkpoints: Checkpoints,
+  checkpoint_every: int,
   release_managers: Sequence[compat.ReleaseManager],
   round_metrics: Callable[[int, Any], Metrics],
   evaluate: Callable[[Any], Metrics],
   evaluate_every: int,
   on_round: Callable[[int, Metrics], None],
+  should_stop: Callable[[], bool] = lambda: False,
 ) -> ProgramState:
   """Runs the rounds that are still to do; returns the last state.
 
   A round is recorded before its state is saved, and that before anything of the
-  round is released: the record has every round whose result was seen, and a run
-  that is interrupted and called again never repeats one.
-  Interrupted between the two, the round lacks what was measured during it; its
-  evaluation is made up for.
+  round is released: the record has every round whose result was seen.  A run
+  that is interrupted and called again goes on from the last checkpoint; rounds
+  since then are repeated, and recorded again.
 
   Args:
     next_round: From a learning state and a cohort to TFF's
@@ -72,54 +89,60 @@ async def train(
       -1 if there was none.
     cohorts: Samples the clients of a round.
     rounds: Says which rounds may be done and records them.
-    state_manager: Saves and loads `ProgramState` by round.
+    checkpoints: Saves and loads `ProgramState` by round.
+    checkpoint_every: Rounds between checkpoints; rounds that are evaluated, and
+      the last before a stop, have one as well.
     release_managers: Get the metrics of every round.
     round_metrics: From a round's number and TFF's metrics to those released.
     evaluate: From a learning state to metrics.
     evaluate_every: Rounds between evaluations; round 0 and the last round are
       evaluated as well.
     on_round: Called after each release.
+    should_stop: Asked after each round.
 
   Raises:
     UserError: If rounds were released of which there is no checkpoint.
   """
 
-  async def release(state: ProgramState, metrics: Metrics) -> None:
-    number = state.round_number
-    if number % evaluate_every == 0 or number == last:
-      metrics = metrics | evaluate(state.learning)
+  def is_evaluated(number: int) -> bool:
+    return number % evaluate_every == 0 or number == last
+
+  async def release(state: ProgramState) -> None:
+    number = int(state.round_number)
+    metrics = json.loads(str(state.metrics))
+    if is_evaluated(number):
+      metrics |= evaluate(state.learning)
     for manager in release_managers:
       await manager.release(metrics, number)
+    if 'wer' in metrics:
+      checkpoints.offer_best(number, metrics['wer'])
     on_round(number, metrics)
 
-  first = ProgramState(initial_state, 0, '')
-  state, _ = await state_manager.load_latest(first)
-  rounds.check_fits(*_position(state or first))
+  first = ProgramState(initial_state, 0, '', '{}')
+  state, _ = await checkpoints.load_latest(first)
   if state is None:
+    if last_released > 0:
+      raise errors.UserError(
+        f'Rounds up to {last_released} were released, but there is no'
+        ' checkpoint: restore the checkpoints, or give another --output_dir.'
+      )
     state = first
-    await state_manager.save(state, 0)
-  if state.round_number < last_released:
-    raise errors.UserError(
-      f'Rounds up to {last_released} were released, but the last checkpoint is'
-      f' of round {state.round_number}: repeating rounds would spend privacy'
-      ' that no epsilon accounts for. Restore the checkpoints, or give another'
-      ' --output_dir.'
-    )
+    rounds.check_fits(0, '')
+    await checkpoints.save(state, 0)
+  else:
+    rounds.check_fits(int(state.round_number), str(state.entry))
   last = rounds.last_round(int(state.round_number))
   if state.round_number > last_released:
-    await release(state, {})
-  while state.round_number < last:
+    await release(state)
+  is_stopped = should_stop()
+  while state.round_number < last and not is_stopped:
     number = int(state.round_number) + 1
     output = next_round(state.learning, cohorts(number))
-    state = ProgramState(output.state, number, rounds.record(number))
-    await state_manager.save(state, number)
-    await release(state, round_metrics(number, output.metrics))
+    entry = rounds.record(number)
+    metrics = json.dumps(round_metrics(number, output.metrics))
+    state = ProgramState(output.state, number, entry, metrics)
+    is_stopped = should_stop()
+    if number % checkpoint_every == 0 or is_evaluated(number) or is_stopped:
+      await checkpoints.save(state, number)
+    await release(state)
   return state
-
-
-def _position(state: ProgramState) -> tuple[int, str]:
-  """Round and entry of a state, which a checkpoint gives back as bytes."""
-  entry = state.entry
-  return int(state.round_number), (
-    entry.decode() if isinstance(entry, bytes) else entry
-  )

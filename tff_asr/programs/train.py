@@ -1,32 +1,29 @@
 """A training run: stores, seed model, federated rounds, evaluation, report."""
 
-import asyncio
 from collections.abc import Mapping
 import dataclasses
 import pathlib
 import time
 
 import tensorflow as tf
-import tensorflow_federated as tff
 import tqdm
 
-from tff_asr import compat, errors
+from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation, federated
 from tff_asr.models import model_folder, precision, presets, transformer
-from tff_asr.privacy import accounting, bounds, ledger
 from tff_asr.privacy import cohorts as cohorts_lib
+from tff_asr.privacy import ledger
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   execution,
+  federated_rounds,
   lineage,
   privacy_config,
   program_logic,
-  recorded_rounds,
   report,
-  round_metrics,
   speakers,
 )
 from tff_asr.programs import run_folder as run_folder_lib
@@ -37,6 +34,7 @@ _MAY_CHANGE = frozenset(
   [
     *('rounds', 'max_epsilon', 'prior_ledger'),
     *('executor', 'devices', 'clients_per_device'),
+    *('max_bad_clients', 'checkpoint_every', 'keep_checkpoints'),
   ]
 )
 
@@ -60,6 +58,8 @@ class TrainConfig:
     federated: Optimizers.
     privacy: Sampling, clipping, noise and budget.
     evaluate_every: Rounds between evaluations.
+    checkpoint_every: Rounds between checkpoints.
+    keep_checkpoints: Number of checkpoints to keep, besides the best.
     execution: What the rounds run on.
     seed: Of initial weights and of the choice of seed speakers; never of noise
       or cohorts.
@@ -78,6 +78,8 @@ class TrainConfig:
   federated: federated.FederatedConfig
   privacy: privacy_config.PrivacyConfig
   evaluate_every: int
+  checkpoint_every: int
+  keep_checkpoints: int
   execution: execution.ExecutionConfig
   seed: int
 
@@ -171,8 +173,18 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
   rounds = 0
   if cohorts:
-    rounds = _federated_rounds(
-      config,
+    rounds = federated_rounds.run(
+      federated_rounds.RoundsConfig(
+        rounds=config.rounds,
+        batches=config.batches,
+        federated=config.federated,
+        precision=config.precision,
+        budget=config.privacy.budget,
+        evaluate_every=config.evaluate_every,
+        checkpoint_every=config.checkpoint_every,
+        keep_checkpoints=config.keep_checkpoints,
+        execution=config.execution,
+      ),
       plan,
       run_ledger,
       cohorts,
@@ -180,7 +192,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
       train_store,
       encoder,
       devices,
-      lambda: evaluation.error_rates(evaluator.transcribe(eval_store)),
+      lambda: _rates(evaluation.error_rates(evaluator.transcribe(eval_store))),
     )
   if rounds < config.rounds:
     print(
@@ -213,17 +225,18 @@ def _cohorts(
   population: list[str],
 ) -> cohorts_lib.Cohorts:
   """Returns the plan's sampler, or without a plan the one that is asked for."""
+  seed = privacy.insecure_cohort_seed
   if plan:
-    return plan.cohorts(population)
+    return plan.cohorts(population, seed)
   size = privacy.cohort_size
   errors.require(
     1 <= size <= len(population),
     f'--cohort_size={size} of a population of {len(population)} clients.',
   )
   if privacy.sampling == plan_lib.POISSON:
-    return cohorts_lib.poisson(population, size / len(population))
+    return cohorts_lib.poisson(population, size / len(population), seed)
   if privacy.sampling == plan_lib.FIXED:
-    return cohorts_lib.fixed_size(population, size)
+    return cohorts_lib.fixed_size(population, size, seed)
   return cohorts_lib.rotation(population, max(1, len(population) // size))
 
 
@@ -288,93 +301,5 @@ def _train_centrally(config, encoder, store, seed_ids) -> None:
     central.train(encoder, epoch, config.central, on_epoch)
 
 
-def _federated_rounds(
-  config: TrainConfig,
-  plan: plan_lib.PrivacyPlan | None,
-  run_ledger: ledger.Ledger | None,
-  cohorts: cohorts_lib.Cohorts,
-  run_folder: run_folder_lib.RunFolder,
-  store: store_lib.ClientStore,
-  encoder: transformer.Transformer,
-  devices: list[str],
-  rates,
-) -> int:
-  """Runs the rounds; `encoder` has the last weights afterwards.
-
-  Returns:
-    The number of rounds done.
-  """
-  process = federated.build_learning_process(
-    encoder.config, config.federated, plan, config.precision
-  )
-  data = client_datasets.federated_batches(store, config.batches)
-  composed = tff.simulation.compose_dataset_computation_with_learning_process(
-    data.dataset_computation, process
-  )
-  released = round_metrics.RoundMetrics(
-    transformer.layer_sizes(encoder), plan, run_ledger
-  )
-  if plan:
-    rounds = recorded_rounds.RecordedRounds(
-      plan, run_ledger, config.privacy.budget
-    )
-  else:
-    rounds = recorded_rounds.UnrecordedRounds(config.rounds)
-
-  def evaluate(state) -> program_logic.Metrics:
-    encoder.set_weights(process.get_model_weights(state).trainable)
-    total = rates()
-    return {'wer': total.wer, 'cer': total.cer}
-
-  running = config.execution.running(devices, store.client_seconds)
-  with running as description:
-    print(f'The rounds run on {description}.')
-    initial_state = process.set_model_weights(
-      process.initialize(),
-      tff.learning.models.ModelWeights(
-        trainable=[w.numpy() for w in encoder.trainable_variables],
-        non_trainable=[],
-      ),
-    )
-    with tqdm.tqdm(total=config.rounds, desc='federated', unit='round') as bar:
-
-      def on_round(number: int, metrics: program_logic.Metrics) -> None:
-        bar.update(number - bar.n)
-        if 'wer' in metrics:
-          bar.write(_evaluation_line(number, metrics))
-
-      state = asyncio.run(
-        program_logic.train(
-          next_round=composed.next,
-          initial_state=initial_state,
-          last_released=report.last_round(run_folder.metrics),
-          cohorts=cohorts,
-          rounds=rounds,
-          state_manager=compat.FileProgramStateManager(
-            run_folder.checkpoints, keep_total=2, keep_first=False
-          ),
-          release_managers=[
-            compat.CSVFileReleaseManager(
-              run_folder.metrics, key_fieldname='round'
-            ),
-            compat.TensorBoardReleaseManager(run_folder.tensorboard),
-          ],
-          round_metrics=released,
-          evaluate=evaluate,
-          evaluate_every=config.evaluate_every,
-          on_round=on_round,
-        )
-      )
-    encoder.set_weights(process.get_model_weights(state.learning).trainable)
-    if released.bounds:
-      bounds.write(run_folder.layer_bounds, released.bounds)
-    return int(state.round_number)
-
-
-def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:
-  line = (
-    f'round {number:4d}  WER {metrics["wer"]:6.1%}  CER {metrics["cer"]:6.1%}'
-  )
-  if 'epsilon' in metrics:
-    line += f'  epsilon {accounting.text(metrics["epsilon"])}'
-  return line
+def _rates(rates: evaluation.ErrorRates) -> program_logic.Metrics:
+  return {'wer': rates.wer, 'cer': rates.cer}

@@ -1,0 +1,133 @@
+"""A checkpoint is whole, or the one before is used."""
+
+import asyncio
+import errno
+import os
+
+import numpy as np
+import pytest
+import tensorflow_federated as tff
+
+from tff_asr import errors
+from tff_asr.programs import checkpoints, program_logic
+
+
+def state_of(number, width=50):
+  weights = tff.learning.models.ModelWeights(
+    [np.full([width, 3], number, np.float32), np.float32(number)], []
+  )
+  learning = tff.learning.templates.LearningAlgorithmState(
+    weights, (), {'b': np.int64(number), 'a': ()}, (np.arange(number),), ()
+  )
+  return program_logic.ProgramState(
+    learning, number, f'{number:x}', f'{{"loss": {number}.5}}'
+  )
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Has the checkpoints of rounds 3 and 4."""
+  manager = checkpoints.Checkpoints(tmp_path, keep_last=2)
+  for number in 2, 3, 4:
+    asyncio.run(manager.save(state_of(number), number))
+  return tmp_path
+
+
+def loaded(folder, number=4):
+  return asyncio.run(
+    checkpoints.Checkpoints(folder, 2).load_latest(state_of(number))
+  )
+
+
+def assert_is(state, number):
+  expected = state_of(number)
+  assert type(state.learning) is type(expected.learning)
+  for leaf, other in zip(
+    state.learning.global_model_weights.trainable,
+    expected.learning.global_model_weights.trainable,
+    strict=True,
+  ):
+    assert leaf.dtype == other.dtype
+    np.testing.assert_array_equal(leaf, other)
+  assert int(state.round_number) == number
+  assert (str(state.entry), str(state.metrics)) == expected[2:]
+
+
+def test_the_last_ones_are_kept_and_come_back(folder):
+  assert sorted(os.listdir(folder)) == ['round_000003.npz', 'round_000004.npz']
+  state, number = loaded(folder)
+  assert number == 4
+  assert_is(state, 4)
+
+
+def test_without_checkpoints_there_is_no_state(tmp_path):
+  assert loaded(tmp_path) == (None, 0)
+
+
+def cut(data):
+  return data[: len(data) // 2]
+
+
+def empty(data):
+  del data
+  return b''
+
+
+def lost_at_the_end(data):
+  return data[:-100] + bytes(100)
+
+
+def one_bit(data):
+  at = data.index(np.full(9, 4, np.float32).tobytes())
+  return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize('damage', [cut, empty, lost_at_the_end, one_bit])
+def test_the_one_before_a_damaged_one_is_used(folder, damage, caplog):
+  newest = folder / 'round_000004.npz'
+  newest.write_bytes(damage(newest.read_bytes()))
+  state, number = loaded(folder, 3)
+  assert number == 3
+  assert_is(state, 3)
+  assert f'{newest} is damaged' in caplog.text
+  # Its round can be saved again, and nothing is lost that might be looked at.
+  manager = checkpoints.Checkpoints(folder, 2)
+  asyncio.run(manager.save(state_of(4), 4))
+  assert sorted(os.listdir(folder)) == [
+    'round_000003.npz',
+    'round_000004.damaged',
+    'round_000004.npz',
+  ]
+
+
+def test_a_run_does_not_begin_anew_if_all_are_damaged(folder):
+  for path in folder.iterdir():
+    path.write_bytes(cut(path.read_bytes()))
+  with pytest.raises(errors.UserError, match=r'All checkpoints .* are damaged'):
+    loaded(folder)
+  with pytest.raises(errors.UserError, match=r'All checkpoints .* are damaged'):
+    loaded(folder)
+
+
+def test_what_a_killed_process_was_writing_goes(folder):
+  (folder / 'round_000005.npz.partial').write_bytes(b'half')
+  assert loaded(folder)[1] == 4
+  assert len(os.listdir(folder)) == 2
+
+
+def test_a_checkpoint_of_another_model_is_refused(folder):
+  with pytest.raises(errors.UserError, match='of another model'):
+    asyncio.run(
+      checkpoints.Checkpoints(folder, 2).load_latest(state_of(4, width=51))
+    )
+
+
+def test_a_full_disk_leaves_the_others_intact(folder, monkeypatch):
+  def full(descriptor):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  monkeypatch.setattr(os, 'fsync', full)
+  with pytest.raises(errors.UserError, match=r'round 5 .* No space left'):
+    asyncio.run(checkpoints.Checkpoints(folder, 2).save(state_of(5), 5))
+  assert len(os.listdir(folder)) == 2
+  assert_is(loaded(folder)[0], 4)

@@ -1,0 +1,177 @@
+"""The federated rounds of a training run, on the runtime that is asked for."""
+
+import asyncio
+from collections.abc import Callable
+import dataclasses
+
+import tensorflow_federated as tff
+import tqdm
+
+from tff_asr import compat, errors
+from tff_asr.corpora import client_datasets
+from tff_asr.corpora import store as store_lib
+from tff_asr.executors import map_reduce
+from tff_asr.learning import federated
+from tff_asr.models import transformer
+from tff_asr.privacy import accounting, bounds, ledger
+from tff_asr.privacy import cohorts as cohorts_lib
+from tff_asr.privacy import plan as plan_lib
+from tff_asr.programs import (
+  checkpoints,
+  execution,
+  program_logic,
+  recorded_rounds,
+  report,
+  round_metrics,
+  stopping,
+)
+from tff_asr.programs import run_folder as run_folder_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundsConfig:
+  """Settings of the rounds.
+
+  Attributes:
+    rounds: Number of rounds.
+    batches: Size and number of a client's batches.
+    federated: Optimizers.
+    precision: What clients compute in, one of `precision.NAMES`.
+    budget: The epsilon that the rounds keep to, if there is one.
+    evaluate_every: Rounds between evaluations.
+    checkpoint_every: Rounds between checkpoints.
+    keep_checkpoints: Number of checkpoints to keep, besides the best.
+    execution: What the rounds run on.
+  """
+
+  rounds: int
+  batches: client_datasets.BatchConfig
+  federated: federated.FederatedConfig
+  precision: str
+  budget: float | None
+  evaluate_every: int
+  checkpoint_every: int
+  keep_checkpoints: int
+  execution: execution.ExecutionConfig
+
+
+def run(
+  config: RoundsConfig,
+  plan: plan_lib.PrivacyPlan | None,
+  run_ledger: ledger.Ledger | None,
+  cohorts: cohorts_lib.Cohorts,
+  run_folder: run_folder_lib.RunFolder,
+  store: store_lib.ClientStore,
+  encoder: transformer.Transformer,
+  devices: list[str],
+  error_rates: Callable[[], program_logic.Metrics],
+) -> int:
+  """Runs the rounds that are still to do.
+
+  Args:
+    config: Settings.
+    plan: The privacy plan, if there is one.
+    run_ledger: Where what is released is recorded, with a plan.
+    cohorts: Says who takes part in a round.
+    run_folder: Where checkpoints and metrics are.
+    store: The clients.
+    encoder: Has the weights to begin with, and the last ones afterwards.
+    devices: What `execution.select` gave.
+    error_rates: Evaluates `encoder` as it is.
+
+  Returns:
+    The number of rounds done, by all calls.
+
+  Raises:
+    Stopped: If a signal asked for it; the rounds until then are saved.
+    UserError: If more clients fail than may.
+  """
+  process = federated.build_learning_process(
+    encoder.config, config.federated, plan, config.precision
+  )
+  data = client_datasets.federated_batches(store, config.batches)
+  composed = tff.simulation.compose_dataset_computation_with_learning_process(
+    data.dataset_computation, process
+  )
+  released = round_metrics.RoundMetrics(
+    transformer.layer_sizes(encoder), plan, run_ledger
+  )
+  if plan:
+    rounds = recorded_rounds.RecordedRounds(plan, run_ledger, config.budget)
+  else:
+    rounds = recorded_rounds.UnrecordedRounds(config.rounds)
+
+  def evaluate(state) -> program_logic.Metrics:
+    encoder.set_weights(process.get_model_weights(state).trainable)
+    return error_rates()
+
+  def next_round(state, cohort):
+    try:
+      return composed.next(state, cohort)
+    except map_reduce.ExecutionError as error:
+      raise errors.UserError(
+        f'A round cannot be completed: {str(error).splitlines()[0]} Those'
+        ' before are saved: mend the data and call again, or allow for more'
+        ' clients that fail (--max_bad_clients).'
+      ) from error
+
+  running = config.execution.running(devices, store.client_seconds)
+  with running as description, stopping.StopRequest() as stop:
+    print(f'The rounds run on {description}.')
+    initial_state = process.set_model_weights(
+      process.initialize(),
+      tff.learning.models.ModelWeights(
+        trainable=[w.numpy() for w in encoder.trainable_variables],
+        non_trainable=[],
+      ),
+    )
+    with tqdm.tqdm(total=config.rounds, desc='federated', unit='round') as bar:
+
+      def on_round(number: int, metrics: program_logic.Metrics) -> None:
+        bar.update(number - bar.n)
+        if 'wer' in metrics:
+          bar.write(_evaluation_line(number, metrics))
+
+      state = asyncio.run(
+        program_logic.train(
+          next_round=next_round,
+          initial_state=initial_state,
+          last_released=report.last_round(run_folder.metrics),
+          cohorts=cohorts,
+          rounds=rounds,
+          checkpoints=checkpoints.Checkpoints(
+            run_folder.checkpoints, config.keep_checkpoints
+          ),
+          checkpoint_every=config.checkpoint_every,
+          release_managers=[
+            compat.CSVFileReleaseManager(
+              run_folder.metrics, key_fieldname='round'
+            ),
+            compat.TensorBoardReleaseManager(run_folder.tensorboard),
+          ],
+          round_metrics=released,
+          evaluate=evaluate,
+          evaluate_every=config.evaluate_every,
+          on_round=on_round,
+          should_stop=stop.is_made,
+        )
+      )
+    if stop.is_made() and state.round_number < config.rounds:
+      raise stopping.Stopped(
+        f'Stopped after round {state.round_number} of {config.rounds}: the same'
+        ' command goes on.',
+        stop.signal,
+      )
+    encoder.set_weights(process.get_model_weights(state.learning).trainable)
+    if released.bounds:
+      bounds.write(run_folder.layer_bounds, released.bounds)
+    return int(state.round_number)
+
+
+def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:
+  line = (
+    f'round {number:4d}  WER {metrics["wer"]:6.1%}  CER {metrics["cer"]:6.1%}'
+  )
+  if 'epsilon' in metrics:
+    line += f'  epsilon {accounting.text(metrics["epsilon"])}'
+  return line
