@@ -1,8 +1,9 @@
 """A checkpoint is whole, or the one before is used."""
 
 import asyncio
-import errno
+import gc
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -122,12 +123,23 @@ def test_a_checkpoint_of_another_model_is_refused(folder):
     )
 
 
-def test_a_full_disk_leaves_the_others_intact(folder, monkeypatch):
-  def full(descriptor):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-  monkeypatch.setattr(os, 'fsync', full)
-  with pytest.raises(errors.UserError, match=r'round 5 .* No space left'):
-    asyncio.run(checkpoints.Checkpoints(folder, 2).save(state_of(5), 5))
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('bytes_left', [0, 100, 1500])
+def test_a_disk_that_is_full_leaves_the_others_intact(folder, bytes_left):
+  """A limit on the size of files stands for the disk."""
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, limits[1]))
+  try:
+    with pytest.raises(errors.UserError, match=r'round 5 .* File too large'):
+      asyncio.run(checkpoints.Checkpoints(folder, 2).save(state_of(5), 5))
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  gc.collect()
   assert len(os.listdir(folder)) == 2
   assert_is(loaded(folder)[0], 4)
+
+
+def test_a_state_of_objects_is_refused(folder):
+  state = state_of(5)._replace(learning={'a': [object()]})
+  with pytest.raises(TypeError, match=r'learning\.a\.0'):
+    asyncio.run(checkpoints.Checkpoints(folder, 2).save(state, 5))

@@ -7,11 +7,11 @@ was; and its zip format has check sums, by which damage is noticed.  TFF's
 writing, and makes two further copies of the state to write it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import os
 import pathlib
 import re
-from typing import Any
+from typing import Any, BinaryIO
 import zipfile
 
 from absl import logging
@@ -127,7 +127,7 @@ class Checkpoints(compat.ProgramStateManager):
         raise TypeError(f'{name} of a state is no array: {leaf!r:.80}.')
     try:
       with open(aside, 'wb') as file:
-        np.savez(file, **leaves)
+        _write(file, leaves)
         file.flush()
         os.fsync(file.fileno())
       aside.rename(path)
@@ -175,6 +175,14 @@ class Checkpoints(compat.ProgramStateManager):
       os.fsync(folder)
     finally:
       os.close(folder)
+
+
+def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:
+  """Does what `np.savez` does, and closes the archive if it cannot."""
+  with zipfile.ZipFile(file, 'w') as archive:
+    for name, leaf in leaves.items():
+      with archive.open(f'{name}.npy', 'w', force_zip64=True) as entry:
+        np.lib.format.write_array(entry, leaf, allow_pickle=False)
 
 
 def _leaves(state: Any) -> Iterator[tuple[str, Any]]:
