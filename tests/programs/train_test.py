@@ -6,7 +6,9 @@ import gc
 import json
 import os
 import pathlib
+import shutil
 import signal
+import sqlite3
 
 import pytest
 
@@ -246,6 +248,48 @@ def test_a_run_ends_before_the_round_that_would_exceed_its_budget(
     assert summary_of(output_dir)['rounds'] == done
     assert summary_of(output_dir)['epsilon'] == plan.epsilons(done).best
     assert len(rows(output_dir)) == done + 1 and rows(output_dir)[-1]['wer']
+
+
+def test_clients_whose_data_are_damaged_are_left_out(quick, tmp_path, caplog):
+  """Even the first in the store; too many of them end the run in one line."""
+  store = tmp_path / 'store'
+  shutil.copytree(quick.train_store, store)
+  with sqlite3.connect(store / 'clients.sqlite') as database:
+    names = [
+      name
+      for (name,) in database.execute(
+        'SELECT client_id FROM clients ORDER BY client_id LIMIT 2'
+      )
+    ]
+    database.execute(
+      'UPDATE records SET record = substr(record, 1, length(record) / 2)'
+      ' WHERE client_id IN (?, ?)',
+      names,
+    )
+  every = dict(
+    train_store=store,
+    seed_model=None,
+    sampling='fixed',
+    cohort_size=6,
+    rounds=1,
+  )
+  refused(
+    quick,
+    tmp_path / 'few',
+    'A round cannot be completed: .* for client number',
+    execution=execution.ExecutionConfig(max_bad_clients=1),
+    **every,
+  )
+  caplog.clear()
+  run(
+    quick,
+    tmp_path / 'many',
+    execution=execution.ExecutionConfig(max_bad_clients=2),
+    **every,
+  )
+  for name in names:
+    assert f"('{name}')" in caplog.text
+  assert len(rows(tmp_path / 'many')) == 2
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

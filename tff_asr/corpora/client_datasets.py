@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr import errors
+from tff_asr import compat, errors
 from tff_asr.audio import features
 from tff_asr.corpora import store as store_lib
 
@@ -231,10 +232,23 @@ def federated_batches(
 ) -> tff.simulation.datasets.ClientData:
   """The batches of every client, for TFF; see `client_batches`."""
   return tff.simulation.datasets.ClientData.from_clients_and_tf_fn(
-    store.client_ids,
-    lambda client_id: client_batches(
-      store.all_records(client_id, config.limits), config
-    ),
+    store.client_ids, _batches_of(store, config)
+  )
+
+
+def dataset_computation(
+  store: store_lib.ClientStore, config: BatchConfig
+) -> tff.Computation:
+  """Returns the computation from a client's name to its batches.
+
+  `federated_batches` has it too, but reads the first client when it is made.
+  """
+  return compat.tf_computation(_batches_of(store, config), np.str_)
+
+
+def _batches_of(store, config):
+  return lambda client_id: client_batches(
+    store.all_records(client_id, config.limits), config
   )
 
 

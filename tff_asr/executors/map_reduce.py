@@ -234,4 +234,7 @@ def _stage(name: str, client: str | None = None):
       if client is not None:
         where += f' for client {client}'
       kind = TypeError if isinstance(error, TypeError) else ExecutionError
-      raise kind(f'Failed in {where}: {error}') from error
+      reason = error
+      if isinstance(error, UnicodeDecodeError):  # TensorFlow quoted the data.
+        reason = error.object.decode(errors='replace').splitlines()[0]
+      raise kind(f'Failed in {where}: {reason}') from error

@@ -199,9 +199,9 @@ def _round(config, store, cohort) -> Callable[[], None]:
       else federated.DEFAULT_LOOP
     ),
   )
-  data = client_datasets.federated_batches(store, _batches(config))
+  batches = client_datasets.dataset_computation(store, _batches(config))
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
-    data.dataset_computation, process
+    batches, process
   )
   state = process.initialize()
 

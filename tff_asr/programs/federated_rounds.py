@@ -89,9 +89,9 @@ def run(
   process = federated.build_learning_process(
     encoder.config, config.federated, plan, config.precision
   )
-  data = client_datasets.federated_batches(store, config.batches)
+  batches = client_datasets.dataset_computation(store, config.batches)
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
-    data.dataset_computation, process
+    batches, process
   )
   released = round_metrics.RoundMetrics(
     transformer.layer_sizes(encoder), plan, run_ledger
@@ -110,7 +110,7 @@ def run(
       return composed.next(state, cohort)
     except map_reduce.ExecutionError as error:
       raise errors.UserError(
-        f'A round cannot be completed: {str(error).splitlines()[0]} Those'
+        f'A round cannot be completed: {str(error).splitlines()[0]}. Those'
         ' before are saved: mend the data and call again, or allow for more'
         ' clients that fail (--max_bad_clients).'
       ) from error
