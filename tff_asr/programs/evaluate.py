@@ -4,7 +4,7 @@ import pathlib
 
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
-from tff_asr.learning import evaluation
+from tff_asr.learning import error_statistics, evaluation
 from tff_asr.models import model_folder
 
 
@@ -29,17 +29,23 @@ def evaluate(
       ' vocabularies: prepare the store with that of the model.'
     )
   transcripts = evaluation.Evaluator(encoder, vocabulary).transcribe(store)
-  lines = [f'{"speaker":24}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
+  lines = [f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
 
   def add(name: str, rates: evaluation.ErrorRates) -> None:
     lines.append(
-      f'{name:24}{rates.utterances:12d}{rates.words:8d}'
+      f'{name:32}{rates.utterances:12d}{rates.words:8d}'
       f'{rates.wer:9.1%}{rates.cer:9.1%}'
     )
 
   for client_id, rates in evaluation.by_client(transcripts).items():
     add(client_id, rates)
-  add('all', evaluation.error_rates(transcripts))
+  found = error_statistics.statistics(transcripts)
+  add('all', found.total)
+  lines.append('')
+  add(f'worst tenth ({found.worst_speakers} speakers)', found.worst_tenth)
+  for words, rates in found.by_length.items():
+    add(f'utterances of {words} words', rates)
+  lines += ['', *error_statistics.in_words(found)]
   if worst:
     lines += ['', 'worst utterances']
   for transcript in sorted(transcripts, key=lambda t: -t.wer)[:worst]:

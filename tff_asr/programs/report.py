@@ -8,7 +8,7 @@ import json
 import pathlib
 import textwrap
 
-from tff_asr.learning import evaluation
+from tff_asr.learning import error_statistics, evaluation
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import run_folder as run_folder_lib
 
@@ -44,13 +44,18 @@ def write(
     minutes: Duration of this call.
   """
   rows = read_metrics(run_folder.metrics) if rounds else []
-  final = evaluation.error_rates(transcripts)
+  found = error_statistics.statistics(transcripts)
+  final = found.total
   figures = dict(
     rounds=rounds,
     wer=final.wer,
     cer=final.cer,
     eval_utterances=final.utterances,
     minutes=round(minutes, 2),
+    wer_interval=found.interval,
+    wer_median_speaker=found.median_speaker,
+    wer_worst_tenth=found.worst_tenth.wer,
+    wer_weighted=found.weighted_wer,
   )
   if rows and rows[0]['round'] == 0 and 'wer' in rows[0]:
     figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
@@ -59,7 +64,7 @@ def write(
   run_folder.summary.write_text(json.dumps(figures, indent=2) + '\n')
   table = _table(run_folder, figures, account)
   run_folder.report.write_text(
-    _page(run_folder, table, account, rows, transcripts)
+    _page(run_folder, table, account, rows, transcripts, found)
   )
   return table
 
@@ -110,7 +115,7 @@ def _table(run_folder, figures, account) -> str:
   return '\n'.join(lines)
 
 
-def _page(run_folder, table, account, rows, transcripts) -> str:
+def _page(run_folder, table, account, rows, transcripts, found) -> str:
   # Imported, matplotlib looks for fonts: seconds, the first time, and a note on
   # standard error, of which a call that ends in an error needs neither.
   from tff_asr.programs import plots
@@ -137,6 +142,8 @@ def _page(run_folder, table, account, rows, transcripts) -> str:
     ]
   sections += [
     '<h2>Held-out speakers</h2>',
+    _preformatted(error_statistics.in_words(found)),
+    _groups(found),
     _clients(transcripts),
     f'<h2>The {_WORST_SHOWN} worst utterances</h2>',
     _worst(transcripts),
@@ -152,6 +159,28 @@ def _page(run_folder, table, account, rows, transcripts) -> str:
 def _image(png: bytes, description: str) -> str:
   data = base64.b64encode(png).decode()
   return f'<img alt="{description}" src="data:image/png;base64,{data}">'
+
+
+def _preformatted(lines) -> str:
+  text = '\n'.join(lines)
+  return f'<pre>{html.escape(text)}</pre>'
+
+
+def _groups(found: error_statistics.ErrorStatistics) -> str:
+  groups = {
+    'all': found.total,
+    f'the worst tenth of the speakers ({found.worst_speakers})': (
+      found.worst_tenth
+    ),
+    **{f'utterances of {n} words': r for n, r in found.by_length.items()},
+  }
+  return _html_table(
+    ('', 'utterances', 'words', 'WER', 'CER'),
+    (
+      (name, r.utterances, r.words, f'{r.wer:.1%}', f'{r.cer:.1%}')
+      for name, r in groups.items()
+    ),
+  )
 
 
 def _clients(transcripts) -> str:
