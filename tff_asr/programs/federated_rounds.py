@@ -125,9 +125,17 @@ def run(
         non_trainable=[],
       ),
     )
-    with tqdm.tqdm(total=config.rounds, desc='federated', unit='round') as bar:
+    # Without a terminal there are only the lines of the evaluations.
+    with tqdm.tqdm(
+      total=config.rounds, desc='federated', unit='round', disable=None
+    ) as bar:
+      figures = {}
 
       def on_round(number: int, metrics: program_logic.Metrics) -> None:
+        if bar.n < number - 1:  # Those of earlier calls took no time of this.
+          bar.initial = bar.n = number - 1
+        figures.update(_figures(metrics))
+        bar.set_postfix(figures, refresh=False)
         bar.update(number - bar.n)
         if 'wer' in metrics:
           bar.write(_evaluation_line(number, metrics))
@@ -166,6 +174,16 @@ def run(
     if released.bounds:
       bounds.write(run_folder.layer_bounds, released.bounds)
     return int(state.round_number)
+
+
+def _figures(metrics: program_logic.Metrics) -> dict[str, str]:
+  """What the progress bar shows of a round."""
+  shown = {}
+  if 'wer' in metrics:
+    shown['WER'] = f'{metrics["wer"]:.1%}'
+  if 'epsilon' in metrics:
+    shown['epsilon'] = accounting.text(metrics['epsilon'])
+  return shown
 
 
 def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:

@@ -224,7 +224,7 @@ _PAGE = """<!doctype html>
          margin: 2rem auto; padding: 0 1rem; }}
   pre {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
   img {{ max-width: 100%; background: white; border-radius: 4px; }}
-  .scroll {{ overflow-x: auto; }}
+  .scroll {{ overflow-x: auto; margin-bottom: 1rem; }}
   table {{ border-collapse: collapse; }}
   th, td {{ text-align: left; padding: 0.2rem 1rem 0.2rem 0;
            border-bottom: 1px solid #8884; vertical-align: top; }}
