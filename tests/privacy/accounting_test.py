@@ -219,7 +219,24 @@ def test_at_the_ends_of_arithmetic_one_accountant_is_left(
 
 def test_what_no_accountant_can_tell_is_refused():
   event = dp_accounting.SampledWithoutReplacementDpEvent(
-    10**9, 1, dp_accounting.GaussianDpEvent(1e6)
+    10**9, 1, dp_accounting.GaussianDpEvent(1e200)
   )
   with pytest.raises(errors.UserError, match='cannot be computed'):
     accounting.epsilons(((event, 1),), accounting.Relation.REPLACE_ONE, DELTA)
+
+
+def test_sampling_a_fixed_number_is_never_worse_than_taking_all():
+  """Nor is it where the bound for sampling is loose, or lost to rounding."""
+  for noise in 4.0, 64.0, 300.0, 1e6:
+    event = dp_accounting.GaussianDpEvent(noise)
+    everybody = accounting.epsilons(
+      ((event, 50),), accounting.Relation.REPLACE_ONE, DELTA
+    )
+    for population in 11, 10**9:
+      sampled = dp_accounting.SampledWithoutReplacementDpEvent(
+        population, 10, event
+      )
+      found = accounting.epsilons(
+        ((sampled, 50),), accounting.Relation.REPLACE_ONE, DELTA
+      )
+      assert 0.0 < found.best <= everybody.best

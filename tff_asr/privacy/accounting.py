@@ -77,11 +77,10 @@ def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
   noise_multiplier = min(_noise_multiplier(event) for event, _ in releases)
   if noise_multiplier == 0.0:
     return Epsilons(math.inf, math.inf)
-  rdp = _finite_or_none(
-    lambda: _compose(rdp_accountant(relation), releases).get_epsilon(delta)
+  rdp = min(
+    filter(None, (_rdp(r, relation, delta) for r in _bounds(releases))),
+    default=None,
   )
-  if rdp == 0.0:  # Lost to rounding: see dp_accounting's log-sum-exp.
-    rdp = None
   pld = None
   if relation is Relation.ADD_OR_REMOVE_ONE:
     pld = _finite_or_none(
@@ -95,6 +94,36 @@ def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
       ' from any use for the accountants.'
     )
   return Epsilons(rdp, pld)
+
+
+def _bounds(releases: Releases) -> set[Releases]:
+  """Releases that are worth at least as much, the given ones among them.
+
+  Where most clients are in a cohort of fixed size, the known bound for sampling
+  is worse than that for everybody, which holds as well: divergences are convex,
+  and whoever is not in the cohort changes nothing.
+  """
+  everybody = merged(
+    (
+      event.event
+      if isinstance(event, dp_accounting.SampledWithoutReplacementDpEvent)
+      else event,
+      count,
+    )
+    for event, count in releases
+  )
+  return {releases, everybody}
+
+
+def _rdp(releases: Releases, relation: Relation, delta: float) -> float | None:
+  """Epsilon by RDP, `None` where rounding spoils it."""
+  # Zero is what is lost to rounding: see dp_accounting's log-sum-exp.
+  return (
+    _finite_or_none(
+      lambda: _compose(rdp_accountant(relation), releases).get_epsilon(delta)
+    )
+    or None
+  )
 
 
 def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:

@@ -1,9 +1,8 @@
 """The noise, the cohort or the population that meets a target epsilon."""
 
 from collections.abc import Callable
-import warnings
 
-import dp_accounting
+from scipy import optimize
 
 from tff_asr import errors
 from tff_asr.privacy import accounting
@@ -11,6 +10,7 @@ from tff_asr.privacy import accounting
 _LEAST_NOISE, _GREATEST_NOISE = 2.0**-14, 2.0**30
 # Of the noise, how near to the least that will do.
 _TOLERANCE = 1e-4
+_GREATEST_EXCESS = 1e6  # Epsilon may be infinite where there is little noise.
 
 
 def noise_multiplier(
@@ -33,10 +33,12 @@ def noise_multiplier(
     UserError: If no noise meets it.
   """
 
+  def excess(noise):
+    found = accounting.epsilons(releases_of(noise), relation, delta)
+    return found.best - epsilon
+
   def meets(noise):
-    return (
-      accounting.epsilons(releases_of(noise), relation, delta).best <= epsilon
-    )
+    return excess(noise) <= 0.0
 
   high = 1.0
   while high > _LEAST_NOISE and meets(high / 2):
@@ -49,16 +51,12 @@ def noise_multiplier(
       )
   if high <= _LEAST_NOISE:
     return high
-  with warnings.catch_warnings():
-    warnings.simplefilter('ignore')  # Of orders of RDP that are not the best.
-    best = dp_accounting.calibrate_dp_mechanism(
-      lambda: _accountant(relation, epsilon, high / 2),
-      lambda noise: accounting.composed(releases_of(noise)),
-      epsilon,
-      delta,
-      dp_accounting.ExplicitBracketInterval(high / 2, high),
-      tol=high * _TOLERANCE,
-    )
+  best = optimize.brentq(
+    lambda noise: min(excess(noise), _GREATEST_EXCESS),
+    high / 2,
+    high,
+    xtol=high * _TOLERANCE,
+  )
   # The accountant's step varies a little with epsilon.
   while not meets(best):
     best *= 1.0 + _TOLERANCE
@@ -105,9 +103,3 @@ def least_integer(
     middle = (low + high) // 2
     low, high = (low, middle) if meets(middle) else (middle, high)
   return high
-
-
-def _accountant(relation, epsilon, least_noise):
-  if relation is accounting.Relation.ADD_OR_REMOVE_ONE:
-    return accounting.pld_accountant(epsilon, least_noise)
-  return accounting.rdp_accountant(relation)
