@@ -80,13 +80,17 @@ def many(opened_path, count):
   )
 
 
+def batches_of_a(opened, config):
+  records = opened.all_records(tf.constant('a'), config.limits)
+  return client_datasets.client_batches(records, config)
+
+
 def test_a_few_steps_see_all_of_a_client_in_time(tmp_path):
   opened = many(tmp_path / 'store', 60)
   config = client_datasets.BatchConfig(1.1, steps=5)
-  data = client_datasets.federated_batches(opened, config)
   seen = []
   for _ in range(30):
-    dataset = data.create_tf_dataset_for_client('a')
+    dataset = batches_of_a(opened, config)
     found = list(dataset.as_numpy_iterator())
     assert len(found) == 5
     seen += [int(n) for batch in found for n in batch['frames']]
@@ -103,9 +107,8 @@ def test_steps_repeat_no_utterance_of_a_client_with_enough(tmp_path, seconds):
   """Also if utterances are longer than a batch."""
   opened = many(tmp_path / 'store', 60)
   config = client_datasets.BatchConfig(seconds, steps=6)
-  data = client_datasets.federated_batches(opened, config)
   for _ in range(5):
-    dataset = data.create_tf_dataset_for_client('a')
+    dataset = batches_of_a(opened, config)
     found = [int(n) for b in dataset for n in b['frames']]
     assert len(found) == len(set(found)) >= 6
 
@@ -113,8 +116,7 @@ def test_steps_repeat_no_utterance_of_a_client_with_enough(tmp_path, seconds):
 def test_batches_come_in_a_new_order_every_epoch(tmp_path):
   opened = many(tmp_path / 'store', 12)
   config = client_datasets.BatchConfig(0.1, epochs=2)
-  data = client_datasets.federated_batches(opened, config)
-  dataset = data.create_tf_dataset_for_client('a')
+  dataset = batches_of_a(opened, config)
   order = [int(b['frames'][0]) for b in dataset]
   first, second = order[:12], order[12:]
   # Equal by chance: 1 in 12!, 2e-9.
@@ -124,8 +126,7 @@ def test_batches_come_in_a_new_order_every_epoch(tmp_path):
 
 def test_a_cap_holds_for_steps_too(opened):
   config = client_datasets.BatchConfig(0.1, steps=6, max_seconds=0.1)
-  data = client_datasets.federated_batches(opened, config)
-  dataset = data.create_tf_dataset_for_client('a')
+  dataset = batches_of_a(opened, config)
   assert len({text for b in dataset for text in texts(opened, b)}) == 1
 
 

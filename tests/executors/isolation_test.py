@@ -99,7 +99,9 @@ def test_random_numbers_differ_between_clients_and_rounds(local_context, draw):
   assert len(set(found)) > 18
 
 
-def test_an_error_names_the_stage_and_the_client(local_context):
+def sum_of_positive():
+  """A sum in which clients fail whose value is not positive."""
+
   @tff.tensorflow.computation(np.float32)
   def checked(x):
     with tf.control_dependencies([tf.debugging.assert_positive(x)]):
@@ -109,6 +111,11 @@ def test_an_error_names_the_stage_and_the_client(local_context):
   def total(values):
     return tff.federated_sum(tff.federated_map(checked, values))
 
+  return total
+
+
+def test_an_error_names_the_stage_and_the_client(local_context):
+  total = sum_of_positive()
   for _ in range(2):
     with pytest.raises(
       map_reduce.ExecutionError, match=r"'work' .* for client number 3: "
@@ -128,15 +135,7 @@ def test_clients_that_fail_are_left_out_up_to_a_number(
     max_failed_clients=2,
   )
 
-  @tff.tensorflow.computation(np.float32)
-  def checked(x):
-    with tf.control_dependencies([tf.debugging.assert_positive(x)]):
-      return tf.identity(x)
-
-  @tff.federated_computation(AT_CLIENTS)
-  def total(values):
-    return tff.federated_sum(tff.federated_map(checked, values))
-
+  total = sum_of_positive()
   for _ in range(2):  # The number is of each round.
     assert total([1.0, -2.0, 3.0, -4.0, 5.0]) == 9.0
     assert total([-1.0, -2.0]) == 0.0

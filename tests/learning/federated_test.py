@@ -55,9 +55,9 @@ class Run:
     self.process = federated.build_learning_process(
       MODEL, config, plan, **kwargs
     )
-    data = client_datasets.federated_batches(speech, batches)
+    data = client_datasets.dataset_computation(speech, batches)
     compose = tff.simulation.compose_dataset_computation_with_learning_process
-    self.next = compose(data.dataset_computation, self.process).next
+    self.next = compose(data, self.process).next
     tf.keras.utils.set_random_seed(1)
     self.encoder = transformer.build(MODEL)
     self.state = self.process.set_model_weights(
@@ -98,8 +98,8 @@ def test_a_round_of_one_client_is_local_sgd_with_clipped_gradients(speech):
   batches = client_datasets.BatchConfig(seconds=9.0, epochs=1)
   run = Run(speech, None, batches=batches)
   update, _ = run.step(['a'])
-  data = client_datasets.federated_batches(speech, batches)
-  (batch,) = data.create_tf_dataset_for_client('a')
+  records = speech.all_records(tf.constant('a'), batches.limits)
+  (batch,) = client_datasets.client_batches(records, batches)
   with tf.GradientTape() as tape:
     loss = speech_model.batch_loss(run.encoder, batch, training=True)
   gradients = tape.gradient(loss, run.encoder.trainable_variables)

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 
@@ -10,9 +12,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def call(command, *arguments, cwd):
-  """Runs a command; returns its exit code, output and errors."""
-  done = subprocess.run(
+def start(command, *arguments, cwd):
+  """Starts a command as a process whose output can be read."""
+  return subprocess.Popen(
     [sys.executable, '-m', f'pipelines.{command}', *arguments],
     cwd=ROOT,
     env={
@@ -21,10 +23,17 @@ def call(command, *arguments, cwd):
       'BUILD_WORKING_DIRECTORY': str(cwd),
       'XDG_CACHE_HOME': str(cwd / 'cache'),
     },
-    capture_output=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
     text=True,
   )
-  return done.returncode, done.stdout, done.stderr
+
+
+def call(command, *arguments, cwd):
+  """Runs a command; returns its exit code, output and errors."""
+  process = start(command, *arguments, cwd=cwd)
+  out, err = process.communicate()
+  return process.returncode, out, err
 
 
 @pytest.fixture(scope='module')
@@ -72,6 +81,7 @@ def contents(folder):
     ((*TRAIN, *RUN, '--output_dir=file'), 'something other'),
     ((*TRAIN, *RUN, '--clipping=none'), 'protects nobody'),
     ((*TRAIN, *RUN, '--layer_bounds_file=file'), 'Line 1 of'),
+    (('benchmark', '--what=rounds', '--input_dir=nowhere'), 'no folder'),
     (('privacy', '--population=1,x'), 'must be numbers'),
     (('privacy', '--ledger=empty'), 'no privacy ledger'),
   ],
@@ -83,6 +93,27 @@ def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):
   assert err.startswith('error: ') and message in err
   assert err.count('\n') == 1, err
   assert contents(workplace) == before
+
+
+def test_a_run_ends_after_its_round_when_it_is_told_to(workplace):
+  process = start(
+    *TRAIN,
+    *('--output_dir=stopped', '--seed_clients=0', '--model=tiny'),
+    *('--cohort_size=1', '--rounds=100000', '--evaluate_every=100000'),
+    cwd=workplace,
+  )
+  with process:
+    for line in process.stdout:
+      if line.startswith('round    0'):
+        break
+    process.terminate()
+    _, err = process.communicate()
+  assert process.returncode == 128 + signal.SIGTERM, err
+  assert 'SIGTERM: the round is finished and saved first' in err
+  number = re.search(r'Stopped after round (\d+) of 100000', err)[1]
+  checkpoints = workplace / 'stopped' / 'checkpoints'
+  assert (checkpoints / f'round_{int(number):06d}.npz').exists()
+  assert 'Traceback' not in err
 
 
 def test_an_unknown_flag_is_named(workplace):

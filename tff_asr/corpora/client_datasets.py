@@ -227,28 +227,23 @@ def _starts(frames: tf.Tensor, seconds: float) -> tf.Tensor:
   return tf.cast(tf.where(is_first)[:, 0], tf.int32)
 
 
-def federated_batches(
-  store: store_lib.ClientStore, config: BatchConfig
-) -> tff.simulation.datasets.ClientData:
-  """The batches of every client, for TFF; see `client_batches`."""
-  return tff.simulation.datasets.ClientData.from_clients_and_tf_fn(
-    store.client_ids, _batches_of(store, config)
-  )
-
-
 def dataset_computation(
   store: store_lib.ClientStore, config: BatchConfig
 ) -> tff.Computation:
-  """Returns the computation from a client's name to its batches.
+  """Returns the TFF computation from a client's name to its batches.
 
-  `federated_batches` has it too, but reads the first client when it is made.
+  No client is read before it is asked for, unlike in `tff.simulation`'s
+  `ClientData`, which reads the first to learn the type of all.
+
+  Args:
+    store: The clients.
+    config: See `client_batches`.
   """
-  return compat.tf_computation(_batches_of(store, config), np.str_)
-
-
-def _batches_of(store, config):
-  return lambda client_id: client_batches(
-    store.all_records(client_id, config.limits), config
+  return compat.tf_computation(
+    lambda client_id: client_batches(
+      store.all_records(client_id, config.limits), config
+    ),
+    np.str_,
   )
 
 

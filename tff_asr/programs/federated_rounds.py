@@ -19,6 +19,7 @@ from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import (
   checkpoints,
   execution,
+  privacy_config,
   program_logic,
   recorded_rounds,
   report,
@@ -36,8 +37,8 @@ class RoundsConfig:
     rounds: Number of rounds.
     batches: Size and number of a client's batches.
     federated: Optimizers.
-    precision: What clients compute in, one of `precision.NAMES`.
-    budget: The epsilon that the rounds keep to, if there is one.
+    precision: What training computes in, one of `precision.NAMES`.
+    privacy: Sampling, clipping, noise and budget.
     evaluate_every: Rounds between evaluations.
     checkpoint_every: Rounds between checkpoints.
     keep_checkpoints: Number of checkpoints to keep, besides the best.
@@ -48,7 +49,7 @@ class RoundsConfig:
   batches: client_datasets.BatchConfig
   federated: federated.FederatedConfig
   precision: str
-  budget: float | None
+  privacy: privacy_config.PrivacyConfig
   evaluate_every: int
   checkpoint_every: int
   keep_checkpoints: int
@@ -97,7 +98,9 @@ def run(
     transformer.layer_sizes(encoder), plan, run_ledger
   )
   if plan:
-    rounds = recorded_rounds.RecordedRounds(plan, run_ledger, config.budget)
+    rounds = recorded_rounds.RecordedRounds(
+      plan, run_ledger, config.privacy.budget
+    )
   else:
     rounds = recorded_rounds.UnrecordedRounds(config.rounds)
 

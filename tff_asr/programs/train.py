@@ -9,16 +9,14 @@ import tensorflow as tf
 import tqdm
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
-from tff_asr.learning import central, evaluation, federated
+from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
 from tff_asr.privacy import cohorts as cohorts_lib
 from tff_asr.privacy import ledger
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
-  execution,
   federated_rounds,
   lineage,
   privacy_config,
@@ -40,27 +38,18 @@ _MAY_CHANGE = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
-  """What a run does.
+class TrainConfig(federated_rounds.RoundsConfig):
+  """What a run does, its rounds among it.
 
   Attributes:
     train_store: Store of the clients.
     eval_store: Store of speakers who are in no round.
     output_dir: The run's folder.
     model: Name of a preset.
-    precision: What training computes in, one of `precision.NAMES`.
     seed_model: Folder of the model to begin with, or `None`.
     seed_clients: Number of speakers of `train_store` set apart for a seed
       model; they are in no round.
     central: How the seed model is trained.
-    rounds: Number of federated rounds.
-    batches: Size and number of a client's batches.
-    federated: Optimizers.
-    privacy: Sampling, clipping, noise and budget.
-    evaluate_every: Rounds between evaluations.
-    checkpoint_every: Rounds between checkpoints.
-    keep_checkpoints: Number of checkpoints to keep, besides the best.
-    execution: What the rounds run on.
     seed: Of initial weights and of the choice of seed speakers; never of noise
       or cohorts.
   """
@@ -69,18 +58,9 @@ class TrainConfig:
   eval_store: pathlib.Path
   output_dir: pathlib.Path
   model: str
-  precision: str
   seed_model: pathlib.Path | None
   seed_clients: int
   central: central.CentralConfig
-  rounds: int
-  batches: client_datasets.BatchConfig
-  federated: federated.FederatedConfig
-  privacy: privacy_config.PrivacyConfig
-  evaluate_every: int
-  checkpoint_every: int
-  keep_checkpoints: int
-  execution: execution.ExecutionConfig
   seed: int
 
 
@@ -174,17 +154,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
   rounds = 0
   if cohorts:
     rounds = federated_rounds.run(
-      federated_rounds.RoundsConfig(
-        rounds=config.rounds,
-        batches=config.batches,
-        federated=config.federated,
-        precision=config.precision,
-        budget=config.privacy.budget,
-        evaluate_every=config.evaluate_every,
-        checkpoint_every=config.checkpoint_every,
-        keep_checkpoints=config.keep_checkpoints,
-        execution=config.execution,
-      ),
+      config,
       plan,
       run_ledger,
       cohorts,
