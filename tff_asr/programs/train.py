@@ -260,7 +260,9 @@ def _load_seed(
 
 def _train_centrally(config, encoder, store, seed_ids) -> None:
   epochs = config.central.epochs
-  with tqdm.tqdm(total=epochs, desc='seed model', unit='epoch') as bar:
+  with tqdm.tqdm(
+    total=epochs, desc='seed model', unit='epoch', disable=None
+  ) as bar:
 
     def on_epoch(number: int, loss: float) -> None:
       del number
