@@ -28,10 +28,9 @@ def path(value: str) -> pathlib.Path:
 
 def flags_in_force(paths: tuple[str, ...]) -> dict[str, str]:
   """Every flag that has a value, by name, those in `paths` made absolute."""
-  module_flags = flags.FLAGS.flags_by_module_dict()[sys.argv[0]]
   return {
     flag.name: _text(flag.value, flag.name in paths)
-    for flag in module_flags
+    for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])
     if flag.value is not None
   }
 
