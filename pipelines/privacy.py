@@ -15,7 +15,7 @@ from absl import flags
 
 from pipelines import command_line
 from tff_asr import errors
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import sampling as sampling_lib
 from tff_asr.programs import account, privacy_grid
 
 _NOISE_MULTIPLIER = flags.DEFINE_list(
@@ -34,8 +34,8 @@ _ROUNDS = flags.DEFINE_list('rounds', ['2006'], 'Rounds in all.')
 _DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta at which epsilon is given.')
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
-  plan_lib.POISSON,
-  plan_lib.SAMPLINGS,
+  sampling_lib.POISSON,
+  sampling_lib.SAMPLINGS,
   'How cohorts are drawn: each client independently (poisson), a set of a fixed'
   ' size, or not by chance: clients take turns (none).',
 )

@@ -3,8 +3,15 @@
 from absl import flags
 
 from pipelines import command_line
-from tff_asr.privacy import allocation, bounds, clipping, groups, layer_clipping
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import (
+  allocation,
+  availability,
+  bounds,
+  clipping,
+  groups,
+  layer_clipping,
+)
+from tff_asr.privacy import sampling as sampling_lib
 from tff_asr.programs import privacy_config
 
 _DEFAULT_NOISE_MULTIPLIER = 0.01
@@ -19,11 +26,40 @@ _COHORT_SIZE = flags.DEFINE_integer(
 )
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
-  plan_lib.POISSON,
-  plan_lib.SAMPLINGS,
+  sampling_lib.POISSON,
+  sampling_lib.SAMPLINGS,
   'How cohorts are drawn: each client independently with the same probability'
   ' (poisson), a set of a fixed size, or not by chance: clients take turns'
   ' (none). Epsilon is accounted for as is drawn.',
+)
+_OVER_SELECTION = flags.DEFINE_float(
+  'over_selection',
+  1.0,
+  'Clients selected for each of --cohort_size, for instance 1.25 where a fifth'
+  ' drop out. Epsilon is accounted for with all who are selected; the mean is'
+  ' still over --cohort_size.',
+  lower_bound=1.0,
+)
+_CLIENT_DROP_OUT = flags.DEFINE_float(
+  'client_drop_out',
+  0.0,
+  'Probability with which a selected client does not answer.',
+  lower_bound=0.0,
+)
+_AVAILABLE_HOURS = flags.DEFINE_float(
+  'available_hours',
+  24.0,
+  'Hours of a day at which a client can take part, each at hours of their own,'
+  ' so that cohorts follow the time of day (poisson; all sampling without'
+  ' --clipping); 24 for always.',
+  lower_bound=0.0,
+  upper_bound=24.0,
+)
+_ROUNDS_A_DAY = flags.DEFINE_integer(
+  'rounds_a_day',
+  24,
+  'Rounds in a day (--available_hours).',
+  lower_bound=2,
 )
 _CLIPPING = flags.DEFINE_enum(
   'clipping',
@@ -157,6 +193,9 @@ def config() -> privacy_config.PrivacyConfig:
   return privacy_config.PrivacyConfig(
     sampling=_SAMPLING.value,
     cohort_size=_COHORT_SIZE.value,
+    over_selection=_OVER_SELECTION.value,
+    drop_out=_CLIENT_DROP_OUT.value,
+    availability=_availability(),
     clipping=_clipping() if _CLIPPING.value != 'none' else None,
     noise_multiplier=_NOISE_MULTIPLIER.value,
     target_epsilon=_TARGET_EPSILON.value,
@@ -170,6 +209,12 @@ def config() -> privacy_config.PrivacyConfig:
     insecure_cohort_seed=_INSECURE_COHORT_SEED.value,
     unprotected_metrics=_RELEASE_UNPROTECTED_METRICS.value,
   )
+
+
+def _availability() -> availability.Daily | None:
+  if _AVAILABLE_HOURS.value == 24.0:
+    return None
+  return availability.Daily(_AVAILABLE_HOURS.value, _ROUNDS_A_DAY.value)
 
 
 def _clipping() -> layer_clipping.LayerClipping:

@@ -17,6 +17,7 @@ import pytest
 from tff_asr import errors
 from tff_asr.privacy import accounting, layer_clipping
 from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import sampling as sampling_lib
 
 ADD_OR_REMOVE = accounting.Relation.ADD_OR_REMOVE_ONE
 DELTA = 1e-9
@@ -143,7 +144,7 @@ def test_rdp_is_never_below_pld(the_plan):
 
 
 @settings(max_examples=12, deadline=None)
-@given(PLANS, st.sampled_from(plan_lib.SAMPLINGS))
+@given(PLANS, st.sampled_from(sampling_lib.SAMPLINGS))
 def test_more_noise_and_fewer_rounds_or_clients_are_more_private(
   the_plan, sampling
 ):

@@ -9,6 +9,7 @@ import pytest
 from tff_asr import errors
 from tff_asr.privacy import calibration, layer_clipping
 from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import sampling as sampling_lib
 
 PLAN = plan_lib.PrivacyPlan(
   population=6_950_600,
@@ -23,7 +24,7 @@ PLAN = plan_lib.PrivacyPlan(
 @settings(max_examples=8, deadline=None)
 @given(
   st.floats(0.05, 200.0),
-  st.sampled_from(plan_lib.SAMPLINGS),
+  st.sampled_from(sampling_lib.SAMPLINGS),
   st.integers(10, 1_000),
 )
 def test_the_noise_meets_the_target_from_below(epsilon, sampling, population):

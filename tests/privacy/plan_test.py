@@ -10,6 +10,7 @@ import tensorflow as tf
 from tff_asr import errors
 from tff_asr.privacy import bounds, layer_clipping
 from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import sampling as sampling_lib
 
 CLIPPING = layer_clipping.LayerClipping(0.5)
 PLAN = plan_lib.PrivacyPlan(
@@ -63,7 +64,7 @@ def test_other_sizes_keep_the_noise_on_the_mean_and_are_only_hypothetical():
 
 @pytest.mark.parametrize('layer_groups', ['tensor', 'block', 'model'])
 @pytest.mark.parametrize('layer_bounds', ['uniform', 'dim', 'adaptive'])
-@pytest.mark.parametrize('sampling', plan_lib.SAMPLINGS)
+@pytest.mark.parametrize('sampling', sampling_lib.SAMPLINGS)
 def test_one_client_moves_the_mean_by_the_norm_over_the_expected_cohort(
   layer_groups, layer_bounds, sampling
 ):
@@ -93,7 +94,7 @@ def test_the_noise_on_the_mean_is_that_of_the_sum_over_the_expected_cohort():
   assert event.noise_multiplier == PLAN.noise_multiplier
 
 
-@pytest.mark.parametrize('sampling', plan_lib.SAMPLINGS)
+@pytest.mark.parametrize('sampling', sampling_lib.SAMPLINGS)
 @pytest.mark.parametrize('cohort_size', [10, 40])
 def test_the_sampler_is_that_of_the_plan(sampling, cohort_size):
   """In turns, 40 of 100 are 50 in each of two rounds."""

@@ -336,10 +336,8 @@ def test_cohorts_repeat_with_a_seed_where_nothing_is_promised(quick):
     )
     for of_plan in None, plan:
       first, second = (
-        [cohorts(number) for number in range(5)]
-        for cohorts in (
-          train._cohorts(privacy, of_plan, population) for _ in range(2)
-        )
+        [sample(number) for number in range(5)]
+        for sample in (privacy.cohorts(of_plan, population) for _ in range(2))
       )
       assert first == second and len({tuple(c) for c in first}) == 5
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 import math
 import pathlib
-import textwrap
 
 import dp_accounting
 import tensorflow_federated as tff
@@ -24,40 +23,31 @@ from tff_asr.privacy import (
   cohorts,
   layer_clipping,
   ledger,
+  plan_words,
+  sampling,
 )
 from tff_asr.privacy import noise as noise_lib
-
-POISSON = 'poisson'
-FIXED = 'fixed'
-NONE = 'none'
-SAMPLINGS = (POISSON, FIXED, NONE)
 
 # A float32 sum of the size of a client's bound is rounded to 6e-8 of it.
 LEAST_NOISE_MULTIPLIER = 1e-5
 
-UNPROTECTED = (
-  'UNPROTECTED figures on the clients, which this run releases beside the model'
-)
 
-
-@dataclasses.dataclass(frozen=True)
-class PrivacyPlan:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrivacyPlan(sampling.Sampling):
   """A Gaussian mechanism on layer-clipped updates of sampled clients.
 
+  What `sampling` means for the guarantee: with `fixed`, population sizes are
+  public, and neighbours differ in the data of one client, which moves the sum
+  by up to 2 C; with `none`, nothing is gained by chance.  All who are selected
+  are accounted for, whether or not they drop out, and in all rounds, whether or
+  not a client was there.
+
   Attributes:
-    population: Number of clients K that may be sampled.
-    cohort_size: Clients in a round S <= K: the expected number (`poisson`), the
-      exact one (`fixed`), or about the number (`none`, see `expected_cohort`).
     rounds: Number of rounds T that are planned.
     delta: Probability that the bound epsilon does not hold, less than 1 / K.
     noise_multiplier: Standard deviation z of the noise on the sum, over C, with
       all that a round releases included.  Zero means no guarantee.
     clipping: How updates are clipped.
-    sampling: `poisson`: each client is in each round with probability S / K,
-      independently.  `fixed`: every round has S different clients, all sets
-      equally likely; population sizes are public, and neighbours differ in the
-      data of one client, which moves the sum by up to 2 C.  `none`: clients
-      take turns, and nothing is gained by chance.
     noise_allocation: How noise is divided over layers, see `allocation`.
     insecure_noise_seed: Debugging only: noise that repeats.  No guarantee.
     unprotected_metrics: Whether figures on clients are released without noise,
@@ -68,23 +58,22 @@ class PrivacyPlan:
       given for the combination; says which and what is allowed.
   """
 
-  population: int
-  cohort_size: int
   rounds: int
   delta: float
   noise_multiplier: float
   clipping: layer_clipping.LayerClipping
-  sampling: str = POISSON
   noise_allocation: str = allocation.EQUAL
   insecure_noise_seed: int | None = None
   unprotected_metrics: bool = False
 
   def __post_init__(self):
+    super().__post_init__()
     require = errors.require
     require(
-      1 <= self.cohort_size <= self.population,
-      f'cohort_size {self.cohort_size} must be at least 1 and at most the '
-      f'population of {self.population} clients.',
+      self.sampling != sampling.FIXED or self.availability is None,
+      "sampling 'fixed' with available_hours: the number of clients who are"
+      ' there changes by the round, which the accountant does not know of. Take'
+      " 'poisson'.",
     )
     require(self.rounds >= 0, f'rounds {self.rounds} must be >= 0.')
     require(
@@ -108,10 +97,6 @@ class PrivacyPlan:
       ' over the population: a larger one allows to publish somebody whole.',
     )
     require(
-      self.sampling in SAMPLINGS,
-      f'sampling {self.sampling!r} must be one of {SAMPLINGS}.',
-    )
-    require(
       self.noise_allocation in allocation.NAMES,
       f'noise_allocation {self.noise_allocation!r} must be one of'
       f' {allocation.NAMES}.',
@@ -131,21 +116,9 @@ class PrivacyPlan:
   @property
   def relation(self) -> accounting.Relation:
     """Which populations are neighbours."""
-    if self.sampling == FIXED:
+    if self.sampling == sampling.FIXED:
       return accounting.Relation.REPLACE_ONE
     return accounting.Relation.ADD_OR_REMOVE_ONE
-
-  @property
-  def turns(self) -> int:
-    """Number of rounds after which it is a client's turn again (`none`)."""
-    return max(1, round(self.population / self.cohort_size))
-
-  @property
-  def expected_cohort(self) -> float:
-    """The denominator of the mean, however many clients answered."""
-    if self.sampling == NONE:
-      return self.population / self.turns
-    return float(self.cohort_size)
 
   @property
   def noise_stddev(self) -> float:
@@ -169,19 +142,7 @@ class PrivacyPlan:
       insecure_seed is None or not self.is_guarantee,
       'Cohorts from a seed: the epsilon of this plan would not be true.',
     )
-    if len(set(client_ids)) != len(client_ids):
-      raise errors.UserError('A client is in the population twice.')
-    if len(client_ids) != self.population:
-      raise errors.UserError(
-        f'The plan is for a population of {self.population}, found'
-        f' {len(client_ids)} clients.'
-      )
-    if self.sampling == POISSON:
-      rate = self.cohort_size / self.population
-      return cohorts.poisson(client_ids, rate, insecure_seed)
-    if self.sampling == FIXED:
-      return cohorts.fixed_size(client_ids, self.cohort_size, insecure_seed)
-    return cohorts.rotation(client_ids, self.turns)
+    return super().cohorts(client_ids, insecure_seed)
 
   def query(self, layers: Mapping[str, int]) -> tfp.DPQuery:
     """Returns the query: clip, sum, add noise, divide by the expected cohort.
@@ -217,28 +178,26 @@ class PrivacyPlan:
     """
     if not self.is_guarantee:
       return ledger.RoundRelease(dp_accounting.NonPrivateDpEvent())
-    if self.sampling == FIXED:
+    if self.sampling == sampling.FIXED:
       # Another client in the place of one moves the sum by up to 2 C.
       event = dp_accounting.SampledWithoutReplacementDpEvent(
         self.population,
-        self.cohort_size,
+        int(self.selected),
         dp_accounting.GaussianDpEvent(self.noise_multiplier / 2.0),
       )
       return ledger.RoundRelease(event)
     event = dp_accounting.GaussianDpEvent(self.noise_multiplier)
-    if self.sampling == NONE:
+    if self.sampling == sampling.NONE:
       turn = (number - 1) % self.turns
       return ledger.RoundRelease(event, (turn, self.turns))
     return ledger.RoundRelease(
-      dp_accounting.PoissonSampledDpEvent(
-        self.cohort_size / self.population, event
-      )
+      dp_accounting.PoissonSampledDpEvent(self.probability, event)
     )
 
   def releases(self, rounds: int | None = None) -> accounting.Releases:
     """All that a client is released in, by default in the planned rounds."""
     rounds = self.rounds if rounds is None else rounds
-    if self.sampling == NONE:
+    if self.sampling == sampling.NONE:
       rounds = math.ceil(rounds / self.turns)
     return ((self.release(1).event, rounds),) if rounds else ()
 
@@ -307,104 +266,4 @@ class PrivacyPlan:
     )
 
   def __str__(self) -> str:
-    if not self.is_guarantee:
-      why = (
-        'no noise is added'
-        if self.noise_multiplier == 0.0
-        else 'the noise follows from a seed (--insecure_noise_seed)'
-      )
-      return _wrapped(
-        'No privacy guarantee.',
-        {'why': why, 'clipping': str(self.clipping), 'epsilon': 'none'},
-      )
-    return _wrapped(
-      'User-level differential privacy.',
-      {
-        'protects': f'all data of any one of {self.population:,} clients',
-        'neighbours': _NEIGHBOURS[self.relation],
-        'sampling': self._sampling_in_words(),
-        'clipping': str(self.clipping),
-        'noise': (
-          f'Gaussian, multiplier {self.noise_multiplier:.4g} over the bounds,'
-          f' {self.noise_allocation!r} over the layers, fresh each time'
-        ),
-        'mean': (
-          f'the sum over {self.expected_cohort:g}, the expected cohort; whoever'
-          ' drops out, fails or sends no finite update counts as zero'
-        ),
-        'epsilon': (
-          f'{epsilons_in_words(self.epsilons())} at delta {self.delta:g}, after'
-          f' {self.rounds} rounds'
-        ),
-        'covered': (
-          'the models of all rounds, all else that is released of them, and'
-          ' whatever is made of it'
-        ),
-        'assumed': _ASSUMED[self.sampling],
-        'not covered': (
-          (UNPROTECTED + '; ' if self.unprotected_metrics else '')
-          + 'speakers of a seed model or of the evaluation, settings chosen by'
-          ' looking at results, attacks on floating-point noise'
-        ),
-      },
-    )
-
-  def _sampling_in_words(self) -> str:
-    if self.sampling == POISSON:
-      return (
-        f'each client is in a round with probability'
-        f' {self.cohort_size / self.population:.4g}, independently'
-      )
-    if self.sampling == FIXED:
-      return f'{self.cohort_size} different clients, all sets equally likely'
-    return (
-      f'clients take turns, each in one of {self.turns} rounds; nothing is'
-      ' gained by chance'
-    )
-
-
-_NEIGHBOURS = {
-  accounting.Relation.ADD_OR_REMOVE_ONE: (
-    'one client there or not, at the same probability of sampling'
-  ),
-  accounting.Relation.REPLACE_ONE: (
-    'the data of one client replaced by any other; how many there are is public'
-  ),
-}
-
-_ASSUMED = {
-  POISSON: (
-    'who is in a round stays unknown; clipping and noise are applied as'
-    ' planned, by whoever adds up the updates'
-  ),
-  FIXED: (
-    'who is in a round stays unknown; clipping and noise are applied as'
-    ' planned, by whoever adds up the updates'
-  ),
-  NONE: (
-    'clients keep to their turns; clipping and noise are applied as planned, by'
-    ' whoever adds up the updates'
-  ),
-}
-
-
-def epsilons_in_words(epsilons: accounting.Epsilons) -> str:
-  """Both bounds, such as `4.22 by PLD, 4.44 by RDP`."""
-  if math.isinf(epsilons.best):
-    return 'none'
-  known = [('PLD', epsilons.pld), ('RDP', epsilons.rdp)]
-  return ', '.join(
-    f'{accounting.text(value)} by {name}'
-    for name, value in known
-    if value is not None
-  )
-
-
-def _wrapped(title: str, lines: Mapping[str, str]) -> str:
-  body = [
-    textwrap.fill(
-      text, 80, initial_indent=f'  {name:13}', subsequent_indent=' ' * 15
-    )
-    for name, text in lines.items()
-  ]
-  return '\n'.join([title, *body])
+    return plan_words.describe(self)

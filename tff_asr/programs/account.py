@@ -6,7 +6,7 @@ import math
 import pathlib
 from typing import Any
 
-from tff_asr.privacy import accounting, ledger
+from tff_asr.privacy import accounting, ledger, plan_words
 from tff_asr.privacy import plan as plan_lib
 
 # An epsilon above this bounds the odds an attacker gains by e^10, or 22,000.
@@ -78,7 +78,7 @@ class Account:
     if epsilons is None:
       return [f'none: {self._why_none()}, so there is no privacy guarantee.']
     own = (
-      f'{plan_lib.epsilons_in_words(epsilons)}, at delta {plan.delta:g}, for'
+      f'{plan_words.epsilons_in_words(epsilons)}, at delta {plan.delta:g}, for'
       f' each of the {plan.population:,} clients'
     )
     own += ', earlier runs included.' if self.ledger.has_priors else '.'
@@ -93,7 +93,7 @@ class Account:
     if self.is_unprotected:
       paragraphs.append(UNPROTECTED_NOTE)
     if hypothetical:
-      at_scale = plan_lib.epsilons_in_words(hypothetical.epsilons(rounds))
+      at_scale = plan_words.epsilons_in_words(hypothetical.epsilons(rounds))
       paragraphs.append(
         f'Hypothetical: {at_scale}, with cohorts of'
         f' {hypothetical.cohort_size:,} from {hypothetical.population:,}'
@@ -145,8 +145,8 @@ def of_ledgers(paths: Sequence[pathlib.Path], delta: float) -> str:
   releases = ledger.released(paths, relation)
   epsilons = accounting.epsilons(releases, relation, delta)
   lines = [
-    f'{plan_lib.epsilons_in_words(epsilons)}, at delta {delta:g}, for a client'
-    ' concerned by all of'
+    f'{plan_words.epsilons_in_words(epsilons)}, at delta {delta:g}, for a'
+    ' client concerned by all of'
   ]
   lines += [f'{count:8,} x {event}' for event, count in releases]
   return '\n'.join(lines)

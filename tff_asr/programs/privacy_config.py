@@ -1,11 +1,21 @@
 """From a run's settings to its privacy plan."""
 
+from collections.abc import Sequence
 import dataclasses
 import pathlib
+from typing import Any
 
 from tff_asr import errors
-from tff_asr.privacy import accounting, allocation, layer_clipping, ledger
+from tff_asr.privacy import (
+  accounting,
+  allocation,
+  availability,
+  cohorts,
+  layer_clipping,
+  ledger,
+)
 from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import sampling as sampling_lib
 
 _GREATEST_TARGET = 1e4
 
@@ -17,6 +27,9 @@ class PrivacyConfig:
   Attributes:
     sampling: How cohorts are drawn, see `PrivacyPlan`.
     cohort_size: Clients of a round.
+    over_selection: Clients selected for each of them.
+    drop_out: Probability with which a selected client does not answer.
+    availability: When clients can take part, or `None` for always.
     clipping: How updates are clipped, or `None`: then there is no plan.
     noise_multiplier: Noise on the sum over the clip norm.
     target_epsilon: In its stead, an epsilon that the noise is to meet; it is a
@@ -46,6 +59,9 @@ class PrivacyConfig:
   prior_ledgers: tuple[pathlib.Path, ...] = ()
   accounting_cohort_size: int | None = None
   accounting_population: int | None = None
+  over_selection: float = 1.0
+  drop_out: float = 0.0
+  availability: availability.Daily | None = None
   insecure_noise_seed: int | None = None
   insecure_cohort_seed: int | None = None
   unprotected_metrics: bool = False
@@ -63,6 +79,10 @@ class PrivacyConfig:
         value is None or 0.0 < value <= _GREATEST_TARGET,
         f'--{name}={value} must be positive and at most {_GREATEST_TARGET:g}.',
       )
+    require(
+      0.0 <= self.drop_out < 1.0,
+      f'--client_drop_out={self.drop_out} must be at least 0 and less than 1.',
+    )
     noised = self.noise_multiplier != 0.0
     if self.clipping is None:
       require(
@@ -108,6 +128,32 @@ class PrivacyConfig:
     limits = [e for e in (self.max_epsilon, self.target_epsilon) if e]
     return min(limits, default=None)
 
+  def cohorts(
+    self, plan: plan_lib.PrivacyPlan | None, client_ids: Sequence[str]
+  ) -> cohorts.Cohorts:
+    """Returns who takes part: as planned, less those who drop out.
+
+    Args:
+      plan: The plan of this population, if there is one.
+      client_ids: The population.
+
+    Raises:
+      UserError: If the cohorts are more than the population can give.
+    """
+    seed = self.insecure_cohort_seed
+    sampling = plan or sampling_lib.Sampling(**self._sampling(len(client_ids)))
+    selected = sampling.cohorts(client_ids, seed)
+    return cohorts.with_drop_out(selected, self.drop_out, seed)
+
+  def _sampling(self, population: int) -> dict[str, Any]:
+    return dict(
+      population=population,
+      cohort_size=self.cohort_size,
+      sampling=self.sampling,
+      over_selection=self.over_selection,
+      availability=self.availability,
+    )
+
   def plan(
     self,
     population: int,
@@ -128,15 +174,13 @@ class PrivacyConfig:
     if self.clipping is None:
       return None
     plan = plan_lib.PrivacyPlan(
-      population=population,
-      cohort_size=self.cohort_size,
+      **self._sampling(population),
       rounds=rounds,
       delta=self.delta,
       noise_multiplier=(
         1.0 if self.noise_multiplier is None else self.noise_multiplier
       ),
       clipping=self.clipping,
-      sampling=self.sampling,
       noise_allocation=self.noise_allocation,
       insecure_noise_seed=self.insecure_noise_seed,
       unprotected_metrics=self.unprotected_metrics,

@@ -7,8 +7,9 @@ import math
 import pathlib
 
 from tff_asr import errors
-from tff_asr.privacy import accounting, calibration, layer_clipping
+from tff_asr.privacy import accounting, calibration, layer_clipping, plan_words
 from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import sampling as sampling_lib
 
 NOISE_MULTIPLIER = 'noise_multiplier'
 COHORT_SIZE = 'cohort_size'
@@ -41,7 +42,7 @@ class GridConfig:
   population: Sequence[int]
   rounds: Sequence[int]
   delta: float
-  sampling: str = plan_lib.POISSON
+  sampling: str = sampling_lib.POISSON
   target_epsilon: float | None = None
   solve_for: str = NOISE_MULTIPLIER
   hypothetical: tuple[int, int] | None = None
@@ -78,7 +79,7 @@ def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
       f'\n\nHypothetical, with cohorts of {other.cohort_size:,} from'
       f' {other.population:,} clients and the same noise on the mean'
       f' (multiplier {other.noise_multiplier:.4g}):\n'
-      f'{plan_lib.epsilons_in_words(other.epsilons())}'
+      f'{plan_words.epsilons_in_words(other.epsilons())}'
     )
   return text
 

@@ -12,14 +12,11 @@ from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
-from tff_asr.privacy import cohorts as cohorts_lib
 from tff_asr.privacy import ledger
-from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   federated_rounds,
   lineage,
-  privacy_config,
   program_logic,
   report,
   speakers,
@@ -108,7 +105,7 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
       config.rounds,
       config.output_dir / ledger.FILE_NAME,
     )
-    cohorts = _cohorts(config.privacy, plan, population)
+    cohorts = config.privacy.cohorts(plan, population)
   if plan:
     plan.query(_layers(config, given, train_store))  # Raises what it raises.
   if plan and plan.is_guarantee:
@@ -187,27 +184,6 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     transcripts=evaluator.transcribe(eval_store),
     minutes=(time.monotonic() - started) / 60,
   )
-
-
-def _cohorts(
-  privacy: privacy_config.PrivacyConfig,
-  plan: plan_lib.PrivacyPlan | None,
-  population: list[str],
-) -> cohorts_lib.Cohorts:
-  """Returns the plan's sampler, or without a plan the one that is asked for."""
-  seed = privacy.insecure_cohort_seed
-  if plan:
-    return plan.cohorts(population, seed)
-  size = privacy.cohort_size
-  errors.require(
-    1 <= size <= len(population),
-    f'--cohort_size={size} of a population of {len(population)} clients.',
-  )
-  if privacy.sampling == plan_lib.POISSON:
-    return cohorts_lib.poisson(population, size / len(population), seed)
-  if privacy.sampling == plan_lib.FIXED:
-    return cohorts_lib.fixed_size(population, size, seed)
-  return cohorts_lib.rotation(population, max(1, len(population) // size))
 
 
 def _layers(
