@@ -44,7 +44,7 @@ def _text(value, is_path: bool) -> str:
 
 
 def run(main: Callable[[], str]) -> None:
-  """Parses flags, calls `main` and prints its result.
+  """Parses flags, calls `main` and prints its result, unless it is empty.
 
   A `UserError`, or one of the file system, ends in one line on standard error
   and exit code 1.
@@ -57,7 +57,9 @@ def run(main: Callable[[], str]) -> None:
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)
     try:
-      print(main())
+      result = main()
+      if result:
+        print(result)
     except errors.UserError as error:
       print(f'error: {error}', file=sys.stderr)
       sys.exit(1)

@@ -8,7 +8,9 @@ federated rounds with per-layer clipping and noise, and a table of the result.
       --train_store=STORE --eval_store=STORE --output_dir=RUN
 """
 
+import contextlib
 import datetime
+import sys
 
 from absl import flags
 
@@ -21,7 +23,7 @@ from pipelines import (
 )
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.models import precision, presets
-from tff_asr.programs import prepare, train
+from tff_asr.programs import json_log, prepare, train
 
 _TRAIN_STORE = flags.DEFINE_string(
   'train_store',
@@ -54,6 +56,19 @@ _ROUNDS = flags.DEFINE_integer(
 )
 _EVALUATE_EVERY = flags.DEFINE_integer(
   'evaluate_every', 10, 'Rounds between evaluations.', lower_bound=1
+)
+_EVALUATE_CLIENTS = flags.DEFINE_integer(
+  'evaluate_clients',
+  0,
+  'Held-out speakers of an evaluation between rounds, always the same; 0 for'
+  ' all. After the last round all are evaluated.',
+  lower_bound=0,
+)
+_LOG_JSON = flags.DEFINE_boolean(
+  'log_json',
+  False,
+  'Write lines of JSON to standard output, one for each round, and all else to'
+  ' standard error.',
 )
 _CHECKPOINT_EVERY = flags.DEFINE_integer(
   'checkpoint_every',
@@ -94,8 +109,14 @@ _PATHS = (
 
 def main() -> str:
   """Runs or goes on with the run and returns its result."""
-  set_defaults()
-  return train.train(config(), command_line.flags_in_force(_PATHS))
+  log = json_log.JsonLog(sys.stdout) if _LOG_JSON.value else None
+  with contextlib.redirect_stdout(sys.stderr if log else sys.stdout):
+    set_defaults()
+    in_force = command_line.flags_in_force(_PATHS)
+    table = train.train(config(), in_force, log)
+    if log:
+      print(table)
+  return '' if log else table
 
 
 def set_defaults() -> None:
@@ -131,6 +152,7 @@ def config() -> train.TrainConfig:
     federated=federated_flags.config(),
     privacy=privacy_flags.config(),
     evaluate_every=_EVALUATE_EVERY.value,
+    evaluate_clients=_EVALUATE_CLIENTS.value,
     checkpoint_every=_CHECKPOINT_EVERY.value,
     keep_checkpoints=_KEEP_CHECKPOINTS.value,
     execution=execution_flags.config(),

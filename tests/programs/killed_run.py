@@ -103,12 +103,18 @@ class _Checkpoints(checkpoints.Checkpoints):
     await super().save(program_state, version)
 
 
+def _next_round(state, cohort):
+  del cohort
+  number = float(state['sum']) + 1.0
+  return _Output({'sum': number}, {'number': number})
+
+
 def _run(folder):
   book = _PLAN.open_ledger(folder / ledger.FILE_NAME)
   metrics = folder / 'metrics.csv'
   state = asyncio.run(
     program_logic.train(
-      next_round=lambda state, cohort: _Output({'sum': state['sum'] + 1.0}, {}),
+      next_round=_next_round,
       initial_state={'sum': 0.0},
       last_released=report.last_round(metrics),
       cohorts=_PLAN.cohorts([f'{i}' for i in range(10)]),
@@ -118,7 +124,7 @@ def _run(folder):
       release_managers=[
         compat.CSVFileReleaseManager(metrics, key_fieldname='round')
       ],
-      round_metrics=lambda number, metrics: {'x': float(number)},
+      round_metrics=lambda metrics, seconds: {'x': metrics['number']},
       evaluate=lambda state: {'wer': 0.5},
       evaluate_every=1,
       on_round=lambda number, metrics: None,

@@ -46,7 +46,7 @@ class Program:
           folder / 'metrics.csv', key_fieldname='round'
         )
       ],
-      round_metrics=lambda number, metrics: {'total': metrics},
+      round_metrics=lambda metrics, seconds: {'total': metrics},
       evaluate=self.evaluate,
       evaluate_every=evaluate_every,
       on_round=lambda number, metrics: self.seen.append(number),
@@ -68,7 +68,10 @@ class Program:
 
   def rows(self):
     with open(self.folder / 'metrics.csv', newline='') as file:
-      return list(csv.DictReader(file))
+      return [
+        {k: v for k, v in row.items() if not k.startswith('seconds/')}
+        for row in csv.DictReader(file)
+      ]
 
 
 def test_rounds_are_done_in_order_and_evaluated_as_asked(tmp_path):

@@ -21,7 +21,13 @@ METRICS = """round,wer,cer,norm/a,norm/b,bound/a,epsilon,epsilon_rdp
 def make(population=64, cohort_size=16, noise_multiplier=0.01, **kwargs):
   clipping = layer_clipping.LayerClipping(0.1)
   return plan_lib.PrivacyPlan(
-    population, cohort_size, 30, 1e-9, noise_multiplier, clipping, **kwargs
+    population=population,
+    cohort_size=cohort_size,
+    rounds=30,
+    delta=1e-9,
+    noise_multiplier=noise_multiplier,
+    clipping=clipping,
+    **kwargs,
   )
 
 

@@ -65,6 +65,7 @@ def config(tmp_path_factory):
       delta=1e-6,
     ),
     evaluate_every=1,
+    evaluate_clients=0,
     checkpoint_every=1,
     keep_checkpoints=2,
     execution=execution.ExecutionConfig(),
@@ -126,7 +127,10 @@ def test_nothing_un_noised_about_clients_is_written(finished):
   output_dir, _ = finished
   names = set(rows(output_dir)[0])
   unprotected = {n for n in names if not n.startswith('norm/')}
-  assert unprotected == {'round', 'wer', 'cer', 'epsilon', 'epsilon_rdp'}
+  assert unprotected == {
+    *('round', 'wer', 'cer', 'eval_loss', 'epsilon', 'epsilon_rdp'),
+    *('seconds/save', 'seconds/evaluate'),
+  }
 
 
 def test_a_second_call_goes_on_and_can_add_rounds(finished, config):
@@ -300,10 +304,13 @@ def test_a_signal_ends_a_run_after_its_round_and_the_next_call_goes_on(
   handler = signal.getsignal(number)
   measured = round_metrics.RoundMetrics.__call__
 
-  def with_signal(self, round_number, metrics):
-    if round_number == 2:
+  calls = []
+
+  def with_signal(self, metrics, seconds):
+    calls.append(seconds)
+    if len(calls) == 2:
       os.kill(os.getpid(), number)
-    return measured(self, round_number, metrics)
+    return measured(self, metrics, seconds)
 
   slow = dict(rounds=4, checkpoint_every=10, evaluate_every=10)
   with monkeypatch.context() as patched:
@@ -376,9 +383,12 @@ def test_unprotected_figures_mark_all_that_a_run_writes(unprotected):
   last = rows(output_dir)[-1]
   assert float(last['unprotected/loss']) >= 0
   assert float(last['unprotected/clients']) >= 0
-  known = ('norm/', 'bound/', 'unprotected/')
+  assert float(last['unprotected/seconds/train']) > 0
+  known = ('norm/', 'bound/', 'unprotected/', 'seconds/')
   rest = {name for name in last if not name.startswith(known)}
-  assert rest == {'round', 'wer', 'cer', 'epsilon', 'epsilon_rdp'}
+  assert rest == {
+    *('round', 'wer', 'cer', 'eval_loss', 'epsilon', 'epsilon_rdp')
+  }
   header = (output_dir / 'ledger.jsonl').read_text().splitlines()[0]
   assert json.loads(header)['plan']['unprotected_metrics']
   for text in (

@@ -52,7 +52,7 @@ def statistics(
   words = np.array([len(t.reference.split()) for t in transcripts])
   return ErrorStatistics(
     total=evaluation.error_rates(transcripts),
-    interval=_interval(transcripts, list(clients)),
+    interval=_bootstrap(*_counts(transcripts, list(clients))),
     weighted_wer=float(
       np.average([t.wer for t in transcripts], weights=words + 2)
     ),
@@ -78,14 +78,38 @@ def in_words(found: ErrorStatistics) -> list[str]:
   ]
 
 
-def _interval(transcripts, clients) -> tuple[float, float] | None:
+def interval_of_change(
+  before: Sequence[evaluation.Transcript],
+  after: Sequence[evaluation.Transcript],
+) -> tuple[float, float] | None:
+  """95 % confidence interval of how much the total WER changes.
+
+  By bootstrap over speakers, as that of the total; `None` for fewer than two
+  speakers or where all change alike.
+
+  Args:
+    before: Transcripts of some utterances.
+    after: Other transcripts of the same ones.
+  """
+  clients = list(evaluation.by_client(before))
+  errors, words = _counts(after, clients)
+  return _bootstrap(errors - _counts(before, clients)[0], words)
+
+
+def _counts(transcripts, clients) -> tuple[np.ndarray, np.ndarray]:
+  """Errors and words by client."""
   errors, words = np.zeros([2, len(clients)])
+  numbers = {client: i for i, client in enumerate(clients)}
   for transcript in transcripts:
-    i = clients.index(transcript.client_id)
+    i = numbers[transcript.client_id]
     found = jiwer.process_words(transcript.reference, transcript.hypothesis)
     errors[i] += found.substitutions + found.deletions + found.insertions
     words[i] += found.hits + found.substitutions + found.deletions
-  if len(clients) < 2 or np.ptp(errors / words) == 0.0:
+  return errors, words
+
+
+def _bootstrap(errors, words) -> tuple[float, float] | None:
+  if len(words) < 2 or np.ptp(errors / words) == 0.0:
     return None
   found = stats.bootstrap(
     (errors, words),

@@ -4,8 +4,10 @@ Rates are corpus rates, that is, errors over reference words (characters) in
 all, as jiwer counts them.
 """
 
-from collections.abc import Iterable, Mapping
+import collections
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
+import math
 
 import jiwer
 import tensorflow as tf
@@ -28,12 +30,14 @@ class Transcript:
     utterance_id: Its name in the corpus.
     reference: What was said.
     hypothesis: What the model heard.
+    loss: CTC loss of what was said, in nats.
   """
 
   client_id: str
   utterance_id: str
   reference: str
   hypothesis: str
+  loss: float = math.nan
 
   @property
   def wer(self) -> float:
@@ -94,22 +98,39 @@ class Evaluator:
   ):
     self._vocabulary = vocabulary
 
-    @tf.function(
-      input_signature=[
-        client_datasets.BATCH_SPEC['features'],
-        client_datasets.BATCH_SPEC['frames'],
-      ]
+    @tf.function(input_signature=[client_datasets.BATCH_SPEC])
+    def tokens_and_losses(batch):
+      logits = encoder(batch['features'], batch['frames'], training=False)
+      lengths = transformer.output_frames(batch['frames'])
+      losses = ctc.loss(
+        logits, lengths, batch['tokens'], batch['token_lengths']
+      )
+      best = ctc.greedy_tokens(logits, lengths)
+      return best.to_tensor(vocabulary_lib.BLANK), losses
+
+    self._tokens_and_losses = tokens_and_losses
+
+  def transcribe(
+    self, store: store_lib.ClientStore, client_ids: Sequence[str] | None = None
+  ) -> list[Transcript]:
+    """Returns the transcript of every utterance, client by client.
+
+    Args:
+      store: Of the speakers.
+      client_ids: Those of interest, by default all.
+    """
+    if client_ids is None:
+      client_ids = store.client_ids
+    return self.transcribe_examples(
+      client_datasets.pooled_examples(store, client_ids)
     )
-    def tokens(features, frames):
-      logits = encoder(features, frames, training=False)
-      best = ctc.greedy_tokens(logits, transformer.output_frames(frames))
-      return best.to_tensor(vocabulary_lib.BLANK)
 
-    self._tokens = tokens
+  def transcribe_examples(self, examples: tf.data.Dataset) -> list[Transcript]:
+    """Returns the transcript of every utterance, in order of speaker and name.
 
-  def transcribe(self, store: store_lib.ClientStore) -> list[Transcript]:
-    """Returns the transcript of every utterance, client by client."""
-    examples = client_datasets.pooled_examples(store, store.client_ids)
+    Args:
+      examples: As of `client_datasets.pooled_examples`.
+    """
     transcripts = [
       transcript
       for _, transcripts in parallel.map_in_order(
@@ -123,15 +144,22 @@ class Evaluator:
     return sorted(transcripts, key=lambda t: (t.client_id, t.utterance_id))
 
   def _transcribe(self, batch: Mapping[str, tf.Tensor]) -> list[Transcript]:
-    tokens = self._tokens(batch['features'], batch['frames']).numpy()
+    tokens, losses = self._tokens_and_losses(
+      collections.OrderedDict(
+        (name, batch[name]) for name in client_datasets.BATCH_SPEC
+      )
+    )
     names = ('client_id', 'utterance_id', 'text')
-    rows = zip(*(batch[name].numpy() for name in names), strict=True)
+    columns = [batch[name].numpy() for name in names]
     return [
       Transcript(
         client_id.decode(),
         utterance_id.decode(),
         text.decode(),
         self._vocabulary.decode(row),
+        float(loss),
       )
-      for (client_id, utterance_id, text), row in zip(rows, tokens, strict=True)
+      for client_id, utterance_id, text, row, loss in zip(
+        *columns, tokens.numpy(), losses.numpy(), strict=True
+      )
     ]

@@ -4,12 +4,16 @@ import pathlib
 
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
-from tff_asr.learning import error_statistics, evaluation
+from tff_asr.learning import error_statistics, evaluation, personalisation
 from tff_asr.models import model_folder
+from tff_asr.programs import personalised
 
 
 def evaluate(
-  model_dir: pathlib.Path, eval_store: pathlib.Path, worst: int
+  model_dir: pathlib.Path,
+  eval_store: pathlib.Path,
+  worst: int,
+  personalise: personalisation.PersonalisationConfig | None = None,
 ) -> str:
   """Returns WER and CER, total and by client, and the worst utterances.
 
@@ -17,6 +21,8 @@ def evaluate(
     model_dir: A model's folder, or a run's.
     eval_store: The store.
     worst: How many of the worst utterances are shown.
+    personalise: If given, how the model is tuned on each speaker in turn, for
+      a comparison.
 
   Raises:
     UserError: If model or store cannot be used, or do not go together.
@@ -54,4 +60,6 @@ def evaluate(
       f'  said   {transcript.reference}',
       f'  heard  {transcript.hypothesis}',
     ]
+  if personalise:
+    lines += ['', *personalised.table(encoder, store, personalise)]
   return '\n'.join(lines)

@@ -19,6 +19,7 @@ from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import (
   checkpoints,
   execution,
+  json_log,
   privacy_config,
   program_logic,
   recorded_rounds,
@@ -40,6 +41,8 @@ class RoundsConfig:
     precision: What training computes in, one of `precision.NAMES`.
     privacy: Sampling, clipping, noise and budget.
     evaluate_every: Rounds between evaluations.
+    evaluate_clients: Number of held-out speakers of an evaluation between
+      rounds, 0 for all.
     checkpoint_every: Rounds between checkpoints.
     keep_checkpoints: Number of checkpoints to keep, besides the best.
     execution: What the rounds run on.
@@ -51,6 +54,7 @@ class RoundsConfig:
   precision: str
   privacy: privacy_config.PrivacyConfig
   evaluate_every: int
+  evaluate_clients: int
   checkpoint_every: int
   keep_checkpoints: int
   execution: execution.ExecutionConfig
@@ -66,6 +70,7 @@ def run(
   encoder: transformer.Transformer,
   devices: list[str],
   error_rates: Callable[[], program_logic.Metrics],
+  log: json_log.JsonLog | None = None,
 ) -> int:
   """Runs the rounds that are still to do.
 
@@ -79,6 +84,7 @@ def run(
     encoder: Has the weights to begin with, and the last ones afterwards.
     devices: What `execution.select` gave.
     error_rates: Evaluates `encoder` as it is.
+    log: Gets the metrics of each round as well.
 
   Returns:
     The number of rounds done, by all calls.
@@ -133,13 +139,17 @@ def run(
       total=config.rounds, desc='federated', unit='round', disable=None
     ) as bar:
       figures = {}
+      clients = config.privacy.cohort_size  # Those expected.
 
       def on_round(number: int, metrics: program_logic.Metrics) -> None:
         if bar.n < number - 1:  # Those of earlier calls took no time of this.
           bar.initial = bar.n = number - 1
-        figures.update(_figures(metrics))
-        bar.set_postfix(figures, refresh=False)
         bar.update(number - bar.n)
+        figures.update(_figures(metrics))
+        rate = bar.format_dict['rate']
+        if rate:
+          figures['clients/s'] = f'{rate * clients:.3g}'
+        bar.set_postfix(figures)
         if 'wer' in metrics:
           bar.write(_evaluation_line(number, metrics))
 
@@ -159,6 +169,7 @@ def run(
               run_folder.metrics, key_fieldname='round'
             ),
             compat.TensorBoardReleaseManager(run_folder.tensorboard),
+            *([log] if log else []),
           ],
           round_metrics=released,
           evaluate=evaluate,

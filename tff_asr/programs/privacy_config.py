@@ -9,11 +9,11 @@ from tff_asr import errors
 from tff_asr.privacy import (
   accounting,
   allocation,
-  availability,
   cohorts,
   layer_clipping,
   ledger,
 )
+from tff_asr.privacy import availability as availability_lib
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.privacy import sampling as sampling_lib
 
@@ -61,7 +61,7 @@ class PrivacyConfig:
   accounting_population: int | None = None
   over_selection: float = 1.0
   drop_out: float = 0.0
-  availability: availability.Daily | None = None
+  availability: availability_lib.Daily | None = None
   insecure_noise_seed: int | None = None
   insecure_cohort_seed: int | None = None
   unprotected_metrics: bool = False

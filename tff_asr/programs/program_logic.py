@@ -8,12 +8,18 @@ depends on the privacy plan, and error rates come from text.
 
 from collections.abc import Callable, Sequence
 import json
+import time
 from typing import Any, NamedTuple, Protocol
 
 from tff_asr import compat, errors
 from tff_asr.privacy import cohorts as cohorts_lib
 
 Metrics = dict[str, float]
+
+# What of a round takes how many seconds.  Training is not among them, since its
+# time depends on who took part: `round_metrics` decides.
+SAVING = 'seconds/save'
+EVALUATING = 'seconds/evaluate'
 
 
 class ProgramState(NamedTuple):
@@ -68,7 +74,7 @@ async def train(
   checkpoints: Checkpoints,
   checkpoint_every: int,
   release_managers: Sequence[compat.ReleaseManager],
-  round_metrics: Callable[[int, Any], Metrics],
+  round_metrics: Callable[[Any, float], Metrics],
   evaluate: Callable[[Any], Metrics],
   evaluate_every: int,
   on_round: Callable[[int, Metrics], None],
@@ -93,7 +99,8 @@ async def train(
     checkpoint_every: Rounds between checkpoints; rounds that are evaluated, and
       the last before a stop, have one as well.
     release_managers: Get the metrics of every round.
-    round_metrics: From a round's number and TFF's metrics to those released.
+    round_metrics: From TFF's metrics of a round, and the seconds that it took,
+      to the metrics that are released.
     evaluate: From a learning state to metrics.
     evaluate_every: Rounds between evaluations; round 0 and the last round are
       evaluated as well.
@@ -107,11 +114,18 @@ async def train(
   def is_evaluated(number: int) -> bool:
     return number % evaluate_every == 0 or number == last
 
-  async def release(state: ProgramState) -> None:
+  async def save(state: ProgramState) -> Metrics:
+    started = time.monotonic()
+    await checkpoints.save(state, int(state.round_number))
+    return {SAVING: time.monotonic() - started}
+
+  async def release(state: ProgramState, timing: Metrics) -> None:
     number = int(state.round_number)
-    metrics = json.loads(str(state.metrics))
+    metrics = json.loads(str(state.metrics)) | timing
     if is_evaluated(number):
+      started = time.monotonic()
       metrics |= evaluate(state.learning)
+      metrics[EVALUATING] = time.monotonic() - started
     for manager in release_managers:
       await manager.release(metrics, number)
     if 'wer' in metrics:
@@ -119,6 +133,7 @@ async def train(
     on_round(number, metrics)
 
   first = ProgramState(initial_state, 0, '', '{}')
+  timing: Metrics = {}
   state, _ = await checkpoints.load_latest(first)
   if state is None:
     if last_released > 0:
@@ -128,21 +143,24 @@ async def train(
       )
     state = first
     rounds.check_fits(0, '')
-    await checkpoints.save(state, 0)
+    timing = await save(state)
   else:
     rounds.check_fits(int(state.round_number), str(state.entry))
   last = rounds.last_round(int(state.round_number))
   if state.round_number > last_released:
-    await release(state)
+    await release(state, timing)
   is_stopped = should_stop()
   while state.round_number < last and not is_stopped:
     number = int(state.round_number) + 1
-    output = next_round(state.learning, cohorts(number))
+    cohort, started = cohorts(number), time.monotonic()
+    output = next_round(state.learning, cohort)
+    seconds = time.monotonic() - started
     entry = rounds.record(number)
-    metrics = json.dumps(round_metrics(number, output.metrics))
+    metrics = json.dumps(round_metrics(output.metrics, seconds))
     state = ProgramState(output.state, number, entry, metrics)
+    timing = {}
     is_stopped = should_stop()
     if number % checkpoint_every == 0 or is_evaluated(number) or is_stopped:
-      await checkpoints.save(state, number)
-    await release(state)
+      timing = await save(state)
+    await release(state, timing)
   return state

@@ -33,6 +33,7 @@ def write(
   rounds: int,
   transcripts: Sequence[evaluation.Transcript],
   minutes: float,
+  seed_rates: evaluation.ErrorRates | None = None,
 ) -> str:
   """Writes report and summary; returns the result as a table of text.
 
@@ -42,6 +43,8 @@ def write(
     rounds: Number of rounds done.
     transcripts: What the final model heard from the held-out speakers.
     minutes: Duration of this call.
+    seed_rates: Of the model that the rounds began with, on the same speakers,
+      where the metrics of round 0 are those of some of them.
   """
   rows = read_metrics(run_folder.metrics) if rounds else []
   found = error_statistics.statistics(transcripts)
@@ -57,7 +60,9 @@ def write(
     wer_worst_tenth=found.worst_tenth.wer,
     wer_weighted=found.weighted_wer,
   )
-  if rows and rows[0]['round'] == 0 and 'wer' in rows[0]:
+  if seed_rates:
+    figures |= dict(seed_wer=seed_rates.wer, seed_cer=seed_rates.cer)
+  elif rows and rows[0]['round'] == 0 and 'wer' in rows[0]:
     figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
   if rounds:
     figures |= account.figures(rounds)

@@ -8,6 +8,7 @@ from tff_asr.privacy import groups, ledger
 from tff_asr.privacy import plan as plan_lib
 
 UNPROTECTED = 'unprotected/'
+TRAINING = 'seconds/train'
 
 
 class RoundMetrics:
@@ -34,14 +35,15 @@ class RoundMetrics:
     )
     self.bounds: dict[str, float] = {}
 
-  def __call__(self, number: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+  def __call__(
+    self, metrics: Mapping[str, Any], seconds: float
+  ) -> dict[str, Any]:
     """Returns the figures of a round.
 
     Args:
-      number: The round.
       metrics: From `federated.build_learning_process`.
+      seconds: That the round took, which tells of those who took part.
     """
-    del number
     aggregator = metrics['aggregator']
     released = self._by_layer('norm/', aggregator['layer_norms'])
     if self._plan is None or self._plan.unprotected_metrics:
@@ -53,6 +55,7 @@ class RoundMetrics:
         'utterances': float(train['utterances']),
         'clients': float(sums['clients']),
         'failed': float(sums['failed']),
+        TRAINING: seconds,
         **self._by_layer('client_norm/', sums['layer_norms'] / clients),
       }
       released |= {prefix + name: value for name, value in figures.items()}

@@ -28,6 +28,26 @@ def check_held_out(
     )
 
 
+def sample(store: store_lib.ClientStore, number: int, seed: int) -> list[str]:
+  """Returns some speakers of a store, the same ones for the same seed.
+
+  Args:
+    store: The speakers.
+    number: How many, 0 for all.
+    seed: Of their choice.
+
+  Raises:
+    UserError: If there are fewer.
+  """
+  clients = store.client_ids
+  if not 0 <= number <= len(clients):
+    raise errors.UserError(
+      f'--evaluate_clients={number} of the {len(clients)} speakers in'
+      f' {store.path}.'
+    )
+  return sorted(random.Random(seed).sample(clients, number)) or clients
+
+
 def split(
   store: store_lib.ClientStore,
   seed_clients: int,

@@ -1,8 +1,10 @@
 """A training run: stores, seed model, federated rounds, evaluation, report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
+import json
 import pathlib
+import statistics
 import time
 
 import tensorflow as tf
@@ -16,6 +18,7 @@ from tff_asr.privacy import ledger
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   federated_rounds,
+  json_log,
   lineage,
   program_logic,
   report,
@@ -29,7 +32,7 @@ _MAY_CHANGE = frozenset(
   [
     *('rounds', 'max_epsilon', 'prior_ledger'),
     *('executor', 'devices', 'clients_per_device'),
-    *('max_bad_clients', 'checkpoint_every', 'keep_checkpoints'),
+    *('max_bad_clients', 'checkpoint_every', 'keep_checkpoints', 'log_json'),
   ]
 )
 
@@ -61,12 +64,17 @@ class TrainConfig(federated_rounds.RoundsConfig):
   seed: int
 
 
-def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
+def train(
+  config: TrainConfig,
+  flags: Mapping[str, str],
+  log: json_log.JsonLog | None = None,
+) -> str:
   """Runs or goes on with a run; returns its result as text.
 
   Args:
     config: What to do.
     flags: Every flag in force, for the record.
+    log: Gets the beginning, the rounds and the result as well.
 
   Raises:
     UserError: If the settings or the data cannot be used.
@@ -148,6 +156,16 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     lineage.write(run_folder.seed_model, trained_on)
   encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
+  heard_between = speakers.sample(
+    eval_store, config.evaluate_clients, config.seed
+  )
+  if log:
+    log.write(
+      'start',
+      run=str(run_folder.path),
+      rounds=config.rounds,
+      population=len(population),
+    )
   rounds = 0
   if cohorts:
     rounds = federated_rounds.run(
@@ -159,7 +177,8 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
       train_store,
       encoder,
       devices,
-      lambda: _rates(evaluation.error_rates(evaluator.transcribe(eval_store))),
+      lambda: _rates(evaluator.transcribe(eval_store, heard_between)),
+      log,
     )
   if rounds < config.rounds:
     print(
@@ -177,13 +196,25 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     )
   lineage.write(run_folder.model, trained_on)
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
-  return report.write(
+  transcripts = evaluator.transcribe(eval_store)
+  seed_rates = None
+  if (
+    rounds and config.evaluate_clients
+  ):  # The first row has some speakers only.
+    seed_encoder, _ = model_folder.load(run_folder.seed_model)
+    encoder.set_weights(seed_encoder.get_weights())
+    seed_rates = evaluation.error_rates(evaluator.transcribe(eval_store))
+  table = report.write(
     run_folder,
     account_lib.Account(plan, run_ledger, hypothetical),
     rounds=rounds,
-    transcripts=evaluator.transcribe(eval_store),
+    transcripts=transcripts,
+    seed_rates=seed_rates,
     minutes=(time.monotonic() - started) / 60,
   )
+  if log:
+    log.write('result', **json.loads(run_folder.summary.read_text()))
+  return table
 
 
 def _layers(
@@ -249,5 +280,9 @@ def _train_centrally(config, encoder, store, seed_ids) -> None:
     central.train(encoder, epoch, config.central, on_epoch)
 
 
-def _rates(rates: evaluation.ErrorRates) -> program_logic.Metrics:
-  return {'wer': rates.wer, 'cer': rates.cer}
+def _rates(
+  transcripts: Sequence[evaluation.Transcript],
+) -> program_logic.Metrics:
+  rates = evaluation.error_rates(transcripts)
+  loss = statistics.fmean(t.loss for t in transcripts)
+  return {'wer': rates.wer, 'cer': rates.cer, 'eval_loss': loss}
