@@ -48,7 +48,8 @@ _PARTS = flags.DEFINE_list(
   'parts',
   list(benchmark_rounds.PARTS),
   'What of the rounds: speed, memory, start (up to the first round), paper (its'
-  ' model; 12 GB of memory), devices (two parts of the processor against one).',
+  ' model; 12 GB of memory), devices (two parts of the processor against one),'
+  ' long (memory of a run of 300 rounds).',
 )
 flags.register_validator(
   _PARTS,

@@ -27,7 +27,13 @@ def test_model():
 
 
 def test_rounds(monkeypatch):
-  monkeypatch.setattr(benchmark_corpora, 'SPEAKERS', 2)
+  monkeypatch.setattr(benchmark_corpora, 'SPEAKERS', 4)
   monkeypatch.setattr(benchmark_rounds, '_TURNS', 1)
-  *_, line = benchmark_rounds.run(None, 'tiny', ['devices']).splitlines()
-  assert re.search(r'one device / two, .* \| \d+\.\d\d \|', line), line
+  monkeypatch.setattr(benchmark_rounds, '_LONG_ROUNDS', 6)
+  table = benchmark_rounds.run(None, 'tiny', ['devices', 'long'])
+  for row in (
+    r'one device / two, .* \| \d+\.\d\d \|',
+    r'after round 6 / after round 1 \| \d\.\d{3} \(\d+\.\d\d GB, .* <= 1\.05',
+    r'rounds between \| \d\.\d{3} \|',
+  ):
+    assert re.search(row, table), table

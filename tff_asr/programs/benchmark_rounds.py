@@ -26,6 +26,8 @@ from tff_asr.programs import benchmark_corpora, benchmark_subject, execution
 from tff_asr.text import vocabulary
 
 _SUBJECT = 'tff_asr.programs.benchmark_subject'
+_LONG_RUN = 'tff_asr.programs.benchmark_run'
+_LONG_ROUNDS = 300
 _TURNS = 5
 _ROUNDS = 3  # After the first.
 _FEW_CLIENTS = 8  # The same in every cohort: larger clients take more memory.
@@ -272,12 +274,54 @@ def _devices(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
   )
 
 
+def _long(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
+  held_out = folder / 'held_out'
+  preparation.prepare(
+    synthetic.Synthetic(synthetic.SyntheticConfig(2, 1, held_out_voices=True)),
+    held_out,
+    preparation.StoreConfig(vocabulary.CharacterVocabulary()),
+  )
+  run = [settings.store, held_out, folder / 'run', 'tiny', _LONG_ROUNDS]
+  process = subprocess.run(
+    [sys.executable, '-m', _LONG_RUN, *map(str, run)],
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  errors.require(
+    process.returncode == 0,
+    f'The run of {_LONG_ROUNDS} rounds ended with code {process.returncode};'
+    ' what it wrote is above.',
+  )
+  lines = [x for x in process.stdout.splitlines() if x.startswith('{')]
+  resident = {
+    line['round']: line['resident']
+    for line in map(json.loads, lines)
+    if line['event'] == 'round'
+  }
+  warm = resident[_LONG_ROUNDS // 6]
+  most = max(size for n, size in resident.items() if n > _LONG_ROUNDS // 6)
+  last = resident[_LONG_ROUNDS]
+  yield _Row(
+    f'`tiny`, memory of a run after round {_LONG_ROUNDS} / after round'
+    f' {_LONG_ROUNDS // 6}',
+    f'{last / warm:.3f} ({last / _GB:.2f} GB, {warm / _GB:.2f} GB)',
+    '<= 1.05',
+  )
+  yield _Row(
+    'the same, most of it after any of the rounds between',
+    f'{most / warm:.3f}',
+    '<= 1.05',
+  )
+
+
 _PARTS: dict[str, Callable[[pathlib.Path, _Config], Iterator[_Row]]] = {
   'speed': _speed,
   'memory': _memory,
   'start': _start,
   'paper': _paper,
   'devices': _devices,
+  'long': _long,
 }
 PARTS = tuple(_PARTS)
 

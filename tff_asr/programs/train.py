@@ -137,9 +137,15 @@ def train(
   )
   print(f'Run folder: {run_folder.path}')
   seed_speakers = len(train_store.client_ids) - len(population)
+  heard_between = speakers.sample(
+    eval_store, config.evaluate_clients, config.seed
+  )
+  held_out = f'{len(eval_store.client_ids)} held-out speakers'
+  if config.evaluate_clients:
+    held_out += f', {len(heard_between)} of them heard between rounds'
   print(
     f'{len(population)} clients in the population, {seed_speakers} seed'
-    f' speakers, {len(eval_store.client_ids)} held-out speakers.'
+    f' speakers, {held_out}.'
   )
   if config.rounds:
     print(plan or 'No privacy: updates are neither clipped nor noised.')
@@ -156,9 +162,6 @@ def train(
     lineage.write(run_folder.seed_model, trained_on)
   encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
-  heard_between = speakers.sample(
-    eval_store, config.evaluate_clients, config.seed
-  )
   if log:
     log.write(
       'start',
