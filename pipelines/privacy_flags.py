@@ -170,8 +170,9 @@ _INSECURE_NOISE_SEED = flags.DEFINE_integer(
 _INSECURE_COHORT_SEED = flags.DEFINE_integer(
   'insecure_cohort_seed',
   None,
-  'For experiments: the same cohorts in every run with this seed. Who knows it'
-  ' knows them, so it is refused beside a guarantee.',
+  'For experiments: the same cohorts, the same order of their data and the same'
+  ' dropout in every run with this seed. Who knows it knows the cohorts, so it'
+  ' is refused beside a guarantee.',
   lower_bound=0,
 )
 _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(

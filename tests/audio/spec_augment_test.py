@@ -12,7 +12,10 @@ def runs(zeros):
 
 
 def draw(config=PAPER, lengths=(400, 100, 37), frames=400):
-  mask = spec_augment.mask(config, tf.constant(lengths), frames, 80).numpy()
+  seed = tf.random.uniform([2], 0, tf.int32.max, tf.int32)
+  mask = spec_augment.mask(
+    config, tf.constant(lengths), frames, 80, seed
+  ).numpy()
   assert mask.shape == (len(lengths), frames, 80)
   assert set(np.unique(mask)) <= {0.0, 1.0}
   return mask

@@ -12,6 +12,7 @@ from tff_asr.audio import features
 from tff_asr.corpora import client_datasets, utterance
 
 TEXTS = ['one', "it's two", 'three', 'four - five'.replace(' - ', '-'), 'six']
+SEED = tf.constant([3, 4])
 SAMPLES = [8_000 + 900 * i for i in range(len(TEXTS))]
 
 
@@ -32,9 +33,9 @@ def opened(tmp_path_factory):
 def batches(opened, seconds, **kwargs):
   config = client_datasets.BatchConfig(seconds, **kwargs)
   dataset = client_datasets.client_batches(
-    opened.all_records(tf.constant('a')), config
+    opened.all_records(tf.constant('a')), config, SEED
   )
-  for name, spec in client_datasets.BATCH_SPEC.items():
+  for name, spec in client_datasets.CLIENT_BATCH_SPEC.items():
     assert dataset.element_spec[name].is_compatible_with(spec)
   return list(dataset.as_numpy_iterator())
 
@@ -82,7 +83,7 @@ def many(opened_path, count):
 
 def batches_of_a(opened, config):
   records = opened.all_records(tf.constant('a'), config.limits)
-  return client_datasets.client_batches(records, config)
+  return client_datasets.client_batches(records, config, SEED)
 
 
 def test_a_few_steps_see_all_of_a_client_in_time(tmp_path):
@@ -124,6 +125,42 @@ def test_batches_come_in_a_new_order_every_epoch(tmp_path):
   assert first != sorted(first)
 
 
+def computed(opened, names, insecure_seed, **kwargs):
+  """What TFF's computation makes of names: lengths and seeds of batches."""
+  config = client_datasets.BatchConfig(0.6, **kwargs)
+  computation = client_datasets.dataset_computation(
+    opened, config, insecure_seed
+  )
+  return [
+    [
+      (*b['frames'].numpy().tolist(), *b['seed'].numpy().tolist())
+      for b in computation(name)
+    ]
+    for name in names
+  ]
+
+
+@pytest.mark.parametrize('kwargs', [dict(epochs=3), dict(steps=4)])
+def test_with_a_seed_a_client_has_the_same_batches_in_the_same_round(
+  tmp_path, kwargs
+):
+  """And others in another round, and with another seed."""
+  opened = many(tmp_path / 'store', 12)
+  names = [client_datasets.in_round('a', number) for number in (1, 2)]
+  assert client_datasets.client_of(names[1]) == 'a'
+  first, second = computed(opened, names, 5, **kwargs)
+  assert [first, second] == computed(opened, names, 5, **kwargs)
+  others = computed(opened, names, 6, **kwargs)
+  fresh = [computed(opened, ['a'], None, **kwargs)[0] for _ in range(2)]
+  different = [first, second, *others, *fresh]
+  assert len({tuple(found) for found in different}) == 6
+  # As many batches and steps as without a seed.
+  assert len({len(found) for found in different}) == 1
+  # No two steps leave the same to chance.
+  seeds = [batch[-2:] for found in different for batch in found]
+  assert len(set(seeds)) == len(seeds)
+
+
 def test_a_cap_holds_for_steps_too(opened):
   config = client_datasets.BatchConfig(0.1, steps=6, max_seconds=0.1)
   dataset = batches_of_a(opened, config)
@@ -134,6 +171,7 @@ def test_a_client_without_records_has_no_steps(opened):
   dataset = client_datasets.client_batches(
     opened.all_records(tf.constant('nobody')),
     client_datasets.BatchConfig(1.0, steps=7),
+    SEED,
   )
   assert not list(dataset)
 
@@ -180,7 +218,7 @@ def test_batches_are_filled_with_neighbours_up_to_the_seconds(frames, budget):
     name: tf.constant([c[name] for c in columns]) for name in columns[0]
   }
   found = client_datasets.client_batches(
-    records, client_datasets.BatchConfig(budget / 100 + 1e-6, epochs=1)
+    records, client_datasets.BatchConfig(budget / 100 + 1e-6, epochs=1), SEED
   )
   sizes = sorted(sorted(b['frames'].numpy().tolist()) for b in found)
   assert sizes == sorted(greedy(frames, budget))

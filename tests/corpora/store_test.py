@@ -108,6 +108,27 @@ def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
   )
 
 
+def test_a_seed_decides_what_is_drawn_of_a_long_client(tmp_path):
+  """Either of two is as likely drawn; 5 standard errors of 400 are 12.5 %."""
+  given = [stores.make('a', str(i), 8_000) for i in range(20)]
+  opened = stores.opened(tmp_path / 'store', given)
+
+  @tf.function(input_signature=[tf.TensorSpec([2], tf.int32)])
+  def drawn(seed):
+    limits = [store.Limit(4.9)]
+    return opened.all_records(tf.constant('a'), limits, seed)['utterance_id']
+
+  seeds = np.random.default_rng(0).integers(2**31 - 1, size=[400, 2])
+  found = [set(drawn(tf.constant(s, tf.int32)).numpy()) for s in seeds]
+  assert {len(names) for names in found} == {10}
+  for name in set.union(*found):
+    assert np.mean([name in names for names in found]) == pytest.approx(
+      0.5, abs=0.125
+    )
+  for names, seed in zip(found[:5], seeds, strict=False):
+    assert names == set(drawn(tf.constant(seed, tf.int32)).numpy())
+
+
 def test_what_is_drawn_is_within_every_limit(tmp_path):
   given = [stores.make('a', str(i), 16_000 * (1 + i)) for i in range(6)]
   opened = stores.opened(tmp_path / 'store', given)

@@ -99,7 +99,8 @@ def test_a_round_of_one_client_is_local_sgd_with_clipped_gradients(speech):
   run = Run(speech, None, batches=batches)
   update, _ = run.step(['a'])
   records = speech.all_records(tf.constant('a'), batches.limits)
-  (batch,) = client_datasets.client_batches(records, batches)
+  seed = tf.constant([1, 2])
+  (batch,) = client_datasets.client_batches(records, batches, seed)
   with tf.GradientTape() as tape:
     loss = speech_model.batch_loss(run.encoder, batch, training=True)
   gradients = tape.gradient(loss, run.encoder.trainable_variables)

@@ -32,6 +32,20 @@ def test_each_kind_acts_in_training_only(chance):
   assert max(np.abs(x - trained[0]).max() for x in trained) > 1e-3
 
 
+def test_a_seed_decides_all_that_is_left_to_chance():
+  inputs = random_features(60)[None], tf.constant([60])
+
+  def trained(seed=None):
+    seed = None if seed is None else tf.constant(seed)
+    return ENCODER(*inputs, training=True, seed=seed).numpy()
+
+  np.testing.assert_array_equal(trained([1, 2]), trained([1, 2]))
+  found = [trained(), trained(), trained([1, 2]), trained([1, 3])]
+  for i, one in enumerate(found):
+    for other in found[:i]:
+      assert np.abs(one - other).max() > 1e-3
+
+
 def test_layer_drop_leaves_out_whole_blocks_as_often_as_stated():
   (kept,) = run_block(ENCODER, FRAMES)
   assert np.abs(kept - FRAMES[0]).max() > 1e-2

@@ -30,7 +30,11 @@ class SpecAugment:
 
 
 def mask(
-  config: SpecAugment, lengths: tf.Tensor, frames: tf.Tensor, channels: int
+  config: SpecAugment,
+  lengths: tf.Tensor,
+  frames: tf.Tensor,
+  channels: int,
+  seed: tf.Tensor,
 ) -> tf.Tensor:
   """Draws what is blanked, for every utterance on its own.
 
@@ -39,6 +43,7 @@ def mask(
     lengths: int32 `[batch]`, frames of each utterance.
     frames: Frames of the padded batch.
     channels: Feature bands.
+    seed: int32 `[2]`; decides what is blanked.
 
   Returns:
     float32 `[batch, frames, channels]`, 0 on what is blanked, else 1.
@@ -53,22 +58,24 @@ def mask(
     tf.fill([batch], float(config.band_width)),
     tf.fill([batch], channels),
     tf.range(channels),
+    seed,
   )
-  span = _outside(config.spans, longest_span, lengths, tf.range(frames))
+  span = _outside(
+    config.spans, longest_span, lengths, tf.range(frames), seed + 1
+  )
   return span[:, :, None] * band[:, None, :]
 
 
-def _outside(number, greatest, extent, positions):
+def _outside(number, greatest, extent, positions, seed):
   """1 outside `number` random intervals of each row: `[batch, positions]`.
 
   Widths are uniform on 0 .. `greatest` and lie wholly within `extent`.
   """
-  shape = [tf.shape(extent)[0], number]
-  width = tf.floor(
-    tf.random.uniform(shape) * (tf.floor(greatest)[:, None] + 1.0)
-  )
+  shape = [2, tf.shape(extent)[0], number]
+  chance = tf.random.stateless_uniform(shape, seed, alg='philox')
+  width = tf.floor(chance[0] * (tf.floor(greatest)[:, None] + 1.0))
   room = tf.cast(extent[:, None], tf.float32) - width
-  start = tf.floor(tf.random.uniform(shape) * (tf.maximum(room, 0.0) + 1.0))
+  start = tf.floor(chance[1] * (tf.maximum(room, 0.0) + 1.0))
   at = tf.cast(positions, tf.float32)[None, None, :]
   start, end = start[..., None], (start + width)[..., None]
   inside = tf.reduce_any((at >= start) & (at < end), axis=1)

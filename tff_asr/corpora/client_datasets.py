@@ -24,6 +24,10 @@ BATCH_SPEC = collections.OrderedDict(
   tokens=tf.TensorSpec([None, None], tf.int32),
   token_lengths=tf.TensorSpec([None], tf.int32),
 )
+# Of a client in a round; the seed decides what training leaves to chance.
+CLIENT_BATCH_SPEC = collections.OrderedDict(
+  BATCH_SPEC, seed=tf.TensorSpec([2], tf.int32)
+)
 # Of a batch to transcribe.
 TRANSCRIPTION_SPEC = collections.OrderedDict(
   BATCH_SPEC,
@@ -33,8 +37,8 @@ TRANSCRIPTION_SPEC = collections.OrderedDict(
 )
 
 _FRAMES_PER_SECOND = features.SAMPLE_RATE // features.HOP
-# More than ever are there; shuffling takes 24 bytes for each at once.
-_MOST_BATCHES = 100_000
+# Between a client's name and the number of a round.
+_ROUND = '@'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +152,7 @@ def _frames(records: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def client_batches(
-  records: dict[str, tf.Tensor], config: BatchConfig
+  records: dict[str, tf.Tensor], config: BatchConfig, seed: tf.Tensor
 ) -> tf.data.Dataset:
   """Batches of one client's records, in a new order every epoch.
 
@@ -159,9 +163,10 @@ def client_batches(
     records: string `[records]` each, shortest first, named as in
       `store.RECORD_SPECS`.
     config: Size and number of the batches.
+    seed: int32 `[2]`; decides their order, and each has one that follows.
 
   Returns:
-    Elements as in `BATCH_SPEC`.
+    Elements as in `CLIENT_BATCH_SPEC`.
   """
   frames = _frames(records)
   starts = _starts(frames, config.seconds)
@@ -170,24 +175,38 @@ def client_batches(
   log_mel = _log_mel(records, frames)
   ends_of_records = tf.concat([[0], tf.cumsum(frames)], 0)
 
-  def batch(start, end):
+  def batch(number, batch_seed):
+    start, end = starts[number], ends[number]
     rows = log_mel[ends_of_records[start] : ends_of_records[end]]
     padded = tf.RaggedTensor.from_row_lengths(
       rows, frames[start:end], validate=False
     )
-    return _batch(
+    elements = _batch(
       padded.to_tensor(), frames[start:end], records['tokens'][start:end]
     )
+    return collections.OrderedDict(elements, seed=batch_seed)
 
-  epoch = (
-    tf.data.Dataset.from_tensor_slices((starts, ends))
-    .shuffle(_MOST_BATCHES)
+  order = _order(tf.size(starts), config, seed)
+  seeds = tf.random.stateless_uniform(
+    [tf.size(order), 2], seed + 1, 0, tf.int32.max, tf.int32, alg='philox'
+  )
+  return (
+    tf.data.Dataset.from_tensor_slices((order, seeds))
     .map(batch)
     .with_options(_small_dataset())
   )
-  if config.steps is None:
-    return epoch.repeat(config.epochs)
-  return epoch.repeat().take(config.steps)
+
+
+def _order(
+  batches: tf.Tensor, config: BatchConfig, seed: tf.Tensor
+) -> tf.Tensor:
+  """Numbers of the batches in their order, a new one every epoch: int32."""
+  epochs = config.epochs
+  if epochs is None:
+    epochs = -(-config.steps // tf.maximum(batches, 1))
+  chance = tf.random.stateless_uniform([epochs, batches], seed, alg='philox')
+  order = tf.reshape(tf.argsort(chance, axis=1), [-1])
+  return order[: config.steps]
 
 
 def _small_dataset() -> tf.data.Options:
@@ -227,8 +246,20 @@ def _starts(frames: tf.Tensor, seconds: float) -> tf.Tensor:
   return tf.cast(tf.where(is_first)[:, 0], tf.int32)
 
 
+def in_round(client_id: str, round_number: int) -> str:
+  """Returns the name of a client in a round, for a `dataset_computation`."""
+  return f'{client_id}{_ROUND}{round_number}'
+
+
+def client_of(name: str) -> str:
+  """Returns the client of an `in_round`."""
+  return name.rpartition(_ROUND)[0]
+
+
 def dataset_computation(
-  store: store_lib.ClientStore, config: BatchConfig
+  store: store_lib.ClientStore,
+  config: BatchConfig,
+  insecure_seed: int | None = None,
 ) -> tff.Computation:
   """Returns the TFF computation from a client's name to its batches.
 
@@ -238,13 +269,27 @@ def dataset_computation(
   Args:
     store: The clients.
     config: See `client_batches`.
+    insecure_seed: For batches that repeat: with it the computation is of the
+      names that `in_round` gives, and the same name has the same batches.
   """
-  return compat.tf_computation(
-    lambda client_id: client_batches(
-      store.all_records(client_id, config.limits), config
-    ),
-    np.str_,
-  )
+
+  def of_client(name):
+    if insecure_seed is None:
+      records = store.all_records(name, config.limits)
+      seed = tf.random.uniform([2], 0, tf.int32.max, tf.int32)
+      return client_batches(records, config, seed)
+    seed = tf.stack(
+      [
+        tf.strings.to_hash_bucket_strong(name, tf.int32.max, [insecure_seed, i])
+        for i in range(2)
+      ]
+    )
+    seed = tf.cast(seed, tf.int32)
+    client_id = tf.strings.regex_replace(name, f'{_ROUND}[0-9]+$', '')
+    records = store.all_records(client_id, config.limits, seed)
+    return client_batches(records, config, seed)
+
+  return compat.tf_computation(of_client, np.str_)
 
 
 def pooled_examples(

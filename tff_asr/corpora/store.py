@@ -113,23 +113,30 @@ class ClientStore:
     return contextlib.closing(sqlite3.connect(uri, uri=True))
 
   def records(
-    self, client_id: tf.Tensor, limits: Sequence[Limit] = ()
+    self,
+    client_id: tf.Tensor,
+    limits: Sequence[Limit] = (),
+    seed: tf.Tensor | None = None,
   ) -> tf.data.Dataset:
     """The records of one client, shortest first, one after the other.
 
     Args:
       client_id: string `[]`, which may be symbolic.
       limits: As in `all_records`.
+      seed: As in `all_records`.
 
     Returns:
       Elements as in `RECORD_SPECS[self.kind]`.
     """
-    return self._serialized(client_id, limits).map(
+    return self._serialized(client_id, limits, seed).map(
       lambda record: tf.io.parse_single_example(record, self._parsing)
     )
 
   def all_records(
-    self, client_id: tf.Tensor, limits: Sequence[Limit] = ()
+    self,
+    client_id: tf.Tensor,
+    limits: Sequence[Limit] = (),
+    seed: tf.Tensor | None = None,
   ) -> dict[str, tf.Tensor]:
     """The records of one client, shortest first, all at once.
 
@@ -140,13 +147,15 @@ class ClientStore:
       client_id: string `[]`, which may be symbolic.
       limits: Of a client with more audio, utterances drawn at random within all
         of these; the others are not read.
+      seed: int32 `[2]`, not negative; decides which are drawn.  By default
+        SQLite does.
 
     Returns:
       string `[records]` each, named as in `RECORD_SPECS[self.kind]`.
     """
     none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.string),))
     (serialized,) = (
-      self._serialized(client_id, limits)
+      self._serialized(client_id, limits, seed)
       .batch(_ALL)
       .concatenate(none)
       .take(1)
@@ -162,7 +171,10 @@ class ClientStore:
     }
 
   def _serialized(
-    self, client_id: tf.Tensor, limits: Sequence[Limit]
+    self,
+    client_id: tf.Tensor,
+    limits: Sequence[Limit],
+    seed: tf.Tensor | None,
   ) -> tf.data.Dataset:
     name = tf.strings.join(
       ["'", tf.strings.regex_replace(client_id, "'", "''"), "'"]
@@ -173,7 +185,9 @@ class ClientStore:
       starts, bounds = zip(*each, strict=True)
       chosen = [
         f'SELECT number FROM (SELECT number, {", ".join(starts)} FROM (SELECT'
-        ' number, samples, RANDOM() AS chance FROM records WHERE client_id = ',
+        ' number, samples, ',
+        _chance(seed),
+        ' AS chance FROM records WHERE client_id = ',
         name,
         f')) WHERE {" AND ".join(bounds)}',
       ]
@@ -185,6 +199,24 @@ class ClientStore:
     return tf.data.experimental.SqlDataset(
       'sqlite', str(self.path / DATABASE), tf.strings.join(query), (tf.string,)
     )
+
+
+def _chance(seed: tf.Tensor | None) -> tf.Tensor | str:
+  """SQL for a number of each record, by whose order they are drawn.
+
+  From a seed it is a polynomial over a prime field whose coefficients follow
+  from the seed: of two records, either is as likely the first.
+  """
+  if seed is None:
+    return 'RANDOM()'
+  first, second = tf.unstack(tf.strings.as_string(seed))
+  prime = str(2**31 - 1)
+  return tf.strings.join(
+    [
+      *('((number + ', first, f') % {prime}) * '),
+      *('((number + ', second, f') % {prime}) % {prime}'),
+    ]
+  )
 
 
 def _start(i: int, limit: Limit) -> tuple[str, str]:

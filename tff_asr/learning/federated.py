@@ -64,10 +64,10 @@ def build_learning_process(
   """Builds federated averaging for a speech model.
 
   `next` maps the server's state and the cohort's datasets of batches
-  (`client_datasets.BATCH_SPEC`) to a new state and metrics.  Metrics have the
-  norm of the aggregate by layer, taken after the noise; what is measured of
-  clients without noise is there only without a privacy plan, or if the plan has
-  it.
+  (`client_datasets.CLIENT_BATCH_SPEC`) to a new state and metrics.  Metrics
+  have the norm of the aggregate by layer, taken after the noise; what is
+  measured of clients without noise is there only without a privacy plan, or if
+  the plan has it.
 
   Args:
     model_config: Sizes of the encoder.
@@ -82,7 +82,7 @@ def build_learning_process(
   def model_fn():
     return speech_model.SpeechModel(
       transformer.build(model_config, precision_name),
-      client_datasets.BATCH_SPEC,
+      client_datasets.CLIENT_BATCH_SPEC,
       with_metrics=unprotected,
     )
 

@@ -17,10 +17,17 @@ def batch_loss(
 
   Args:
     encoder: From features to logits.
-    batch: Elements as in `client_datasets.BATCH_SPEC`.
+    batch: Elements as in `client_datasets.BATCH_SPEC`; with those of
+      `client_datasets.CLIENT_BATCH_SPEC`, the seed decides all that is left to
+      chance.
     training: Whether dropout and random positions are on.
   """
-  logits = encoder(batch['features'], batch['frames'], training=training)
+  logits = encoder(
+    batch['features'],
+    batch['frames'],
+    training=training,
+    seed=batch.get('seed'),
+  )
   losses = ctc.loss(
     logits,
     transformer.output_frames(batch['frames']),

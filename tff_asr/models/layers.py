@@ -152,6 +152,7 @@ class Positions(Layer):
 
   Call arguments:
     mask: float32 `[batch, frames, 1]`.
+    seed: int32 `[2]`; decides how far utterances are shifted.
 
   Returns float32 `[batch, frames, width]`, zero on padding.
   """
@@ -168,14 +169,16 @@ class Positions(Layer):
     )
     self._phase = (np.pi / 2 * (index % 2)).astype(np.float32)
 
-  def call(self, mask, training=False):
+  def call(self, mask, seed, training=False):
     shape = tf.shape(mask)
     length = tf.reduce_sum(mask, [1, 2], True)
     index = tf.cast(tf.range(shape[1])[None, :, None], tf.float32)
     seconds = (index - (length - 1) / 2) * self._frame_seconds
     shift = self._max_shift_seconds
     if training and shift:
-      seconds += tf.random.uniform([shape[0], 1, 1], -shift, shift)
+      seconds += tf.random.stateless_uniform(
+        [shape[0], 1, 1], seed, -shift, shift, alg='philox'
+      )
     return tf.sin(seconds * self._frequency + self._phase) * mask
 
 

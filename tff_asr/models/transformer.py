@@ -81,6 +81,8 @@ class Transformer(tf.keras.Model):
   Call arguments:
     features: float32 `[batch, frames, 80]`, at least 3 frames.
     lengths: int32 `[batch]`, frames of each utterance.
+    training: Whether anything is left to chance.
+    seed: int32 `[2]`; decides all of that.  By default TensorFlow does.
 
   Returns float32 logits `[batch, frames // 3, vocabulary]`; of utterance b the
   first `lengths[b] // 3` are meant, the others are to be ignored.
@@ -136,15 +138,21 @@ class Transformer(tf.keras.Model):
   def get_config(self):
     return dataclasses.asdict(self.config)
 
-  def call(self, features, lengths, training=False):
+  def call(self, features, lengths, training=False, seed=None):
     config = self.config
     frames = tf.shape(features)[1]
     x = self.normalization(features, _mask(lengths, frames))
-    if training and config.augmentation:
-      x *= spec_augment.mask(config.augmentation, lengths, frames, x.shape[-1])
-    seeds = tf.zeros([config.blocks + 1, 2], tf.int32)
+    seeds = tf.zeros([config.blocks + 3, 2], tf.int32)
     if training:
-      seeds = tf.random.uniform(seeds.shape, 0, tf.int32.max - 2, tf.int32)
+      if seed is None:
+        seed = tf.random.uniform([2], 0, tf.int32.max, tf.int32)
+      seeds = tf.random.stateless_uniform(
+        seeds.shape, seed, 0, tf.int32.max - 2, tf.int32, alg='philox'
+      )
+    if training and config.augmentation:
+      x *= spec_augment.mask(
+        config.augmentation, lengths, frames, x.shape[-1], seeds[-2]
+      )
     x = self.front_end(tf.cast(x, self._type))
     mask = _mask(output_frames(lengths), tf.shape(x)[1])
     valid = tf.cast(mask, self._type)
@@ -152,7 +160,7 @@ class Transformer(tf.keras.Model):
       x *= valid
       x += convolution(x)
     x = layers.dropout(x, config.dropout, seeds[-1], training)
-    positions = self.positions(mask, training=training)
+    positions = self.positions(mask, seeds[-3], training=training)
     x += tf.cast(positions, self._type)
     key_bias = (1.0 - tf.transpose(mask, [0, 2, 1])[:, None]) * _MASKED
     for i, block in enumerate(self.blocks):

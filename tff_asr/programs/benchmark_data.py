@@ -174,7 +174,8 @@ def _frames_of_client(
   @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
   def frames(client_id):
     records = opened.all_records(client_id)
-    dataset = client_datasets.client_batches(records, config)
+    seed = tf.random.uniform([2], 0, tf.int32.max, tf.int32)
+    dataset = client_datasets.client_batches(records, config, seed)
     return dataset.reduce(0, lambda n, b: n + tf.reduce_sum(b['frames']))
 
   return frames

@@ -58,14 +58,16 @@ class _StockTransformer(tf.keras.Model):
     self.final_norm = _layers.LayerNormalization(epsilon=1e-5)
     self.output_layer = _layers.Dense(config.vocabulary_size)
 
-  def call(self, features, lengths, training=False):
+  def call(self, features, lengths, training=False, seed=None):
+    del seed  # Keras' layers draw their own.
     frames = tf.shape(features)[1]
     x = self.normalization(
       features, tf.sequence_mask(lengths, frames, tf.float32)[..., None]
     )
     augmentation = self.config.augmentation
+    seed = tf.random.uniform([2], 0, tf.int32.max, tf.int32)
     if training and augmentation:
-      x *= spec_augment.mask(augmentation, lengths, frames, x.shape[-1])
+      x *= spec_augment.mask(augmentation, lengths, frames, x.shape[-1], seed)
     x = _gated(self.front_end, x)
     is_frame = tf.sequence_mask(
       transformer.output_frames(lengths), tf.shape(x)[1]
@@ -75,7 +77,7 @@ class _StockTransformer(tf.keras.Model):
       x *= mask
       x += _gated(convolution, x)
     x = self.dropout(x, training=training)
-    x += self.positions(mask, training=training)
+    x += self.positions(mask, seed, training=training)
     for block in self.blocks:
       x = block(x, is_frame[:, None], training)
     return self.output_layer(self.final_norm(x))

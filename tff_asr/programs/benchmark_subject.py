@@ -88,7 +88,7 @@ def serve(config: SubjectConfig, started: float) -> None:
   clients = store.client_ids[: config.different_clients]
   cohort = [clients[i % len(clients)] for i in range(config.cohort_size)]
   if is_round:
-    with execute.running(selected, store.client_seconds):
+    with execute.running(selected, store.client_seconds.__getitem__):
       _serve(_round(config, store, cohort), started)
   else:
     _serve(_loop(config, store, cohort), started)
@@ -147,10 +147,12 @@ def _loop(config, store, cohort) -> Callable[[], None]:
   of_clients = [
     list(
       client_datasets.client_batches(
-        store.all_records(tf.constant(client_id), batches.limits), batches
+        store.all_records(tf.constant(client_id), batches.limits),
+        batches,
+        tf.constant([0, number]),
       )
     )
-    for client_id in cohort
+    for number, client_id in enumerate(cohort)
   ]
 
   @tf.function
@@ -158,7 +160,7 @@ def _loop(config, store, cohort) -> Callable[[], None]:
     for variable, value in zip(variables, initial, strict=True):
       variable.assign(value)
 
-  @tf.function(input_signature=[client_datasets.BATCH_SPEC])
+  @tf.function(input_signature=[client_datasets.CLIENT_BATCH_SPEC])
   def step(batch):
     with tf.GradientTape() as tape:
       loss = speech_model.batch_loss(encoder, batch, training=True)

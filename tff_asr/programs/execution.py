@@ -1,6 +1,6 @@
 """Which of TFF's runtimes a program uses, and on which devices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 
@@ -54,13 +54,13 @@ class ExecutionConfig:
 
   @contextlib.contextmanager
   def running(
-    self, selected: list[str], seconds: Mapping[str, float]
+    self, selected: list[str], client_seconds: Callable[[str], float]
   ) -> Iterator[str]:
     """Lets TFF execute so; yields what is in use, in words.
 
     Args:
       selected: What `select` returned.
-      seconds: Audio of each client; those with the most are taken first.
+      client_seconds: Audio of a client; those with the most are taken first.
     """
     if self.executor == NATIVE:
       worker = native.set_native_context(self.clients_per_device)
@@ -72,7 +72,7 @@ class ExecutionConfig:
     runtime = context.set_local_device_context(
       selected,
       self.clients_per_device,
-      client_size=lambda client_id: seconds.get(client_id, 0.0),
+      client_size=client_seconds,
       watch=(
         placement.Watch(_LOSS_KERNELS, _tell_loss_kernel)
         if devices.any_gpu(selected)

@@ -96,7 +96,8 @@ def run(
   process = federated.build_learning_process(
     encoder.config, config.federated, plan, config.precision
   )
-  batches = client_datasets.dataset_computation(store, config.batches)
+  seed = config.privacy.insecure_cohort_seed
+  batches = client_datasets.dataset_computation(store, config.batches, seed)
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     batches, process
   )
@@ -114,6 +115,16 @@ def run(
     encoder.set_weights(process.get_model_weights(state).trainable)
     return error_rates()
 
+  def cohort_of(number):
+    clients = cohorts(number)
+    if seed is None:
+      return clients
+    return [client_datasets.in_round(c, number) for c in clients]
+
+  def client_seconds(name):
+    client_id = name if seed is None else client_datasets.client_of(name)
+    return store.client_seconds[client_id]
+
   def next_round(state, cohort):
     try:
       return composed.next(state, cohort)
@@ -124,7 +135,7 @@ def run(
         ' clients that fail (--max_bad_clients).'
       ) from error
 
-  running = config.execution.running(devices, store.client_seconds)
+  running = config.execution.running(devices, client_seconds)
   with running as description, stopping.StopRequest() as stop:
     print(f'The rounds run on {description}.')
     initial_state = process.set_model_weights(
@@ -158,7 +169,7 @@ def run(
           next_round=next_round,
           initial_state=initial_state,
           last_released=report.last_round(run_folder.metrics),
-          cohorts=cohorts,
+          cohorts=cohort_of,
           rounds=rounds,
           checkpoints=checkpoints.Checkpoints(
             run_folder.checkpoints, config.keep_checkpoints
