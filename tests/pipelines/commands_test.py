@@ -95,10 +95,12 @@ def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):
   assert contents(workplace) == before
 
 
-def test_a_run_ends_after_its_round_when_it_is_told_to(workplace):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_run_ends_after_its_round_when_it_is_told_to(workplace, number):
+  name = f'stopped-{number.name}'
   process = start(
     *TRAIN,
-    *('--output_dir=stopped', '--seed_clients=0', '--model=tiny'),
+    *(f'--output_dir={name}', '--seed_clients=0', '--model=tiny'),
     *('--cohort_size=1', '--rounds=100000', '--evaluate_every=100000'),
     cwd=workplace,
   )
@@ -106,13 +108,12 @@ def test_a_run_ends_after_its_round_when_it_is_told_to(workplace):
     for line in process.stdout:
       if line.startswith('round    0'):
         break
-    process.terminate()
+    process.send_signal(number)
     _, err = process.communicate()
-  assert process.returncode == 128 + signal.SIGTERM, err
-  assert 'SIGTERM: the round is finished and saved first' in err
-  number = re.search(r'Stopped after round (\d+) of 100000', err)[1]
-  checkpoints = workplace / 'stopped' / 'checkpoints'
-  assert (checkpoints / f'round_{int(number):06d}.npz').exists()
+  assert process.returncode == 128 + number, err
+  assert f'{number.name}: the round is finished and saved first' in err
+  done = int(re.search(r'Stopped after round (\d+) of 100000', err)[1])
+  assert (workplace / name / f'checkpoints/round_{done:06d}.npz').exists()
   assert 'Traceback' not in err
 
 
