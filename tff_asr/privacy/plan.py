@@ -22,6 +22,7 @@ from tff_asr.privacy import (
   allocation,
   calibration,
   cohorts,
+  gaussian_query,
   layer_clipping,
   ledger,
 )
@@ -190,14 +191,19 @@ class PrivacyPlan:
       layers: Number of coordinates of each tensor of an update by its name, in
         the order of the update.
     """
-    noised_sum = self.clipping.query(
+    return tfp.NormalizedQuery(self.noised_sum(layers), self.expected_cohort)
+
+  def noised_sum(
+    self, layers: Mapping[str, int]
+  ) -> gaussian_query.LayerClippedGaussianSumQuery:
+    """Returns the query before the division."""
+    return self.clipping.query(
       layers,
       self.noise_multiplier,
       self.noise_allocation,
       self.expected_cohort,
       noise_lib.GaussianSource(self.insecure_noise_seed),
     )
-    return tfp.NormalizedQuery(noised_sum, self.expected_cohort)
 
   def aggregation_factory(
     self, layers: Mapping[str, int]
