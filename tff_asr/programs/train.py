@@ -19,6 +19,7 @@ from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   federated_rounds,
   lineage,
+  model_card,
   privacy_config,
   program_logic,
   report,
@@ -186,6 +187,13 @@ def train(config: TrainConfig, flags: Mapping[str, str]) -> str:
     rounds=rounds,
     transcripts=evaluator.transcribe(eval_store),
     minutes=(time.monotonic() - started) / 60,
+    provenance=model_card.provenance(
+      train_store,
+      eval_store,
+      seed_ids,
+      population if config.rounds else (),
+      promises=plan is not None and plan.is_guarantee,
+    ),
   )
 
 
