@@ -313,17 +313,21 @@ class PrivacyPlan:
     )
 
   def __str__(self) -> str:
+    return _wrapped(*self.in_words())
+
+  def in_words(self) -> tuple[str, dict[str, str]]:
+    """Returns what is promised, in a line, and its parts by their names."""
     if not self.is_guarantee:
       why = (
         'no noise is added'
         if self.noise_multiplier == 0.0
         else 'the noise follows from a seed (--insecure_noise_seed)'
       )
-      return _wrapped(
+      return (
         'No privacy guarantee.',
         {'why': why, 'clipping': str(self.clipping), 'epsilon': 'none'},
       )
-    return _wrapped(
+    return (
       'User-level differential privacy.',
       {
         'protects': f'all data of any one of {self.population:,} clients',

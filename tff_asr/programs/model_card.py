@@ -107,8 +107,8 @@ def _model(run: run_record.RunRecord) -> list[str]:
         [
           f'parameters: {sum(run.layers.values()):,} in {len(run.layers)}'
           ' tensors',
-          f'blocks: {config.blocks}, width {config.width}, {config.heads} heads,'
-          f' {config.convolutions} convolutions',
+          f'blocks: {config.blocks}, width {config.width},'
+          f' {config.heads} heads, {config.convolutions} convolutions',
           f'outputs: {config.vocabulary_size}',
         ]
       )

@@ -3,7 +3,7 @@
 What is shown is escaped, unless it is `Html`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import html
 from typing import NamedTuple
 
@@ -84,6 +84,18 @@ def table(
   ]
   inner = joined([line(header, 'th'), *body])
   return element('div', element('table', inner), 'scroll')
+
+
+def facts(found: Mapping[str, object]) -> Html:
+  """Names and what is to be said of each."""
+  return element(
+    'dl',
+    joined(
+      part
+      for name, text in found.items()
+      for part in (element('dt', name), element('dd', text))
+    ),
+  )
 
 
 def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
@@ -172,7 +184,12 @@ _STYLE = """
   .card { border: 1px solid var(--line); border-radius: 8px;
     padding: 0.5rem 0.8rem; }
   .card .name, .card .remark { font-size: 0.8rem; color: var(--quiet); }
-  .card .value { font-size: 1.4rem; font-weight: 600; line-height: 1.3; }
+  .card .value { font-size: 1.3rem; font-weight: 600; line-height: 1.4;
+    white-space: nowrap; }
+  dl { display: grid; grid-template-columns: max-content 1fr;
+    gap: 0.2rem 1rem; max-width: 46rem; }
+  dt { color: var(--quiet); }
+  dd { margin: 0; }
   .plots { display: grid; gap: 1rem 2rem; align-items: start;
     grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
   figure { margin: 0.5rem 0; max-width: 34rem; min-width: 0; }
@@ -187,6 +204,12 @@ _STYLE = """
   tr.marked { font-weight: 600; background: var(--soft); }
   b.wrong { color: var(--bad); font-weight: 600; }
   summary { cursor: pointer; }
+  @media (max-width: 32rem) {
+    table { font-size: 0.8rem; }
+    th, td { padding-right: 0.6rem; }
+    dl { grid-template-columns: 1fr; gap: 0; }
+    dd { margin: 0 0 0.4rem; }
+  }
 """
 
 _PAGE = """<!doctype html>

@@ -90,9 +90,14 @@ def _privacy(run: run_record.RunRecord) -> list[page.Html]:
     return []
   first, *others = account.statement(run.rounds)
   parts = [page.paragraph(f'Epsilon: {first}')]
-  parts += [page.paragraph(text) for text in others]
+  parts += [
+    page.paragraph(text)
+    for text in others
+    if text != account_lib.UNPROTECTED_NOTE  # It is at the head of the page.
+  ]
   if plan:
-    parts.append(page.preformatted(str(plan)))
+    title, words = plan.in_words()
+    parts += [page.element('h3', title), page.facts(words)]
   if plan and plan.is_guarantee and account.ledger.releases():
     parts.append(page.plots([_epsilon(run), _deltas(run)]))
   return parts
@@ -158,11 +163,11 @@ def _error_rates(
   plots = [page.plot(run_plots.error_rates(run.rows, interval), caption)]
   for name, label, text in (
     ('eval_loss', 'loss', 'Loss on the held-out speakers.'),
-    ('loss', 'loss', 'Loss on the clients, before their step.'),
+    ('loss', 'loss', 'Loss on the clients as they train.'),
     (
       f'{round_metrics.UNPROTECTED}loss',
       'loss',
-      'UNPROTECTED: loss on the clients.',
+      'UNPROTECTED: loss on the clients as they train.',
     ),
   ):
     if any(name in row for row in run.rows):
@@ -277,6 +282,7 @@ def _layers(run: run_record.RunRecord) -> list[page.Html]:
       heat.signal_to_noise(norms, noises, run.layers),
       'signal to noise, dB',
       'Signal to noise by layer and round',
+      limits=(-20.0, 20.0),
     )
     caption = (
       'Energy of the signal over that of the noise, in decibels: 0 is as much'

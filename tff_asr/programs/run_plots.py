@@ -39,6 +39,7 @@ _STYLE = {
       *('#b59a2e', '#2ca3a8', '#d9534f', '#7d8590', '#9a6b4f'),
     ]
   ),
+  'axes.axisbelow': True,
   'axes.facecolor': 'none',
   'axes.grid': True,
   'axes.spines.right': False,
@@ -171,13 +172,19 @@ def epsilon(
   return _drawn('epsilon', 'Epsilon by round', draw)
 
 
-def heat_map(heat: heat_lib.Heat, label: str, description: str) -> str:
+def heat_map(
+  heat: heat_lib.Heat,
+  label: str,
+  description: str,
+  limits: tuple[float, float] | None = None,
+) -> str:
   """A heat map by layer and round.
 
   Args:
     heat: The figures; where there is none the page is seen.
     label: Of the colours.
     description: For who cannot see it; names the plot as well.
+    limits: Of the colours, by default of the figures.
   """
   count = len(heat.layers)
 
@@ -188,6 +195,8 @@ def heat_map(heat: heat_lib.Heat, label: str, description: str) -> str:
       aspect='auto',
       interpolation='nearest',
       extent=(first - 0.5, last + 0.5, count, 0),
+      vmin=limits and limits[0],
+      vmax=limits and limits[1],
     )
     step = math.ceil(count / _NAMED)
     places = np.arange(0, count, step)
@@ -198,7 +207,13 @@ def heat_map(heat: heat_lib.Heat, label: str, description: str) -> str:
     axes.tick_params('y', length=0)
     _by_round(axes)
     bar = axes.figure.colorbar(
-      image, label=label, location='top', aspect=40, pad=0.01
+      image,
+      label=label,
+      location='top',
+      aspect=40,
+      pad=0.01,
+      extend='both' if limits else 'neither',
+      ticks=matplotlib.ticker.MaxNLocator(5),
     )
     bar.ax.grid(visible=False)
 
@@ -250,8 +265,9 @@ def clients(
       )
     axes.axhline(expected, color=_GREY, ls='--', label='expected')
     axes.set_ylabel('clients')
+    axes.margins(y=0.25)
     _by_round(axes)
-    axes.legend(loc='lower right')
+    axes.legend(loc='upper right', ncols=3)
 
   return _drawn('clients', 'Clients by round', draw)
 
@@ -270,8 +286,9 @@ def seconds(rounds: Sequence[float], parts: Mapping[str, np.ndarray]) -> str:
       axes.bar(rounds, values, bottom=below, width=1.0, label=label)
       below = below + values
     axes.set_ylabel('seconds')
+    axes.margins(y=0.25)
     _by_round(axes)
-    axes.legend()
+    axes.legend(loc='upper right', ncols=3)
 
   return _drawn('seconds', 'Seconds by round', draw)
 
