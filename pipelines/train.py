@@ -82,7 +82,7 @@ for _module in execution_flags, federated_flags, privacy_flags, seed_flags:
 
 _DEFAULT_CLIENTS = 64
 _DEFAULT_EVAL_CLIENTS = 12
-_PATHS = (
+PATHS = (
   'train_store',
   'eval_store',
   'output_dir',
@@ -95,7 +95,7 @@ _PATHS = (
 def main() -> str:
   """Runs or goes on with the run and returns its result."""
   set_defaults()
-  return train.train(config(), command_line.flags_in_force(_PATHS))
+  return train.train(config(), command_line.flags_in_force(PATHS))
 
 
 def set_defaults() -> None:

@@ -200,7 +200,7 @@ _STYLE = """
     font-variant-numeric: tabular-nums; overflow-wrap: normal; }
   th, td { text-align: left; padding: 0.2rem 1rem 0.2rem 0;
     border-bottom: 1px solid var(--line); vertical-align: top; }
-  th { white-space: nowrap; }
+  th, code { white-space: nowrap; }
   tr.marked { font-weight: 600; background: var(--soft); }
   b.wrong { color: var(--bad); font-weight: 600; }
   summary { cursor: pointer; }
