@@ -79,6 +79,7 @@ def _table(runs, names, output) -> page.Html:
     ),
     (_row(run, name, output) for run, name in zip(runs, names, strict=True)),
     marked=best,
+    wraps=False,
   )
   note = page.paragraph(
     'The lowest WER is marked. It was chosen on the held-out speakers of these'
@@ -137,7 +138,7 @@ def _curves(runs, names) -> list[page.Html]:
           run_name, [r[column] for r in rows], [r['wer'] for r in rows]
         )
       )
-    if any(len(curve.x) > 1 for curve in curves):
+    if any(curve.x for curve in curves):
       svg = run_plots.compared(name, curves, label, column == 'epsilon')
       plots.append(page.plot(svg, f'WER on the held-out speakers. {text}'))
   return [page.plots(plots)] if plots else []
@@ -152,4 +153,4 @@ def _differing(runs, names) -> list[page.Html]:
       rows.append((page.element('code', f'--{flag}'), *values))
   if not rows:
     return [page.paragraph('None.')]
-  return [page.table(('', *names), rows)]
+  return [page.table(('', *names), rows, wraps=False)]

@@ -66,6 +66,7 @@ def table(
   header: Sequence[object],
   rows: Iterable[Sequence[object]],
   marked: int | None = None,
+  wraps: bool = True,
 ) -> Html:
   """A table that scrolls within its box.
 
@@ -73,6 +74,7 @@ def table(
     header: Its columns.
     rows: Its cells.
     marked: Number of the row to mark, if any.
+    wraps: Whether what is long may go over several lines.
   """
 
   def line(cells, tag, kind=''):
@@ -83,7 +85,8 @@ def table(
     for number, row in enumerate(rows)
   ]
   inner = joined([line(header, 'th'), *body])
-  return element('div', element('table', inner), 'scroll')
+  kind = 'scroll' if wraps else 'scroll narrow'
+  return element('div', element('table', inner), kind)
 
 
 def facts(found: Mapping[str, object]) -> Html:
@@ -200,7 +203,7 @@ _STYLE = """
     font-variant-numeric: tabular-nums; overflow-wrap: normal; }
   th, td { text-align: left; padding: 0.2rem 1rem 0.2rem 0;
     border-bottom: 1px solid var(--line); vertical-align: top; }
-  th, code { white-space: nowrap; }
+  th, code, .narrow td { white-space: nowrap; }
   tr.marked { font-weight: 600; background: var(--soft); }
   b.wrong { color: var(--bad); font-weight: 600; }
   summary { cursor: pointer; }

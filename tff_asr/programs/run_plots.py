@@ -77,9 +77,9 @@ def _drawn(
   svg = buffer.getvalue()
   svg = svg[svg.index('<svg') :].replace(_INK, 'currentColor')
   svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
-  referred = set(re.findall(r'#([\w-]+)', svg))
+  referred = set(re.findall(r'#([\w.-]+)', svg))
   svg = re.sub(
-    r' id="([\w-]+)"', lambda m: m[0] if m[1] in referred else '', svg
+    r' id="([^"]+)"', lambda m: m[0] if m[1] in referred else '', svg
   )
   svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1', svg, count=1)
   svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1', svg, count=1)
@@ -90,6 +90,9 @@ def _drawn(
 def _by_round(axes: matplotlib.axes.Axes) -> None:
   axes.set_xlabel('round')
   axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+  low, high = axes.get_xlim()
+  if high - low < 1.0:  # There is one round.
+    axes.set_xlim(round(low) - 0.5, round(low) + 0.5)
 
 
 def _percent(axis) -> None:
@@ -134,6 +137,7 @@ def error_rates(rows: Rows, interval: Sequence[float] | None) -> str:
         lw=1,
       )
     axes.set_ylabel('error rate')
+    axes.margins(y=0.15)
     axes.set_ylim(bottom=0)
     _percent(axes.yaxis)
     _by_round(axes)
@@ -161,7 +165,13 @@ def epsilon(
     ):
       rounds, values = _columns(rows, name)
       if np.any(np.isfinite(values)):
-        axes.plot(rounds, values, f'C1{style}', label=label)
+        axes.plot(
+          rounds,
+          values,
+          f'C1{style}',
+          marker='o' if len(rounds) == 1 else None,
+          label=label,
+        )
     if budget:
       axes.axhline(budget, color=_BAD, lw=1, label=f'budget {budget:g}')
     axes.set_ylabel('epsilon')

@@ -85,10 +85,7 @@ class RunRecord:
   @functools.cached_property
   def lineage(self) -> lineage.Lineage:
     """On whom its model was trained, so far."""
-    for folder in self.paths.model, self.paths.seed_model:
-      if model_folder.is_complete(folder):
-        return lineage.read(folder)
-    return ()
+    return lineage.read(self.paths.model) or lineage.read(self.paths.seed_model)
 
   def number(self, flag: str) -> float | None:
     """Value of a flag, `None` if it has none or is no number."""
