@@ -1,5 +1,7 @@
 """Transcripts are kept as they are, and examples are from good to bad."""
 
+import pytest
+
 from tff_asr.learning import evaluation
 from tff_asr.programs import transcripts
 
@@ -29,12 +31,23 @@ def test_examples_are_the_same_each_time_and_from_all_error_rates():
   assert [t.wer for t in transcripts.worst(FOUND, 2)] == [1.0, 0.75]
 
 
-def test_words_that_differ_are_marked_on_both_sides():
-  found = evaluation.Transcript(
-    'bob', '1', 'call anna at ten today', 'call hannah at today please'
-  )
-  said, heard = transcripts.marked(found)
-  for marked, text in (said, found.reference), (heard, found.hypothesis):
+@pytest.mark.parametrize(
+  ('said', 'heard', 'wrong_said', 'wrong_heard'),
+  [
+    ('play some jazz now', 'play jazz no', ['some', 'now'], ['no']),
+    ('stop', 'stop it', [], ['it']),
+    ('stop', '', ['stop'], []),
+  ],
+)
+def test_words_that_differ_are_marked_on_both_sides(
+  said, heard, wrong_said, wrong_heard
+):
+  found = evaluation.Transcript('bob', '1', said, heard)
+  for marked, text, expected in zip(
+    transcripts.marked(found),
+    (said, heard),
+    (wrong_said, wrong_heard),
+    strict=True,
+  ):
     assert [word for word, _ in marked] == text.split()
-  assert [word for word, wrong in said if wrong] == ['anna', 'ten']
-  assert [word for word, wrong in heard if wrong] == ['hannah', 'please']
+    assert [word for word, wrong in marked if wrong] == expected
