@@ -63,7 +63,7 @@ def noise_of_a_round(plan, bounds):
 )
 def test_the_noise_on_each_layer_is_as_large_as_is_said(plan, bounds):
   """A false alarm in a million; a tenth more or less is noticed."""
-  norms = noise_norms.of_mean(plan, LAYERS, bounds)
+  norms = noise_norms.NoiseNorms(plan, LAYERS).of_round(bounds)
   samples = noise_of_a_round(plan, bounds)
   for (name, size), sample in zip(LAYERS.items(), samples, strict=True):
     stddev = norms[name] / math.sqrt(size)

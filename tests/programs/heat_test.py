@@ -44,7 +44,7 @@ def test_the_noise_follows_the_bounds_of_the_round_before():
   norms = heat.of_metrics(rows, 'norm/')
   found = heat.noise(plan, LAYERS, rows, norms).values.T
   expected = [
-    noise_norms.of_mean(plan, LAYERS, bounds)
+    noise_norms.NoiseNorms(plan, LAYERS).of_round(bounds)
     for bounds in (
       None,
       {'a/kernel': 0.3, 'a/bias': 0.4},
@@ -61,14 +61,16 @@ def test_fixed_bounds_have_the_same_noise_in_every_round():
   rows = metrics_of([(1, 1)] * 2)
   plan = make()
   found = heat.noise(plan, LAYERS, rows, heat.of_metrics(rows, 'norm/'))
-  expected = list(noise_norms.of_mean(plan, LAYERS).values())
+  expected = list(noise_norms.NoiseNorms(plan, LAYERS).of_round().values())
   np.testing.assert_array_equal(found.values.T, [expected] * 2)
 
 
 def test_a_signal_is_told_from_noise_and_noise_from_a_signal():
   """With a norm that holds both; none is seen where chance could have it."""
   plan = make()
-  noise = np.array(list(noise_norms.of_mean(plan, LAYERS).values()))
+  noise = np.array(
+    list(noise_norms.NoiseNorms(plan, LAYERS).of_round().values())
+  )
   both = noise * np.sqrt(1 + np.array([[10.0], [0.1], [0.0], [-0.5]]))
   rows = metrics_of(both)
   norms = heat.of_metrics(rows, 'norm/')

@@ -23,6 +23,7 @@ from tff_asr.programs import (
   execution,
   lineage,
   privacy_config,
+  report,
   round_metrics,
   stopping,
   train,
@@ -118,6 +119,11 @@ def test_a_run_leaves_model_metrics_report_and_summary(finished, config):
   assert [float(r['round']) for r in rows(output_dir)] == [0, 1, 2]
   assert 'data:image/png' in (output_dir / 'report.html').read_text()
   assert list((output_dir / 'tensorboard').iterdir())
+  page = (output_dir / 'report.html').read_text()
+  card = (output_dir / 'model' / 'model_card.md').read_text()
+  report.again(output_dir)
+  assert (output_dir / 'report.html').read_text() == page
+  assert (output_dir / 'model_card.md').read_text() == card
   again = evaluate.evaluate(output_dir, config.eval_store, worst=1)
   assert f'{summary["wer"]:.1%}' in again.split('worst')[0].splitlines()[-2]
 
@@ -383,7 +389,10 @@ def test_unprotected_figures_mark_all_that_a_run_writes(unprotected):
   assert float(last['unprotected/clients']) >= 0
   known = ('norm/', 'bound/', 'unprotected/')
   rest = {name for name in last if not name.startswith(known)}
-  assert rest == {'round', 'wer', 'cer', 'epsilon', 'epsilon_rdp'}
+  assert rest == {
+    *('round', 'wer', 'cer'),
+    *('epsilon', 'epsilon_rdp', 'epsilon_pld'),
+  }
   header = (output_dir / 'ledger.jsonl').read_text().splitlines()[0]
   assert json.loads(header)['plan']['unprotected_metrics']
   for text in (
@@ -401,7 +410,9 @@ def test_adaptive_bounds_are_released(unprotected):
   last = rows(output_dir)[-1]
   for layer, bound in released.items():
     assert float(last[f'bound/{layer}']) == pytest.approx(bound, rel=1e-6)
-  assert (output_dir / 'report.html').read_text().count('<img') == 3
+  page = (output_dir / 'report.html').read_text()
+  for plot in 'Norm of the aggregate', 'Signal to noise', 'Clipping bound':
+    assert f'aria-label="{plot} by layer and round"' in page
 
 
 def test_a_model_and_its_bounds_can_begin_another_run(

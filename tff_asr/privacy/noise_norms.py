@@ -13,25 +13,32 @@ from tff_asr.privacy import groups as groups_lib
 from tff_asr.privacy import plan as plan_lib
 
 
-def of_mean(
-  plan: plan_lib.PrivacyPlan,
-  layers: Mapping[str, int],
-  bounds: Mapping[str, float] | None = None,
-) -> dict[str, float]:
-  """Root mean square of the norm of the noise in the mean, by tensor.
+class NoiseNorms:
+  """Norms of the noise in the rounds of a plan."""
 
-  Args:
-    plan: What the round is under.
-    layers: Number of coordinates of each tensor by its name.
-    bounds: Of the round, by layer group; by default those of the first.
-  """
-  groups = groups_lib.group(layers, plan.clipping.layer_groups)
-  query = plan.noised_sum(layers)
-  of_round = query.initial_global_state().bounds
-  if bounds is not None:
-    of_round = tf.constant([bounds[g] for g in groups.names], tf.float64)
-  stddevs = query.noise_stddevs(of_round).numpy()
-  return {
-    name: float(stddevs[group]) * math.sqrt(size) / plan.expected_cohort
-    for (name, size), group in zip(layers.items(), groups.members, strict=True)
-  }
+  def __init__(self, plan: plan_lib.PrivacyPlan, layers: Mapping[str, int]):
+    """Takes the plan, and the number of coordinates of each tensor by name."""
+    self._layers = dict(layers)
+    self._groups = groups_lib.group(layers, plan.clipping.layer_groups)
+    self._query = plan.noised_sum(layers)
+    self._denominator = plan.expected_cohort
+
+  def of_round(
+    self, bounds: Mapping[str, float] | None = None
+  ) -> dict[str, float]:
+    """Root mean square of the norm of the noise in the mean, by tensor.
+
+    Args:
+      bounds: Of the round, by layer group; by default those of the first.
+    """
+    of_groups = self._query.initial_global_state().bounds
+    if bounds is not None:
+      of_groups = tf.constant(
+        [bounds[name] for name in self._groups.names], tf.float64
+      )
+    stddevs = self._query.noise_stddevs(of_groups).numpy()
+    sizes = zip(self._layers.items(), self._groups.members, strict=True)
+    return {
+      name: float(stddevs[group]) * math.sqrt(size) / self._denominator
+      for (name, size), group in sizes
+    }

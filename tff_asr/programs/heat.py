@@ -68,14 +68,15 @@ def noise(
     norms: Of which layers and rounds.
   """
   after = {row['round'] + 1: _bounds(row) for row in rows}
-  at_first = noise_norms.of_mean(plan, layers)
+  norms_of = noise_norms.NoiseNorms(plan, layers).of_round
+  at_first = norms_of()
   is_fixed = not any(after.values())
 
   def of_round(number: float) -> Mapping[str, float]:
     if is_fixed or number == 1:
       return at_first
     bounds = after.get(number)
-    return noise_norms.of_mean(plan, layers, bounds) if bounds else {}
+    return norms_of(bounds) if bounds else {}
 
   columns = [
     [found.get(layer, math.nan) for layer in norms.layers]

@@ -55,6 +55,7 @@ _GREY = '#808890'
 _BAD = '#d9534f'
 # Layers that have room for their names; of more, some are named.
 _NAMED = 60
+_BARS = 150
 
 
 def _drawn(
@@ -89,7 +90,7 @@ def _drawn(
 
 def _by_round(axes: matplotlib.axes.Axes) -> None:
   axes.set_xlabel('round')
-  axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+  axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6, integer=True))
   low, high = axes.get_xlim()
   if high - low < 1.0:  # There is one round.
     axes.set_xlim(round(low) - 0.5, round(low) + 0.5)
@@ -97,6 +98,21 @@ def _by_round(axes: matplotlib.axes.Axes) -> None:
 
 def _percent(axis) -> None:
   axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+
+
+def _bars(
+  axes: matplotlib.axes.Axes,
+  places: Sequence[float],
+  heights: Sequence[float],
+  below: np.ndarray | float = 0.0,
+  **kwargs,
+) -> None:
+  """Bars, or where they would be hairs, an area."""
+  heights = np.asarray(heights)
+  if len(places) <= _BARS:
+    axes.bar(places, heights, bottom=below, width=0.9, **kwargs)
+  else:
+    axes.fill_between(places, below + heights, below, step='mid', **kwargs)
 
 
 def _columns(rows: Rows, name: str) -> tuple[list[float], list[float]]:
@@ -265,17 +281,14 @@ def clients(
   """
 
   def draw(axes):
-    axes.bar(*_columns(rows, f'{prefix}clients'), label='took part')
+    _bars(axes, *_columns(rows, f'{prefix}clients'), label='took part')
     if has_failures:
-      axes.bar(
-        *_columns(rows, f'{prefix}failed'),
-        color=_BAD,
-        label='failed',
-        width=0.4,
-      )
+      failed = _columns(rows, f'{prefix}failed')
+      _bars(axes, *failed, color=_BAD, label='failed')
     axes.axhline(expected, color=_GREY, ls='--', label='expected')
     axes.set_ylabel('clients')
     axes.margins(y=0.25)
+    axes.set_ylim(bottom=0)
     _by_round(axes)
     axes.legend(loc='upper right', ncols=3)
 
@@ -293,10 +306,11 @@ def seconds(rounds: Sequence[float], parts: Mapping[str, np.ndarray]) -> str:
   def draw(axes):
     below = np.zeros(len(rounds))
     for label, values in parts.items():
-      axes.bar(rounds, values, bottom=below, width=1.0, label=label)
+      _bars(axes, rounds, values, below, label=label)
       below = below + values
     axes.set_ylabel('seconds')
     axes.margins(y=0.25)
+    axes.set_ylim(bottom=0)
     _by_round(axes)
     axes.legend(loc='upper right', ncols=3)
 
@@ -316,12 +330,12 @@ def speakers(rates: Sequence[float], median: float, worst: int) -> str:
   def draw(axes):
     places = np.arange(1, len(ordered) + 1)
     tenth = places > len(ordered) - worst
-    axes.bar(places[~tenth], np.array(ordered)[~tenth], width=0.9)
-    axes.bar(
+    _bars(axes, places[~tenth], np.array(ordered)[~tenth])
+    _bars(
+      axes,
       places[tenth],
       np.array(ordered)[tenth],
       color=_BAD,
-      width=0.9,
       label=f'worst tenth ({worst})',
     )
     axes.axhline(median, color=_GREY, ls='--', label=f'median {median:.1%}')
