@@ -43,21 +43,26 @@ def _text(value, is_path: bool) -> str:
   return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def run(main: Callable[[], str]) -> None:
+def run(main: Callable[..., str], takes_arguments: bool = False) -> None:
   """Parses flags, calls `main` and prints its result, unless it is empty.
+
+  Args:
+    main: Returns what is printed.
+    takes_arguments: Whether it is given the arguments that are no flags, which
+      may stand before and after flags; otherwise there may be none.
 
   A `UserError`, or one of the file system, ends in one line on standard error
   and exit code 1.
   """
 
   def call(argv: list[str]) -> None:
-    if len(argv) > 1:
+    if len(argv) > 1 and not takes_arguments:
       raise app.UsageError(f'Unknown argument {argv[1]!r}.')
     # TFF notes every file that it opens; --verbosity=0 shows that.
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)
     try:
-      result = main()
+      result = main(argv[1:]) if takes_arguments else main()
       if result:
         print(result)
     except errors.UserError as error:
@@ -76,6 +81,7 @@ def run(main: Callable[[], str]) -> None:
 
   sys.stdout.reconfigure(line_buffering=True)  # In step with progress bars.
   sys.unraisablehook = _without_tff(sys.unraisablehook)
+  flags.FLAGS.set_gnu_getopt(takes_arguments)
   app.run(call, [_with_absolute_flagfile(argument) for argument in sys.argv])
 
 

@@ -97,7 +97,7 @@ for _module in execution_flags, federated_flags, privacy_flags, seed_flags:
 
 _DEFAULT_CLIENTS = 64
 _DEFAULT_EVAL_CLIENTS = 12
-_PATHS = (
+PATHS = (
   'train_store',
   'eval_store',
   'output_dir',
@@ -112,7 +112,7 @@ def main() -> str:
   log = json_log.JsonLog(sys.stdout) if _LOG_JSON.value else None
   with contextlib.redirect_stdout(sys.stderr if log else sys.stdout):
     set_defaults()
-    in_force = command_line.flags_in_force(_PATHS)
+    in_force = command_line.flags_in_force(PATHS)
     table = train.train(config(), in_force, log)
     if log:
       print(table)

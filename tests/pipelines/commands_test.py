@@ -54,6 +54,7 @@ def workplace(tmp_path_factory):
 
 
 TRAIN = ('train', '--train_store=train', '--eval_store=eval')
+SWEEP = ('sweep', *TRAIN[1:], '--output_dir=sweep', '--seed_clients=1')
 RUN = ('--output_dir=run', '--seed_clients=1', '--cohort_size=1')
 
 
@@ -84,6 +85,8 @@ def contents(folder):
     (('benchmark', '--what=rounds', '--input_dir=nowhere'), 'no folder'),
     (('privacy', '--population=1,x'), 'must be numbers'),
     (('privacy', '--ledger=empty'), 'no privacy ledger'),
+    (('report', 'empty', '--output=c.html', 'file'), 'no run in'),
+    ((*SWEEP, '--grid=noise_multiplier=0.1,-1'), 'noise_multiplier=-1: '),
   ],
 )
 def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):
@@ -181,7 +184,24 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
   assert code == 1 and '--clip_norm was 0.1, is 0.2' in err
   code, out, _ = call('privacy', '--ledger=run,again', cwd=workplace)
   assert code == 0 and '2 x PoissonSampledDpEvent' in out
+  code, out, err = call('report', 'run', 'again', cwd=workplace)
+  assert code == 0, err
+  assert 'the epsilon of all together' in ' '.join(out.split())
+  assert 'href="run/report.html"' in (workplace / 'compare.html').read_text()
   code, out, _ = call(
     'evaluate', '--model_dir=run', '--eval_store=eval', cwd=workplace
   )
   assert code == 0 and 'worst utterances' in out and 'heard' in out
+
+
+def test_a_sweep_trains_with_every_setting_and_compares(workplace):
+  arguments = (*SWEEP, '--rounds=0', '--seed_epochs=1', '--grid=seed=1,2')
+  code, out, err = call(*arguments, cwd=workplace)
+  assert code == 0, err
+  assert out.count('WER') == 2 and 'compared' in out
+  page = (workplace / 'sweep' / 'compare.html').read_text()
+  for name in 'seed=1', 'seed=2':
+    assert f'{name}/report.html' in page
+    assert (
+      f'--{name}\n' in (workplace / 'sweep' / name / 'flags.txt').read_text()
+    )

@@ -230,6 +230,21 @@ def test_an_earlier_run_that_went_on_is_read_again(tmp_path, path):
   assert path.stat().st_size == size
 
 
+def test_an_older_copy_of_a_ledger_never_takes_the_place_of_a_later_one(
+  tmp_path, path
+):
+  """Such as what another run was told before the first one went on."""
+  first = folder_with_rounds(tmp_path, 'first', 2)
+  second = folder_with_rounds(tmp_path, 'second', 1)
+  ledger.Ledger.open(second.path, PLAN, RELATION, [first.path])
+  first.append(3, RELEASE)
+  for paths in (first.path, second.path), (second.path, first.path):
+    assert ledger.released(paths, RELATION) == ((EVENT, 4),)
+    path.unlink(missing_ok=True)
+    assert opened(path, priors=paths).releases() == ((EVENT, 4),)
+    assert ledger.Ledger(path).releases() == ((EVENT, 4),)
+
+
 def test_a_run_is_not_its_own_past(tmp_path, path):
   book = with_rounds(path, 2)
   again = opened(path, priors=[path])

@@ -1,111 +1,187 @@
-import math
+"""The page of a run has what its folder has, and nothing is run in it."""
+
+import re
 
 import pytest
 
-from tff_asr.learning import evaluation
-from tff_asr.privacy import layer_clipping
-from tff_asr.privacy import plan as plan_lib
-from tff_asr.programs import account, plots, report, run_folder
-
-TRANSCRIPTS = [
-  evaluation.Transcript('bob', 'bob-1', 'call <b>anna</b>', 'call anna'),
-  evaluation.Transcript('eve', 'eve-1', 'yes', 'yes'),
-]
-METRICS = """round,wer,cer,norm/a,norm/b,bound/a,epsilon,epsilon_rdp
-0,0.6,0.3,,,,,
-1,,,0.1,nan,0.1,10.0,11.0
-2,0.5,0.25,0.2,0.0,0.2,20.0,nan
-"""
+from tests.programs import runs
+from tff_asr import errors
+from tff_asr.programs import account, page, report, run_page, run_record
 
 
-def make(population=64, cohort_size=16, noise_multiplier=0.01, **kwargs):
-  clipping = layer_clipping.LayerClipping(0.1)
-  return plan_lib.PrivacyPlan(
-    population=population,
-    cohort_size=cohort_size,
-    rounds=30,
-    delta=1e-9,
-    noise_multiplier=noise_multiplier,
-    clipping=clipping,
-    **kwargs,
-  )
+@pytest.fixture
+def path(tmp_path):
+  return tmp_path / 'run'
 
 
-PLAN = make()
+def page_text(folder):
+  return folder.report.read_text()
 
 
-def account_of(path, plan, rounds):
-  """What a run promises whose ledger has that many rounds."""
-  if plan is None:
-    return account.Account(None, None, None)
-  path.mkdir(parents=True, exist_ok=True)
-  book = plan.open_ledger(path / 'ledger.jsonl')
-  for number in range(1, rounds + 1):
-    book.append(number, plan.release(number))
-  return account.Account(plan, book, None)
+def headings(text):
+  return re.findall('<h2>(.*?)</h2>', text)
 
 
-def write(path, plan, rounds=2):
-  folder = run_folder.RunFolder(path / 'run', {'note': '<script>'}, {})
-  folder.metrics.write_text(METRICS)
-  promised = account_of(path, plan, rounds)
-  return folder, report.write(folder, promised, rounds, TRANSCRIPTS, 1.5)
-
-
-def test_the_table_says_what_matters(tmp_path):
-  folder, table = write(tmp_path, PLAN)
+def test_the_table_says_what_matters(path):
+  folder, table = runs.finish(path, runs.PLAN)
   for part in ('seed model', '60.0%', 'federated model, 2 rounds', '1.5'):
     assert part in table
   assert str(folder.model) in table and str(folder.report) in table
 
 
-def test_the_page_is_self_contained_and_escapes_what_it_shows(tmp_path):
-  folder, _ = write(tmp_path, PLAN)
-  page = folder.report.read_text()
-  assert page.count('src="data:image/png;base64,') == 3
-  assert 'http' not in page and '<script' not in page
-  assert '&lt;b&gt;anna' in page and 'bob-1' in page
+def test_the_page_needs_nothing_else_and_escapes_what_it_shows(path):
+  folder, _ = runs.finish(path, runs.PLAN, evil='"><img src=x>')
+  text = page_text(folder)
+  addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
+  assert all(a.startswith(('#', 'data:')) for a in addresses), addresses
+  assert 'url(http' not in text and '@import' not in text
+  assert '<script' not in text and '<img src=x' not in text
+  assert '&lt;b&gt;anna' in text and 'bob-1' in text
+  assert headings(text) == [
+    *('Privacy', 'Error rates by round', 'Held-out speakers'),
+    *('Transcripts', 'Layers', 'Flags'),
+  ]
 
 
-def test_a_central_run_has_neither_rounds_nor_epsilon(tmp_path):
-  _, table = write(tmp_path, None, rounds=0)
+def test_every_plot_says_what_it_is_and_ids_are_unique(path):
+  folder, _ = runs.finish(path, runs.PLAN)
+  text = page_text(folder)
+  assert text.count('<svg') == text.count('role="img" aria-label="') >= 4
+  ids = re.findall(r' id="([^"]*)"', text)
+  assert len(ids) == len(set(ids))
+  assert 'currentColor' in text
+
+
+def test_the_page_is_made_again_from_the_folder(path):
+  folder, _ = runs.finish(path, runs.PLAN)
+  before = page_text(folder)
+  folder.report.unlink()
+  assert str(folder.report) in report.again(path)
+  assert page_text(folder) == before
+
+
+@pytest.mark.parametrize('plan', [runs.PLAN, None])
+def test_a_run_that_is_not_finished_has_a_page(path, plan):
+  metrics = None
+  if plan is None:
+    metrics = 'round,wer,cer,norm/a,loss,clients,failed\n0,0.6,0.3,,,,\n' + (
+      '1,0.5,0.2,0.1,9,4,1\n'
+    )
+  folder, _ = runs.begin(path, plan, metrics=metrics)
+  report.again(path)
+  text = page_text(folder)
+  assert 'Not finished' in text and '50.0%' in text
+  assert 'Transcripts' not in headings(text)
+  assert ('Clients and time' in headings(text)) == (plan is None)
+  assert not folder.model_card.exists()
+
+
+def test_the_figures_of_an_earlier_call_are_not_those_of_a_later_one(path):
+  folder, _ = runs.finish(path, runs.PLAN)
+  more = folder.metrics.read_text() + '3,0.4,0.2,0.1,0.1,0.1,30.0,31.0,30.0\n'
+  folder.metrics.write_text(more)
+  run = run_record.read(path)
+  assert not run.is_finished and not run.transcripts and run.rounds == 3
+
+
+def test_a_page_has_only_what_was_measured(path):
+  """Also a run that was killed before it did anything."""
+  folder, _ = runs.begin(path, None, rounds=0)
+  report.again(path)
+  assert headings(page_text(folder)) == ['Flags']
+  folder.metrics.write_text('round,seconds/save,norm/a\n1,0.5,nan\n')
+  report.again(path)
+  assert headings(page_text(folder)) == [
+    *('Privacy', 'Layers', 'Clients and time', 'Flags')
+  ]
+
+
+@pytest.mark.parametrize(
+  ('file', 'content', 'message'),
+  [
+    ('flags.txt', None, 'no run in'),
+    ('metrics.csv', 'round,wer\n1,x\n', 'damaged'),
+    ('summary.json', '{', 'damaged'),
+    ('transcripts.tsv', 'a\tb\n', 'damaged'),
+    ('ledger.jsonl', None, 'no privacy ledger'),
+    ('ledger.jsonl', '{}\n', 'Line 1'),
+  ],
+)
+def test_what_is_missing_or_damaged_is_named(path, file, content, message):
+  runs.finish(path, runs.PLAN)
+  if content is None:
+    (path / file).unlink()
+  else:
+    (path / file).write_text(content)
+  with pytest.raises(errors.UserError, match=message) as caught:
+    report.again(path)
+  assert '\n' not in str(caught.value)
+
+
+def test_a_central_run_has_neither_rounds_nor_epsilon(path):
+  folder, table = runs.finish(path, None, rounds=0)
   assert 'central model' in table and 'epsilon' not in table
+  assert 'Privacy' not in headings(page_text(folder))
 
 
-def test_a_round_that_was_not_measured_is_absent(tmp_path):
-  folder, _ = write(tmp_path, PLAN)
-  rows = report.read_metrics(folder.metrics)
+def test_a_round_that_was_not_measured_is_absent(path):
+  folder, _ = runs.begin(path, runs.PLAN)
+  rows = run_record.read_metrics(folder.metrics)
   assert 'wer' not in rows[1] and rows[2]['wer'] == 0.5
-  assert math.isnan(rows[1]['norm/b'])
-  assert plots.by_layer([{'round': 0.0}], 'norm/') is None
+
+
+def test_unprotected_figures_are_called_so_at_the_head_of_the_page(path):
+  plan = runs.make_plan(unprotected_metrics=True)
+  metrics = 'round,unprotected/clients,unprotected/failed,epsilon\n1,4,0,9.0\n'
+  folder, _ = runs.finish(path, plan, rounds=1, metrics=metrics)
+  text = page_text(folder)
+  assert text.index(account.UNPROTECTED_NOTE) < text.index('<nav>')
+  assert 'Clients and time' in headings(text)
+
+
+def test_epsilon_is_given_at_deltas_that_mean_something(path):
+  runs.begin(path, runs.make_plan(10**6, 1_000, 1.0))
+  text = run_page.page_of(run_record.read(path))
+  assert '<td>1e-05</td>' not in text and '<td>1e-07</td>' in text
+  (row,) = re.findall('<tr class="marked">(.*?)</tr>', text)
+  assert '<td>1e-09</td>' in row
+
+
+def test_html_is_escaped_once():
+  assert page.escaped('a<b') == 'a&lt;b'
+  assert page.element('p', page.element('b', '&')) == '<p><b>&amp;</b></p>'
 
 
 def test_an_epsilon_that_protects_nobody_is_called_so(tmp_path):
   """And what would protect, always with the word hypothetical."""
-  weak = account_of(tmp_path / 'weak', PLAN, 30)
+  weak = runs.account_of(tmp_path / 'weak', runs.PLAN, 30)
   own, other = weak.statement(30)
-  assert own.startswith(f'{PLAN.epsilons(30).best:.4g} by PLD')
+  assert own.startswith(f'{runs.PLAN.epsilons(30).best:.4g} by PLD')
   assert 'protects nobody' in own and 'ypothetical' not in own
   assert other.startswith('Hypothetical: ') and 'assumption' in other
-  strong = make(10**6, 1_000, 1.0)
+  strong = runs.make_plan(10**6, 1_000, 1.0)
   assert strong.epsilons().best < 2
-  (own,) = account_of(tmp_path / 'strong', strong, 30).statement(30)
+  (own,) = runs.account_of(tmp_path / 'strong', strong, 30).statement(30)
   assert 'nobody' not in own
 
 
 def test_epsilon_is_that_of_the_ledger(tmp_path):
   """Which counts a round twice that was repeated after a kill."""
-  promised = account_of(tmp_path, PLAN, 30)
-  promised.ledger.append(30, PLAN.release(30))
-  assert promised.figures(30)['epsilon'] == PLAN.epsilons(31).best
+  promised = runs.account_of(tmp_path, runs.PLAN, 30)
+  promised.ledger.append(30, runs.PLAN.release(30))
+  assert promised.figures(30)['epsilon'] == runs.PLAN.epsilons(31).best
 
 
 @pytest.mark.parametrize(
   'plan',
-  [None, make(noise_multiplier=0.0), make(insecure_noise_seed=1)],
+  [
+    None,
+    runs.make_plan(noise_multiplier=0.0),
+    runs.make_plan(insecure_noise_seed=1),
+  ],
 )
 def test_without_fresh_noise_no_epsilon_is_claimed(tmp_path, plan):
-  promised = account_of(tmp_path, plan, 30)
+  promised = runs.account_of(tmp_path, plan, 30)
   (statement,) = promised.statement(30)
   assert statement.startswith('none: ')
   assert promised.figures(30) == {'epsilon': 'none'}
@@ -113,7 +189,9 @@ def test_without_fresh_noise_no_epsilon_is_claimed(tmp_path, plan):
 
 def test_the_epsilon_of_ledgers_together(tmp_path):
   for name in 'one', 'two':
-    account_of(tmp_path / name, make(10**6, 1_000, 1.0), 15)
+    runs.account_of(tmp_path / name, runs.make_plan(10**6, 1_000, 1.0), 15)
   text = account.of_ledgers([tmp_path / 'one', tmp_path / 'two'], 1e-9)
-  assert f'{make(10**6, 1_000, 1.0).epsilons(30).best:.4g} by PLD' in text
+  assert (
+    f'{runs.make_plan(10**6, 1_000, 1.0).epsilons(30).best:.4g} by PLD' in text
+  )
   assert '30 x PoissonSampledDpEvent' in text

@@ -25,6 +25,7 @@ from tff_asr.programs import (
   execution,
   lineage,
   privacy_config,
+  report,
   round_metrics,
   stopping,
   train,
@@ -121,6 +122,11 @@ def test_a_run_leaves_model_metrics_report_and_summary(finished, config):
   assert [float(r['round']) for r in rows(output_dir)] == [0, 1, 2]
   assert 'data:image/png' in (output_dir / 'report.html').read_text()
   assert list((output_dir / 'tensorboard').iterdir())
+  page = (output_dir / 'report.html').read_text()
+  card = (output_dir / 'model' / 'model_card.md').read_text()
+  report.again(output_dir)
+  assert (output_dir / 'report.html').read_text() == page
+  assert (output_dir / 'model_card.md').read_text() == card
   again = evaluate.evaluate(output_dir, config.eval_store, worst=1)
   assert f'{summary["wer"]:.1%}' in again.split('worst')[0].splitlines()[-2]
 
@@ -130,7 +136,8 @@ def test_nothing_un_noised_about_clients_is_written(finished):
   names = set(rows(output_dir)[0])
   unprotected = {n for n in names if not n.startswith('norm/')}
   assert unprotected == {
-    *('round', 'wer', 'cer', 'eval_loss', 'epsilon', 'epsilon_rdp'),
+    *('round', 'wer', 'cer', 'eval_loss'),
+    *('epsilon', 'epsilon_rdp', 'epsilon_pld'),
     *('seconds/save', 'seconds/evaluate'),
   }
 
@@ -422,7 +429,8 @@ def test_unprotected_figures_mark_all_that_a_run_writes(unprotected):
   known = ('norm/', 'bound/', 'unprotected/', 'seconds/')
   rest = {name for name in last if not name.startswith(known)}
   assert rest == {
-    *('round', 'wer', 'cer', 'eval_loss', 'epsilon', 'epsilon_rdp')
+    *('round', 'wer', 'cer', 'eval_loss'),
+    *('epsilon', 'epsilon_rdp', 'epsilon_pld'),
   }
   header = (output_dir / 'ledger.jsonl').read_text().splitlines()[0]
   assert json.loads(header)['plan']['unprotected_metrics']
@@ -441,7 +449,9 @@ def test_adaptive_bounds_are_released(unprotected):
   last = rows(output_dir)[-1]
   for layer, bound in released.items():
     assert float(last[f'bound/{layer}']) == pytest.approx(bound, rel=1e-6)
-  assert (output_dir / 'report.html').read_text().count('<img') == 3
+  page = (output_dir / 'report.html').read_text()
+  for plot in 'Norm of the aggregate', 'Signal to noise', 'Clipping bound':
+    assert f'aria-label="{plot} by layer and round"' in page
 
 
 def test_a_model_and_its_bounds_can_begin_another_run(

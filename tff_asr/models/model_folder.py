@@ -51,17 +51,14 @@ def find(folder: pathlib.Path) -> pathlib.Path:
   return inner if is_complete(inner) and not is_complete(folder) else folder
 
 
-def load(
-  folder: pathlib.Path, precision_name: str = precision.FLOAT32
-) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
-  """Returns the encoder in `folder`, or in its sub-folder `model`.
+def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
+  """Returns the sizes of the encoder in `folder`, or in its `model`.
 
   Args:
     folder: A model's, or a run's.
-    precision_name: What the encoder computes in, one of `precision.NAMES`.
 
   Raises:
-    UserError: If there is none, or it is damaged or of another version.
+    UserError: If there is none, or it is of another version.
   """
   folder = find(folder)
   try:
@@ -78,9 +75,29 @@ def load(
       f' {_VERSION}: train it again.'
     )
   try:
-    encoder = transformer.build(
-      transformer.config_from(config['encoder']), precision_name
-    )
+    return transformer.config_from(config['encoder'])
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.UserError(
+      f'The model in {folder} cannot be read: {error}'
+    ) from error
+
+
+def load(
+  folder: pathlib.Path, precision_name: str = precision.FLOAT32
+) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
+  """Returns the encoder in `folder`, or in its sub-folder `model`.
+
+  Args:
+    folder: A model's, or a run's.
+    precision_name: What the encoder computes in, one of `precision.NAMES`.
+
+  Raises:
+    UserError: If there is none, or it is damaged or of another version.
+  """
+  folder = find(folder)
+  config = read_config(folder)
+  try:
+    encoder = transformer.build(config, precision_name)
     encoder.load_weights(folder / _WEIGHTS)
     vocabulary = json.loads((folder / _VOCABULARY).read_text())
     return encoder, vocabularies.from_json(vocabulary)

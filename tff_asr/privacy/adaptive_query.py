@@ -155,9 +155,7 @@ class AdaptiveLayerClippedGaussianSumQuery(
     *seeds, bits_seed = tf.unstack(
       self._source.seeds(global_state.draw, len(self._groups.members) + 1)
     )
-    noised = self._add_noise(
-      sample_state.update, global_state.bounds, self._update_multiplier, seeds
-    )
+    noised = self._add_noise(sample_state.update, global_state.bounds, seeds)
     bits = sample_state.bits
     bits += self._count_stddev * self._source.normal(bits, bits_seed)
     within = tf.clip_by_value(bits / self._expected_clients + 0.5, 0.0, 1.0)

@@ -67,6 +67,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     self._groups = groups
     self._bounds = tuple(bounds)
     self._noise_multiplier = noise_multiplier
+    self._update_multiplier = noise_multiplier
     self._allocation = noise_allocation
     self._factors = clipping.FACTORS[mode]
     self._source = source or noise_lib.GaussianSource()
@@ -87,11 +88,19 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
   def get_noised_result(self, sample_state: Any, global_state: State) -> Any:
     """Returns the noised sum, the next state and the privacy event."""
     seeds = self._source.seeds(global_state.draw, len(self._groups.members))
-    noised = self._add_noise(
-      sample_state, global_state.bounds, self._noise_multiplier, seeds
-    )
+    noised = self._add_noise(sample_state, global_state.bounds, seeds)
     state = global_state._replace(draw=global_state.draw + 1)
     return noised, state, dp_accounting.GaussianDpEvent(self._noise_multiplier)
+
+  def noise_stddevs(self, bounds: tf.Tensor) -> tf.Tensor:
+    """Standard deviation of the noise on the sum, float64 `[H]`.
+
+    Args:
+      bounds: Those of the round, float64 `[H]`.
+    """
+    return allocation.standard_deviations(
+      self._allocation, self._update_multiplier, bounds, self._groups.sizes
+    )
 
   def _clip(self, bounds: tf.Tensor, record: Any) -> Any:
     """Returns the clipped update, norms before, and if all was finite."""
@@ -108,17 +117,9 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     )
     return tf.nest.pack_sequence_as(record, clipped), norms, finite
 
-  def _add_noise(
-    self,
-    total: Any,
-    bounds: tf.Tensor,
-    noise_multiplier: float,
-    seeds: tf.Tensor,
-  ) -> Any:
-    """Adds noise of a joint multiplier, each tensor from a seed of its own."""
-    stddevs = allocation.standard_deviations(
-      self._allocation, noise_multiplier, bounds, self._groups.sizes
-    )
+  def _add_noise(self, total: Any, bounds: tf.Tensor, seeds: tf.Tensor) -> Any:
+    """Adds noise to the update, to each tensor from a seed of its own."""
+    stddevs = self.noise_stddevs(bounds)
     add_noise = tracing.once_per_shape(self._source.add_normal)
     noised = [
       add_noise(tensor, stddevs[group], seeds[i])

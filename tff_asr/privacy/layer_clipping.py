@@ -4,8 +4,6 @@ from collections.abc import Mapping
 import dataclasses
 import math
 
-import tensorflow_privacy as tfp
-
 from tff_asr import errors
 from tff_asr.privacy import (
   adaptive_query,
@@ -120,7 +118,7 @@ class LayerClipping:
     noise_allocation: str,
     expected_clients: float,
     source: noise_lib.GaussianSource,
-  ) -> tfp.SumAggregationDPQuery:
+  ) -> gaussian_query.LayerClippedGaussianSumQuery:
     """Returns the noised sum of clipped updates as a query.
 
     Args:

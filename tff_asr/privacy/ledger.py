@@ -61,6 +61,11 @@ class _Prior:
   head: str
   releases: accounting.Releases
 
+  @property
+  def size(self) -> int:
+    """Number of releases: of the same ledger, the later copy has more."""
+    return sum(count for _, count in self.releases)
+
 
 class Ledger:
   """The ledger of one run."""
@@ -219,7 +224,7 @@ class Ledger:
     """Takes over what an earlier run has released since it was last read."""
     for one in _read_prior(path, self.relation):
       known = self._priors.get(one.name)
-      if one.name != self.name and (known is None or known.head != one.head):
+      if one.name != self.name and (known is None or known.size < one.size):
         releases = [[_event_to_json(e), n] for e, n in one.releases]
         self._write({'prior': one.name, 'head': one.head, 'releases': releases})
 
@@ -243,11 +248,13 @@ class Ledger:
       self.relation = accounting.Relation[record['relation']]
       self.plan: dict[str, Any] = record['plan']
     elif 'prior' in record:
-      self._priors[record['prior']] = _Prior(
+      prior = _Prior(
         record['prior'],
         record['head'],
         tuple((_event_from_json(e), n) for e, n in record['releases']),
       )
+      known = self._priors.get(prior.name, prior)
+      self._priors[prior.name] = max(known, prior, key=lambda p: p.size)
     else:
       turn = tuple(record['turn']) if 'turn' in record else None
       release = RoundRelease(_event_from_json(record['event']), turn)
@@ -271,7 +278,11 @@ def released(
   Raises:
     UserError: If a ledger cannot be read, or has other neighbours.
   """
-  runs = {o.name: o for path in paths for o in _read_prior(path, relation)}
+  runs: dict[str, _Prior] = {}
+  for path in paths:
+    for one in _read_prior(path, relation):
+      known = runs.get(one.name, one)
+      runs[one.name] = max(known, one, key=lambda prior: prior.size)
   return accounting.merged(
     entry for one in runs.values() for entry in one.releases
   )

@@ -21,6 +21,7 @@ from tff_asr.privacy import (
   allocation,
   calibration,
   cohorts,
+  gaussian_query,
   layer_clipping,
   ledger,
   plan_words,
@@ -151,14 +152,19 @@ class PrivacyPlan(sampling.Sampling):
       layers: Number of coordinates of each tensor of an update by its name, in
         the order of the update.
     """
-    noised_sum = self.clipping.query(
+    return tfp.NormalizedQuery(self.noised_sum(layers), self.expected_cohort)
+
+  def noised_sum(
+    self, layers: Mapping[str, int]
+  ) -> gaussian_query.LayerClippedGaussianSumQuery:
+    """Returns the query before the division."""
+    return self.clipping.query(
       layers,
       self.noise_multiplier,
       self.noise_allocation,
       self.expected_cohort,
       noise_lib.GaussianSource(self.insecure_noise_seed),
     )
-    return tfp.NormalizedQuery(noised_sum, self.expected_cohort)
 
   def aggregation_factory(
     self, layers: Mapping[str, int]
@@ -266,4 +272,8 @@ class PrivacyPlan(sampling.Sampling):
     )
 
   def __str__(self) -> str:
-    return plan_words.describe(self)
+    return plan_words.wrapped(*self.in_words())
+
+  def in_words(self) -> tuple[str, dict[str, str]]:
+    """Returns what is promised, in a line, and its parts by their names."""
+    return plan_words.in_words(self)

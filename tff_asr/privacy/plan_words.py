@@ -15,24 +15,24 @@ _UNPROTECTED = (
 )
 
 
-def describe(plan: 'plan_lib.PrivacyPlan') -> str:
-  """Returns all that a reader has to know of a plan, in lines."""
+def in_words(plan: 'plan_lib.PrivacyPlan') -> tuple[str, dict[str, str]]:
+  """Returns what is promised, in a line, and its parts by their names."""
   if not plan.is_guarantee:
     why = (
       'no noise is added'
       if plan.noise_multiplier == 0.0
       else 'the noise follows from a seed (--insecure_noise_seed)'
     )
-    return _wrapped(
+    return (
       'No privacy guarantee.',
       {'why': why, 'clipping': str(plan.clipping), 'epsilon': 'none'},
     )
-  return _wrapped(
+  return (
     'User-level differential privacy.',
     {
       'protects': f'all data of any one of {plan.population:,} clients',
       'neighbours': _NEIGHBOURS[plan.relation],
-      'sampling': plan.in_words(),
+      'sampling': plan.sampling_in_words(),
       'clipping': str(plan.clipping),
       'noise': (
         f'Gaussian, multiplier {plan.noise_multiplier:.4g} over the bounds,'
@@ -97,7 +97,8 @@ def epsilons_in_words(epsilons: accounting.Epsilons) -> str:
   )
 
 
-def _wrapped(title: str, lines: Mapping[str, str]) -> str:
+def wrapped(title: str, lines: Mapping[str, str]) -> str:
+  """Returns what `in_words` gave as lines of 80 columns."""
   body = [
     textwrap.fill(
       text, 80, initial_indent=f'  {name:13}', subsequent_indent=' ' * 15

@@ -135,7 +135,7 @@ class Sampling:
       client_ids, int(self.selected), insecure_seed, **there
     )
 
-  def in_words(self) -> str:
+  def sampling_in_words(self) -> str:
     """Returns how clients are chosen, for a reader."""
     more = ''
     if self.over_selection != 1.0:

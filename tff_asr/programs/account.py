@@ -65,6 +65,12 @@ class Account:
       figures['unprotected'] = UNPROTECTED_NOTE
     return figures
 
+  @property
+  def protects(self) -> bool:
+    """Whether epsilon is small enough to mean something."""
+    epsilons = self._epsilons()
+    return epsilons is not None and epsilons.best <= _MEANINGFUL_EPSILON
+
   def statement(self, rounds: int) -> list[str]:
     """Says in words what is guaranteed, what not, and what another run would.
 
@@ -83,7 +89,7 @@ class Account:
     )
     own += ', earlier runs included.' if self.ledger.has_priors else '.'
     hypothetical = self.hypothetical
-    if epsilons.best > _MEANINGFUL_EPSILON:
+    if not self.protects:
       own += (
         ' So large an epsilon protects nobody: the noise that would is too much'
         f' for a cohort of {plan.cohort_size}.'

@@ -1,6 +1,6 @@
-"""Plots of a run, from its metrics by round, and of a store."""
+"""Plots as files: curves, and how the audio of a store is spread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import io
 import math
 from typing import NamedTuple
@@ -9,72 +9,7 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
-Rows = Sequence[Mapping[str, float]]
-"""One mapping for each round, with `round` and whatever was measured then."""
-
 _RESOLUTION = 150
-
-
-def error_rates(rows: Rows) -> bytes:
-  """WER and CER by round, and epsilon where there is one, as PNG."""
-  measured = [row for row in rows if 'wer' in row]
-  spent = [row for row in rows if 'epsilon' in row]
-  figure = matplotlib.figure.Figure((9, 3.6), layout='constrained')
-  rates, *others = figure.subplots(1, 2 if spent else 1, squeeze=False)[0]
-  rounds = [row['round'] for row in measured]
-  for name, label in ('wer', 'WER'), ('cer', 'CER'):
-    rates.plot(rounds, [row[name] for row in measured], 'o-', label=label, ms=4)
-  rates.set(xlabel='round', ylabel='error rate on held-out speakers')
-  rates.set_ylim(bottom=0)
-  rates.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
-  rates.legend()
-  for axes in others:
-    rounds = [row['round'] for row in spent]
-    for name, label, style in (
-      ('epsilon_rdp', 'RDP', ':'),
-      ('epsilon', 'reported', '-'),
-    ):
-      known = [row.get(name, math.nan) for row in spent]
-      axes.plot(rounds, known, f'C3{style}', label=label)
-    axes.set(xlabel='round', ylabel='epsilon spent')
-    axes.set_ylim(bottom=0)
-    axes.legend()
-  for axes in rates, *others:
-    axes.grid(alpha=0.3)
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-  return _png(figure)
-
-
-def by_layer(rows: Rows, prefix: str) -> bytes | None:
-  """A heat map of the figures `prefix` + layer by layer and round, as PNG."""
-  rows = [row for row in rows if any(n.startswith(prefix) for n in row)]
-  if not rows:
-    return None
-  layers = [name for name in rows[0] if name.startswith(prefix)]
-  norms = np.array([[row[layer] for layer in layers] for row in rows]).T
-  figure = matplotlib.figure.Figure(
-    (9, 1.5 + 0.17 * len(layers)), layout='constrained'
-  )
-  axes = figure.subplots()
-  # The logarithm of zero or of no number (an empty cohort) is left white.
-  with np.errstate(divide='ignore', invalid='ignore'):
-    logarithms = np.log10(norms)
-  logarithms[~np.isfinite(logarithms)] = np.nan
-  image = axes.imshow(
-    logarithms,
-    aspect='auto',
-    interpolation='nearest',
-    extent=(rows[0]['round'] - 0.5, rows[-1]['round'] + 0.5, len(layers), 0),
-  )
-  axes.set_yticks(
-    np.arange(len(layers)) + 0.5,
-    [layer.removeprefix(prefix) for layer in layers],
-    fontsize=7,
-  )
-  axes.set_xlabel('round')
-  axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-  figure.colorbar(image, label='log10, in L2 norm')
-  return _png(figure)
 
 
 class Curve(NamedTuple):

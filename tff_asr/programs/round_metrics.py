@@ -70,9 +70,11 @@ class RoundMetrics:
     if self._plan.is_guarantee:
       epsilons = self._ledger.epsilons(self._plan.delta)
       released['epsilon'] = epsilons.best
-      released['epsilon_rdp'] = (
-        math.nan if epsilons.rdp is None else epsilons.rdp
-      )
+      for name, value in (
+        ('epsilon_rdp', epsilons.rdp),
+        ('epsilon_pld', epsilons.pld),
+      ):
+        released[name] = math.nan if value is None else value
     return released
 
   def _by_layer(self, prefix: str, values) -> dict[str, float]:

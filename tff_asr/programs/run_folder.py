@@ -10,6 +10,8 @@ model/        the trained model
 layer_bounds.tsv  where adaptive bounds came to
 report.html   the run in pictures and words
 summary.json  its figures
+transcripts.tsv  what the final model heard from the held-out speakers
+model_card.md    the model for those who are to use it; also in model/
 """
 
 from collections.abc import Mapping
@@ -27,8 +29,72 @@ _STORES = 'stores.json'
 _OURS = {_LOCK, _STORES, f'{_FLAGS}.partial'}
 
 
-class RunFolder:
-  """Paths in an output folder; made for one set of flags, and kept for it."""
+class RunPaths:
+  """Where everything of a run is; nothing need exist."""
+
+  def __init__(self, path: pathlib.Path):
+    """Takes the folder of the run."""
+    self.path = path
+
+  @property
+  def metrics(self) -> pathlib.Path:
+    return self.path / 'metrics.csv'
+
+  @property
+  def tensorboard(self) -> pathlib.Path:
+    return self.path / 'tensorboard'
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self.path / 'checkpoints'
+
+  @property
+  def ledger(self) -> pathlib.Path:
+    return self.path / ledger.FILE_NAME
+
+  @property
+  def layer_bounds(self) -> pathlib.Path:
+    return self.path / 'layer_bounds.tsv'
+
+  @property
+  def unprotected(self) -> pathlib.Path:
+    return self.path / 'UNPROTECTED.txt'
+
+  @property
+  def seed_model(self) -> pathlib.Path:
+    return self.path / 'seed_model'
+
+  @property
+  def model(self) -> pathlib.Path:
+    return self.path / 'model'
+
+  @property
+  def report(self) -> pathlib.Path:
+    return self.path / 'report.html'
+
+  @property
+  def summary(self) -> pathlib.Path:
+    return self.path / 'summary.json'
+
+  @property
+  def transcripts(self) -> pathlib.Path:
+    return self.path / 'transcripts.tsv'
+
+  @property
+  def model_card(self) -> pathlib.Path:
+    return self.path / 'model_card.md'
+
+  @property
+  def flags(self) -> pathlib.Path:
+    return self.path / _FLAGS
+
+  @property
+  def stores(self) -> pathlib.Path:
+    return self.path / _STORES
+
+
+class RunFolder(RunPaths):
+  """An output folder; made for one set of flags, and kept for it."""
 
   def __init__(
     self,
@@ -49,11 +115,11 @@ class RunFolder:
       UserError: If the folder holds something else, or a run with other flags
         or data, or if another call is at work in it.
     """
-    self.path = path
+    super().__init__(path)
     flagfile = path / _FLAGS
     self.is_new = not flagfile.exists()
     if not self.is_new:
-      earlier = _read_flags(flagfile)
+      earlier = read_flags(flagfile)
       both = {
         name: (earlier.get(name, 'absent'), flags.get(name, 'absent'))
         for name in sorted(flags.keys() | earlier.keys())
@@ -97,48 +163,9 @@ class RunFolder:
     aside.write_text(''.join(f'--{k}={v}\n' for k, v in sorted(flags.items())))
     aside.replace(flagfile)
 
-  @property
-  def metrics(self) -> pathlib.Path:
-    return self.path / 'metrics.csv'
 
-  @property
-  def tensorboard(self) -> pathlib.Path:
-    return self.path / 'tensorboard'
-
-  @property
-  def checkpoints(self) -> pathlib.Path:
-    return self.path / 'checkpoints'
-
-  @property
-  def ledger(self) -> pathlib.Path:
-    return self.path / ledger.FILE_NAME
-
-  @property
-  def layer_bounds(self) -> pathlib.Path:
-    return self.path / 'layer_bounds.tsv'
-
-  @property
-  def unprotected(self) -> pathlib.Path:
-    return self.path / 'UNPROTECTED.txt'
-
-  @property
-  def seed_model(self) -> pathlib.Path:
-    return self.path / 'seed_model'
-
-  @property
-  def model(self) -> pathlib.Path:
-    return self.path / 'model'
-
-  @property
-  def report(self) -> pathlib.Path:
-    return self.path / 'report.html'
-
-  @property
-  def summary(self) -> pathlib.Path:
-    return self.path / 'summary.json'
-
-
-def _read_flags(flagfile: pathlib.Path) -> dict[str, str]:
+def read_flags(flagfile: pathlib.Path) -> dict[str, str]:
+  """Reads the flags of a run, by name."""
   lines = flagfile.read_text().splitlines()
   pairs = (line.removeprefix('--').partition('=') for line in lines if line)
   return {name: value for name, _, value in pairs}

@@ -20,6 +20,7 @@ from tff_asr.programs import (
   federated_rounds,
   json_log,
   lineage,
+  model_card,
   program_logic,
   report,
   speakers,
@@ -214,6 +215,13 @@ def train(
     transcripts=transcripts,
     seed_rates=seed_rates,
     minutes=(time.monotonic() - started) / 60,
+    provenance=model_card.provenance(
+      train_store,
+      eval_store,
+      seed_ids,
+      population if config.rounds else (),
+      promises=plan is not None and plan.is_guarantee,
+    ),
   )
   if log:
     log.write('result', **json.loads(run_folder.summary.read_text()))

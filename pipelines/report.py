@@ -1,0 +1,40 @@
+r"""Makes the page of a run anew, or compares several runs on one page.
+
+  bazel run //pipelines:report -- RUN
+  bazel run //pipelines:report -- RUN RUN RUN --output=compare.html
+
+Runs may be unfinished: of one that is at work, or was stopped, the page shows
+what there is so far.
+"""
+
+from absl import flags
+
+from pipelines import command_line
+from tff_asr import errors
+from tff_asr.programs import comparison, report
+
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  'compare.html',
+  'Page that compares several runs. That of one run is its report.html.',
+)
+
+
+def main(runs: list[str]) -> str:
+  """Writes the page; says where."""
+  paths = [command_line.path(run) for run in runs]
+  errors.require(
+    bool(paths), 'Give the folder of a run, or those of several to compare.'
+  )
+  if len(paths) == 1:
+    errors.require(
+      not flags.FLAGS['output'].present,
+      '--output is for several runs: the page of one is its report.html.',
+    )
+    return report.again(paths[0])
+  output = command_line.path(_OUTPUT.value)
+  return comparison.write(paths, output)
+
+
+if __name__ == '__main__':
+  command_line.run(main, takes_arguments=True)

@@ -1,0 +1,72 @@
+r"""Trains with every combination of settings, run after run, and compares them.
+
+  bazel run //pipelines:sweep -- --output_dir=runs/noise \
+      --flagfile=configs/smoke.flags \
+      --grid=noise_multiplier=0.01,0.1 --grid=cohort_size=8,16
+  bazel run //pipelines:sweep -- --output_dir=runs/recipes \
+      --grid=configs/one.flags,configs/other.flags
+
+All flags of //pipelines:train can be given, and hold for all runs; those of the
+grid come on top. --output_dir has a folder for each run, a log beside it, and
+compare.html in the end. Called again, it does what is missing.
+"""
+
+import sys
+
+from absl import flags
+from absl.testing import flagsaver
+
+from pipelines import command_line, train
+from tff_asr import errors
+from tff_asr.programs import sweep
+
+_GRID = flags.DEFINE_multi_string(
+  'grid',
+  [],
+  'Settings with commas between them, one of which each run has: FLAG=VALUE,...'
+  ' or FLAGFILE,... Given several times, every combination is run.',
+)
+flags.adopt_module_key_flags(train)
+
+
+def main() -> str:
+  """Checks the flags of all runs, then does them."""
+  errors.require(bool(_GRID.value), 'Give --grid, once or several times.')
+  errors.require(
+    bool(flags.FLAGS.output_dir), 'Give --output_dir, a folder for the runs.'
+  )
+  axes = [sweep.axis(text, command_line.path) for text in _GRID.value]
+  command = [sys.executable, '-m', train.__name__]
+  return sweep.run(
+    [_trial(name, arguments) for name, arguments in sweep.combinations(axes)],
+    command,
+    command_line.path(flags.FLAGS.output_dir),
+  )
+
+
+def _trial(name: str, arguments: list[str]) -> sweep.Trial:
+  """The run of a combination, whose flags are checked as its own call would."""
+  folder = command_line.path(flags.FLAGS.output_dir) / name
+  with flagsaver.flagsaver():
+    try:
+      flags.FLAGS([name, *arguments, f'--output_dir={folder}'])
+    except flags.Error as error:
+      raise errors.UserError(f'{name}: {error}'.replace('\n', ' ')) from error
+    given = [
+      argument
+      for flag in flags.FLAGS.get_key_flags_for_module(train)
+      if flag.present
+      for argument in flag.serialize().splitlines()
+    ]
+    try:
+      train.set_defaults()
+      train.config()
+    except errors.UserError as error:
+      raise errors.UserError(f'{name}: {error}') from error
+    in_force = command_line.flags_in_force(train.PATHS)
+    del in_force[_GRID.name]
+    return sweep.Trial(folder, tuple(given), in_force)
+
+
+if __name__ == '__main__':
+  command_line.run(main)

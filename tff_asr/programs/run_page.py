@@ -1,0 +1,373 @@
+"""The page of one run, from what its folder tells."""
+
+from collections.abc import Sequence
+import math
+
+import numpy as np
+
+from tff_asr.learning import error_statistics, evaluation
+from tff_asr.privacy import accounting
+from tff_asr.programs import account as account_lib
+from tff_asr.programs import (
+  heat,
+  page,
+  round_metrics,
+  run_plots,
+  run_record,
+  transcripts,
+)
+
+_TYPICAL, _WORST = 8, 10
+_DELTAS = tuple(10.0**-power for power in range(5, 13))
+_PLAN_POINTS = 8
+_SPEAKERS_OPEN = 20
+
+
+def page_of(run: run_record.RunRecord) -> str:
+  """Returns the page; each part is there if its figures are."""
+  found = None
+  if run.transcripts:
+    found = error_statistics.statistics(run.transcripts)
+  head = []
+  if run.account.is_unprotected:
+    head.append(page.warning(account_lib.UNPROTECTED_NOTE))
+  if not run.is_finished:
+    head.append(page.warning(_unfinished(run)))
+  head.append(page.cards(_figures(run)))
+  sections = [
+    page.Section('Privacy', _privacy(run)),
+    page.Section('Error rates by round', _error_rates(run, found)),
+    page.Section('Held-out speakers', _speakers(run, found)),
+    page.Section('Transcripts', _transcripts(run)),
+    page.Section('Layers', _layers(run)),
+    page.Section('Clients and time', _clients_and_time(run)),
+    page.Section('Flags', [_flags(run)]),
+  ]
+  return page.document(f'Training run {run.name}', head, sections)
+
+
+def _unfinished(run: run_record.RunRecord) -> str:
+  return (
+    f'Not finished: {run.rounds} of {run.planned_rounds} rounds so far. The'
+    ' same call of //pipelines:train goes on.'
+  )
+
+
+def _figures(run: run_record.RunRecord) -> list[tuple[str, str, str]]:
+  summary = run.summary
+  cards = []
+  if summary:
+    interval = summary.get('wer_interval')
+    remark = '{:.1%} to {:.1%}, 95 %'.format(*interval) if interval else ''
+    cards.append(('WER', f'{summary["wer"]:.1%}', remark))
+  elif run.evaluated:
+    last = run.evaluated[-1]
+    cards.append(('WER', f'{last["wer"]:.1%}', f'round {last["round"]:.0f}'))
+  if run.seed_wer is not None:
+    cards.append(('WER of the seed', f'{run.seed_wer:.1%}', ''))
+  if run.rounds:
+    figures = run.account.figures(run.rounds)
+    epsilon = figures['epsilon']
+    cards.append(
+      ('Epsilon', epsilon, 'no privacy guarantee')
+      if epsilon == 'none'
+      else (
+        'Epsilon',
+        accounting.text(epsilon),
+        f'at delta {figures["delta"]:g}',
+      )
+    )
+    of = run.planned_rounds
+    cards.append(('Rounds', str(run.rounds), f'of {of}' if of else ''))
+  if summary:
+    cards.append(('Minutes', f'{summary["minutes"]:.1f}', 'of the last call'))
+  return cards
+
+
+def _privacy(run: run_record.RunRecord) -> list[page.Html]:
+  account, plan = run.account, run.account.plan
+  if not run.rounds:
+    return []
+  first, *others = account.statement(run.rounds)
+  parts = [page.paragraph(f'Epsilon: {first}')]
+  parts += [
+    page.paragraph(text)
+    for text in others
+    if text != account_lib.UNPROTECTED_NOTE  # It is at the head of the page.
+  ]
+  if plan:
+    title, words = plan.in_words()
+    parts += [page.element('h3', title), page.facts(words)]
+  if plan and plan.is_guarantee and account.ledger.releases():
+    parts.append(page.plots([_epsilon(run), _deltas(run)]))
+  return parts
+
+
+def _epsilon(run: run_record.RunRecord) -> page.Html:
+  plan = run.account.plan
+  rounds = sorted(
+    {
+      math.ceil(plan.rounds * i / _PLAN_POINTS)
+      for i in range(1, _PLAN_POINTS + 1)
+    }
+    | {1}
+  )
+  planned = [(float(n), plan.epsilons(n).best) for n in rounds]
+  caption = (
+    'Epsilon by round, from the ledger, by both accountants; the bound that is'
+    ' reported is that of PLD where there is one. Dashed: the plan, this run'
+    ' alone.'
+  )
+  if run.account.ledger.has_priors:
+    caption += ' What earlier runs released to the same clients comes on top.'
+  spent = [row for row in run.rows if 'epsilon' in row]
+  return page.plot(run_plots.epsilon(spent, planned, run.budget), caption)
+
+
+def _deltas(run: run_record.RunRecord) -> page.Html:
+  plan, ledger = run.account.plan, run.account.ledger
+  deltas = {d for d in _DELTAS if d * plan.population < 1.0} | {plan.delta}
+  ordered = sorted(deltas, reverse=True)
+  found = [(delta, ledger.epsilons(delta)) for delta in ordered]
+
+  def text(value):
+    return '-' if value is None else accounting.text(value)
+
+  table = page.table(
+    ('delta', 'epsilon by PLD', 'by RDP'),
+    ((f'{d:g}', text(e.pld), text(e.rdp)) for d, e in found),
+    marked=ordered.index(plan.delta),
+  )
+  note = page.paragraph(
+    'What is in the ledger, at several deltas; that of the run is marked. All'
+    ' hold at once.'
+  )
+  return page.element('div', page.joined([note, table]))
+
+
+def _error_rates(
+  run: run_record.RunRecord, found: error_statistics.ErrorStatistics | None
+) -> list[page.Html]:
+  if not run.evaluated:
+    return []
+  best = min(run.evaluated, key=lambda row: row['wer'])
+  heard = int(run.number('evaluate_clients') or 0)
+  caption = (
+    f'On {heard or "the"} held-out speakers{", the same ones" * bool(heard)}.'
+    f' The star is the lowest WER, {best["wer"]:.1%} after round'
+    f' {best["round"]:.0f}: it was chosen by these speakers, so report the'
+    ' error rate of that round on others.'
+  )
+  interval = found.interval if found else None
+  if interval:
+    caption += ' The bar at the end is the 95 % interval, over speakers.'
+  plots = [page.plot(run_plots.error_rates(run.rows, interval), caption)]
+  for name, label, text in (
+    ('eval_loss', 'loss', 'Loss on the held-out speakers.'),
+    ('loss', 'loss', 'Loss on the clients as they train.'),
+    (
+      f'{round_metrics.UNPROTECTED}loss',
+      'loss',
+      'UNPROTECTED: loss on the clients as they train.',
+    ),
+  ):
+    if any(name in row for row in run.rows):
+      svg = run_plots.line(
+        name.replace('/', '-'), label, run.rows, {name: label}
+      )
+      plots.append(page.plot(svg, text))
+  return [page.plots(plots)]
+
+
+def _speakers(
+  run: run_record.RunRecord, found: error_statistics.ErrorStatistics | None
+) -> list[page.Html]:
+  if found is None:
+    return []
+  by_client = evaluation.by_client(run.transcripts)
+  groups = {
+    'all': found.total,
+    f'the worst tenth of the speakers ({found.worst_speakers})': (
+      found.worst_tenth
+    ),
+    **{f'utterances of {n} words': r for n, r in found.by_length.items()},
+  }
+  svg = run_plots.speakers(
+    [rates.wer for rates in by_client.values()],
+    found.median_speaker,
+    found.worst_speakers,
+  )
+  speakers = page.folded(
+    f'All {len(by_client)} speakers', _rates('speaker', by_client)
+  )
+  if len(by_client) <= _SPEAKERS_OPEN:
+    speakers = _rates('speaker', by_client)
+  return [
+    page.preformatted('\n'.join(error_statistics.in_words(found))),
+    page.plots(
+      [
+        page.plot(svg, 'Whether some speakers are served worse than the rest.'),
+        _rates('', groups),
+      ]
+    ),
+    speakers,
+  ]
+
+
+def _rates(name: str, groups: dict[str, evaluation.ErrorRates]) -> page.Html:
+  return page.table(
+    (name, 'utterances', 'words', 'WER', 'CER'),
+    (
+      (name, r.utterances, r.words, f'{r.wer:.1%}', f'{r.cer:.1%}')
+      for name, r in groups.items()
+    ),
+  )
+
+
+def _transcripts(run: run_record.RunRecord) -> list[page.Html]:
+  if not run.transcripts:
+    return []
+  return [
+    page.paragraph('What differs is in colour.'),
+    page.element('h3', 'Drawn at random over all error rates, the best first'),
+    _said_and_heard(transcripts.typical(run.transcripts, _TYPICAL)),
+    page.element('h3', f'The {_WORST} worst'),
+    _said_and_heard(transcripts.worst(run.transcripts, _WORST)),
+  ]
+
+
+def _said_and_heard(
+  chosen: Sequence[evaluation.Transcript],
+) -> page.Html:
+  def words(found: transcripts.Words) -> page.Html:
+    return page.joined(
+      (
+        page.element('b', word, 'wrong') if wrong else word
+        for word, wrong in found
+      ),
+      ' ',
+    )
+
+  return page.table(
+    ('utterance', 'WER', 'said', 'heard'),
+    (
+      (t.utterance_id, f'{t.wer:.0%}', *map(words, transcripts.marked(t)))
+      for t in chosen
+    ),
+  )
+
+
+def _layers(run: run_record.RunRecord) -> list[page.Html]:
+  norms = heat.of_metrics(run.rows, 'norm/')
+  plan = run.account.plan
+  if norms is None:
+    return []
+  plots, words = [], []
+
+  def add(found: heat.Heat | None, title: str, text: str) -> None:
+    if found is not None:
+      svg = run_plots.heat_map(
+        heat.logarithms(found), f'{title}, log10', f'{title} by layer and round'
+      )
+      plots.append(page.plot(svg, text))
+
+  add(
+    norms,
+    'Norm of the aggregate',
+    'L2 norm of the mean update that the server steps along'
+    + (', after clipping and noise.' if plan else '.'),
+  )
+  if plan and plan.noise_multiplier and set(norms.layers) <= set(run.layers):
+    noises = heat.noise(plan, run.layers, run.rows, norms)
+    svg = run_plots.heat_map(
+      heat.signal_to_noise(norms, noises, run.layers),
+      'signal to noise, dB',
+      'Signal to noise by layer and round',
+      limits=(-20.0, 20.0),
+    )
+    caption = (
+      'Energy of the signal over that of the noise, in decibels: 0 is as much'
+      ' signal as noise. How much noise was added is known from the plan; what'
+      ' the norm has beyond it is an estimate of the signal. Empty: too little'
+      ' to tell from noise. It is made from what was released, and costs no'
+      ' privacy.'
+    )
+    plots.append(page.plot(svg, caption))
+    share = heat.share_of_noise(norms, noises)
+    if np.any(np.isfinite(share)):
+      words.append(
+        page.paragraph(
+          f'Of the energy of the aggregate, {np.nanmedian(share):.1%} is noise'
+          ' in the median round, over all layers.'
+        )
+      )
+  add(
+    heat.of_metrics(run.rows, 'bound/'),
+    'Clipping bound',
+    'Clipping bounds after each round; they follow noised counts.',
+  )
+  for prefix, note in (
+    ('', ''),
+    (round_metrics.UNPROTECTED, 'UNPROTECTED: '),
+  ):
+    add(
+      heat.of_metrics(run.rows, f'{prefix}client_norm/'),
+      'Mean norm of an update',
+      f'{note}norms of updates before clipping, their mean over clients.',
+    )
+  return [*words, page.plots(plots)]
+
+
+def _clients_and_time(run: run_record.RunRecord) -> list[page.Html]:
+  plots = []
+  for prefix, note in (
+    ('', ''),
+    (round_metrics.UNPROTECTED, 'UNPROTECTED: '),
+  ):
+    rows = [row for row in run.rows if f'{prefix}clients' in row]
+    if rows:
+      plan = run.account.plan
+      expected = plan.expected_cohort if plan else run.number('cohort_size')
+      failed = sum(row.get(f'{prefix}failed', 0.0) for row in rows)
+      svg = run_plots.clients(rows, prefix, expected or 0.0, failed > 0)
+      caption = (
+        f'{note}clients that took part in each round; {failed:.0f} failed in'
+        ' all.'
+      )
+      plots.append(page.plot(svg, caption))
+  return [page.plots([*plots, *_time(run)])] if plots or _time(run) else []
+
+
+def _time(run: run_record.RunRecord) -> list[page.Html]:
+  names = {
+    'training': ('seconds/train', f'{round_metrics.UNPROTECTED}seconds/train'),
+    'saving': ('seconds/save',),
+    'evaluation': ('seconds/evaluate',),
+  }
+  parts = {
+    label: np.array(
+      [sum(row.get(name, 0.0) for name in columns) for row in run.rows]
+    )
+    for label, columns in names.items()
+    if any(name in row for name in columns for row in run.rows)
+  }
+  if not parts:
+    return []
+  svg = run_plots.seconds([row['round'] for row in run.rows], parts)
+  total = ', '.join(
+    f'{label} {values.sum() / 60:.1f}' for label, values in parts.items()
+  )
+  caption = f'Where the time of each round goes. Minutes in all: {total}.'
+  if 'training' not in parts:
+    caption += (
+      ' How long training took depends on who took part, and is not released.'
+    )
+  return [page.plot(svg, caption)]
+
+
+def _flags(run: run_record.RunRecord) -> page.Html:
+  lines = [f'--{name}={value}' for name, value in run.flags.items()]
+  return page.folded(
+    f'All {len(lines)} flags in force, as in {run.paths.flags.name}',
+    page.preformatted('\n'.join(lines)),
+  )

@@ -1,0 +1,176 @@
+"""What the folder of a run tells of it, finished or not."""
+
+from collections.abc import Mapping, Sequence
+import csv
+import dataclasses
+import functools
+import json
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from tff_asr import errors
+from tff_asr.learning import evaluation
+from tff_asr.models import model_folder, transformer
+from tff_asr.privacy import ledger as ledger_lib
+from tff_asr.privacy import recorded_plan
+from tff_asr.programs import account as account_lib
+from tff_asr.programs import lineage, run_folder, transcripts
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+  """A run as its folder has it.
+
+  Attributes:
+    paths: Where everything is.
+    flags: Its flags, as text.
+    stores: What identifies the content of its stores, by use.
+    rows: Its metrics by round; what was not measured in a round is absent.
+    summary: Final figures, empty if the run is not finished.
+    transcripts: Of the final evaluation, empty if there was none.
+    account: What it promises.
+  """
+
+  paths: run_folder.RunPaths
+  flags: Mapping[str, str]
+  stores: Mapping[str, str]
+  rows: Sequence[Mapping[str, float]]
+  summary: Mapping[str, Any]
+  transcripts: Sequence[evaluation.Transcript]
+  account: account_lib.Account
+
+  @property
+  def name(self) -> str:
+    """Name of its folder."""
+    return self.paths.path.name
+
+  @property
+  def is_finished(self) -> bool:
+    """Whether its last call came to its end."""
+    return bool(self.summary)
+
+  @property
+  def rounds(self) -> int:
+    """Number of rounds done."""
+    return int(self.rows[-1]['round']) if self.rows else 0
+
+  @property
+  def planned_rounds(self) -> int:
+    """Number of rounds that were asked for, at least those done."""
+    return max(int(self.number('rounds') or 0), self.rounds)
+
+  @property
+  def evaluated(self) -> list[Mapping[str, float]]:
+    """The rows with error rates."""
+    return [row for row in self.rows if 'wer' in row]
+
+  @property
+  def seed_wer(self) -> float | None:
+    """WER of the model that the rounds began with, if it was measured."""
+    first = self.evaluated[0] if self.evaluated else {}
+    first = first['wer'] if first.get('round') == 0 else None
+    return self.summary.get('seed_wer', first)
+
+  @property
+  def budget(self) -> float | None:
+    """The epsilon that it keeps to, if there is one."""
+    limits = [self.number(name) for name in ('max_epsilon', 'target_epsilon')]
+    return min(filter(None, limits), default=None)
+
+  @functools.cached_property
+  def layers(self) -> dict[str, int]:
+    """Sizes of the layers of its model, empty if there is none yet."""
+    for folder in self.paths.model, self.paths.seed_model:
+      if model_folder.is_complete(folder):
+        with tf.Graph().as_default():
+          config = model_folder.read_config(folder)
+          return transformer.layer_sizes(transformer.build(config))
+    return {}
+
+  @functools.cached_property
+  def lineage(self) -> lineage.Lineage:
+    """On whom its model was trained, so far."""
+    return lineage.read(self.paths.model) or lineage.read(self.paths.seed_model)
+
+  def number(self, flag: str) -> float | None:
+    """Value of a flag, `None` if it has none or is no number."""
+    try:
+      return float(self.flags[flag])
+    except (KeyError, ValueError):
+      return None
+
+
+def read(path: pathlib.Path) -> RunRecord:
+  """Reads the folder of a run.
+
+  Raises:
+    UserError: If it is none, or something in it is damaged.
+  """
+  paths = run_folder.RunPaths(path)
+  if not paths.flags.is_file():
+    raise errors.UserError(
+      f'There is no run in {path} (no {paths.flags.name}): give the'
+      ' --output_dir of //pipelines:train.'
+    )
+  flags = run_folder.read_flags(paths.flags)
+  rows = read_metrics(paths.metrics) if paths.metrics.exists() else []
+  record = RunRecord(
+    paths=paths,
+    flags=flags,
+    stores=_json(paths.stores),
+    rows=rows,
+    summary=_json(paths.summary),
+    transcripts=(),
+    account=account_lib.Account(None, None, None),
+  )
+  if record.summary.get('rounds', 0) < record.rounds:
+    record = dataclasses.replace(record, summary={})  # Of an earlier call.
+  elif paths.transcripts.exists():
+    record = dataclasses.replace(
+      record, transcripts=transcripts.read(paths.transcripts)
+    )
+  return dataclasses.replace(record, account=_account(record))
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
+  """Reads `metrics.csv`; what was not measured in a round is absent."""
+  with open(path, newline='') as file:
+    try:
+      return [
+        {name: float(value) for name, value in row.items() if value}
+        for row in csv.DictReader(file)
+      ]
+    except (TypeError, ValueError) as error:
+      raise errors.UserError(
+        f'{path} is damaged ({error}): restore it from a copy.'
+      ) from error
+
+
+def _json(path: pathlib.Path) -> dict[str, Any]:
+  if not path.exists():
+    return {}
+  try:
+    return dict(json.loads(path.read_text()))
+  except (ValueError, TypeError) as error:
+    raise errors.UserError(
+      f'{path} is damaged: remove it, and call //pipelines:train again.'
+    ) from error
+
+
+def _account(record: RunRecord) -> account_lib.Account:
+  path = record.paths.ledger
+  promised = any('epsilon' in row for row in record.rows)
+  if not ledger_lib.has_begun(path) and not promised:
+    return account_lib.Account(None, None, None)
+  book = ledger_lib.Ledger(path)
+  plan = recorded_plan.of(book, record.planned_rounds)
+  cohort, population = (
+    record.number(f'accounting_{size}')
+    for size in ('cohort_size', 'population')
+  )
+  hypothetical = None
+  if plan.is_guarantee and cohort and population:
+    hypothetical = plan.hypothetical(int(cohort), int(population))
+  return account_lib.Account(plan, book, hypothetical)
