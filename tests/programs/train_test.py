@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 
+import numpy as np
 import pytest
 
 from tests import stores as stores_lib
@@ -17,6 +18,7 @@ from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
+from tff_asr.models import model_folder
 from tff_asr.privacy import bounds, layer_clipping, ledger
 from tff_asr.programs import (
   evaluate,
@@ -24,6 +26,7 @@ from tff_asr.programs import (
   lineage,
   privacy_config,
   round_metrics,
+  speakers,
   stopping,
   train,
 )
@@ -48,6 +51,7 @@ def config(tmp_path_factory):
     eval_store=stores / 'eval',
     output_dir=pathlib.Path('nowhere'),
     model='tiny',
+    chance={},
     precision='float32',
     seed_model=None,
     seed_clients=2,
@@ -193,7 +197,6 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(
     (dict(seed_clients=6), 'leaves nobody'),
     (dict(model='huge'), 'huge'),
     (dict(seed_model=pathlib.Path('nowhere'), seed_clients=0), 'no model'),
-    (dict(seed_model=pathlib.Path('nowhere')), 'either'),
     (dict(train_store=pathlib.Path('nowhere')), 'no client store'),
   ],
 )
@@ -473,6 +476,28 @@ def test_speakers_of_a_seed_model_are_not_in_the_population(
   assert last.unprotected == () and last.ledger
   header = (unprotected[0] / 'ledger.jsonl').read_text().splitlines()[0]
   assert json.loads(header)['plan']['population'] == 4
+
+
+def test_a_given_model_can_be_trained_further(finished, quick, tmp_path):
+  """On other speakers, and with other rates of chance."""
+  output_dir = tmp_path / 'run'
+  run(
+    quick,
+    output_dir,
+    rounds=0,
+    seed_clients=speakers.ALL,
+    chance={'dropout': 0.25},
+  )
+  first, second = lineage.read(output_dir / 'model')
+  assert (first,) == lineage.read(finished[0] / 'seed_model')
+  store = {*first.unprotected, *second.unprotected}
+  assert len(store) == len(first.unprotected) + len(second.unprotected) == 6
+  before, after = (
+    model_folder.load(folder / 'seed_model')[0]
+    for folder in (finished[0], output_dir)
+  )
+  assert after.config == dataclasses.replace(before.config, dropout=0.25)
+  assert not np.array_equal(after.get_weights()[-1], before.get_weights()[-1])
 
 
 def test_a_private_model_brings_its_ledger_with_it(quick, finished, tmp_path):

@@ -3,6 +3,7 @@
 `model.json`, `vocabulary.json` and `model.weights.h5` in one folder.
 """
 
+from collections.abc import Mapping
 import json
 import pathlib
 
@@ -52,13 +53,17 @@ def find(folder: pathlib.Path) -> pathlib.Path:
 
 
 def load(
-  folder: pathlib.Path, precision_name: str = precision.FLOAT32
+  folder: pathlib.Path,
+  precision_name: str = precision.FLOAT32,
+  chance: Mapping[str, float] | None = None,
 ) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
   """Returns the encoder in `folder`, or in its sub-folder `model`.
 
   Args:
     folder: A model's, or a run's.
     precision_name: What the encoder computes in, one of `precision.NAMES`.
+    chance: Rates that further training is to have instead of those it was
+      trained with: `dropout`, `layer_drop`.  They change no weight.
 
   Raises:
     UserError: If there is none, or it is damaged or of another version.
@@ -79,7 +84,8 @@ def load(
     )
   try:
     encoder = transformer.build(
-      transformer.config_from(config['encoder']), precision_name
+      transformer.config_from({**config['encoder'], **(chance or {})}),
+      precision_name,
     )
     encoder.load_weights(folder / _WEIGHTS)
     vocabulary = json.loads((folder / _VOCABULARY).read_text())
