@@ -48,7 +48,11 @@ _SERVER_OPTIMIZER = flags.DEFINE_enum(
   'Optimizer of the server.',
 )
 _SERVER_LEARNING_RATE = flags.DEFINE_float(
-  'server_learning_rate', 0.02, 'Step of the server.', lower_bound=0
+  'server_learning_rate',
+  0.02,
+  'Step of the server; in the paper 0.001 to 0.009 for lamb, 0.7 to 3.4 for'
+  ' lars.',
+  lower_bound=0,
 )
 _SERVER_DECAY_START = flags.DEFINE_integer(
   'server_decay_start',
