@@ -142,6 +142,11 @@ def train(
     steps = config.steps
   else:  # Counting the batches also fills the cache.
     steps = config.epochs * int(epoch.reduce(0, lambda n, _: n + 1))
+
+  def is_finished(number: int, done: int) -> bool:
+    # Tempo and chance let the number of batches differ from epoch to epoch.
+    return done >= steps if config.steps else number >= config.epochs
+
   apply = _optimizer(config, steps, encoder.trainable_variables)
   mean_loss = tf.keras.metrics.Mean()
 
@@ -156,10 +161,10 @@ def train(
     mean_loss.update_state(loss)
 
   number = done = 0
-  while done < steps:
+  while not is_finished(number, done):
     number += 1
     before = done
-    for batch in epoch.take(steps - done):
+    for batch in epoch.take(steps - done) if config.steps else epoch:
       step(batch)
       done += 1
     errors.require(done > before, 'The seed speakers have no utterance.')
