@@ -17,6 +17,7 @@ from absl import (
 )
 import tensorflow as tf
 
+from pipelines import flagfiles
 from tff_asr import errors
 
 
@@ -82,7 +83,12 @@ def run(main: Callable[..., str], takes_arguments: bool = False) -> None:
   sys.stdout.reconfigure(line_buffering=True)  # In step with progress bars.
   sys.unraisablehook = _without_tff(sys.unraisablehook)
   flags.FLAGS.set_gnu_getopt(takes_arguments)
-  app.run(call, [_with_absolute_flagfile(argument) for argument in sys.argv])
+  try:
+    argv = list(flagfiles.expanded(sys.argv, path('.')))
+  except errors.UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(1)
+  app.run(call, argv)
 
 
 def _without_tff(hook: Callable) -> Callable:
@@ -90,10 +96,3 @@ def _without_tff(hook: Callable) -> Callable:
   return lambda found: (
     None if 'ServiceManager.__del__' in repr(found.object) else hook(found)
   )
-
-
-def _with_absolute_flagfile(argument: str) -> str:
-  name, equals, value = argument.partition('=')
-  if equals and name.lstrip('-') == 'flagfile':
-    return f'{name}={path(value)}'
-  return argument

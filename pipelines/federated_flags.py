@@ -2,8 +2,10 @@
 
 from absl import flags
 
+from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import federated
+from tff_asr.optimizers import schedules
 
 _DEFAULT_CLIENT_EPOCHS = 2
 
@@ -46,7 +48,30 @@ _SERVER_OPTIMIZER = flags.DEFINE_enum(
   'Optimizer of the server.',
 )
 _SERVER_LEARNING_RATE = flags.DEFINE_float(
-  'server_learning_rate', 0.02, 'Step of the server.', lower_bound=0
+  'server_learning_rate',
+  0.02,
+  'Step of the server; in the paper 0.001 to 0.009 for lamb, 0.7 to 3.4 for'
+  ' lars.',
+  lower_bound=0,
+)
+_SERVER_DECAY_START = flags.DEFINE_integer(
+  'server_decay_start',
+  0,
+  'Round until which the step of the server stays as it is, if it decays.',
+  lower_bound=0,
+)
+_SERVER_DECAY_ROUNDS = flags.DEFINE_integer(
+  'server_decay_rounds',
+  None,
+  'From then on it falls, exponentially, by --server_decay_rate in as many'
+  ' rounds; by default it does not.',
+  lower_bound=1,
+)
+_SERVER_DECAY_RATE = flags.DEFINE_float(
+  'server_decay_rate',
+  None,
+  'Factor by which it falls in --server_decay_rounds.',
+  upper_bound=1.0,
 )
 
 
@@ -67,10 +92,37 @@ def batches() -> client_datasets.BatchConfig:
 
 
 def config() -> federated.FederatedConfig:
-  """Returns the optimizers."""
+  """Returns the optimizers.
+
+  Raises:
+    UserError: If the flags contradict each other.
+  """
   return federated.FederatedConfig(
     client_learning_rate=_CLIENT_LEARNING_RATE.value,
     client_gradient_clip=_CLIENT_GRADIENT_CLIP.value,
     server_optimizer=_SERVER_OPTIMIZER.value,
     server_learning_rate=_SERVER_LEARNING_RATE.value,
+    server_schedule=_server_schedule(),
+  )
+
+
+def _server_schedule() -> schedules.Schedule:
+  rounds, rate = _SERVER_DECAY_ROUNDS.value, _SERVER_DECAY_RATE.value
+  errors.require(
+    (rounds is None) == (rate is None),
+    '--server_decay_rounds and --server_decay_rate go together: give both, or'
+    ' neither.',
+  )
+  if rounds is None:
+    errors.require(
+      not _SERVER_DECAY_START.value,
+      f'--server_decay_start={_SERVER_DECAY_START.value} of no decay: give'
+      ' --server_decay_rounds and --server_decay_rate as well.',
+    )
+    return schedules.UNCHANGED
+  return schedules.Schedule(
+    schedules.EXPONENTIAL,
+    decay_start=_SERVER_DECAY_START.value,
+    decay_steps=rounds,
+    decay_rate=rate,
   )

@@ -16,7 +16,7 @@ import sys
 from absl import flags
 from absl.testing import flagsaver
 
-from pipelines import command_line, train
+from pipelines import command_line, flagfiles, train
 from tff_asr import errors
 from tff_asr.programs import sweep
 
@@ -47,6 +47,7 @@ def main() -> str:
 def _trial(name: str, arguments: list[str]) -> sweep.Trial:
   """The run of a combination, whose flags are checked as its own call would."""
   folder = command_line.path(flags.FLAGS.output_dir) / name
+  arguments = list(flagfiles.expanded(arguments, command_line.path('.')))
   with flagsaver.flagsaver():
     try:
       flags.FLAGS([name, *arguments, f'--output_dir={folder}'])

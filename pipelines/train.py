@@ -4,7 +4,7 @@ With no flags: 64 synthetic speakers, a small seed model from other speakers,
 federated rounds with per-layer clipping and noise, and a table of the result.
 
   bazel run //pipelines:train
-  bazel run //pipelines:train -- --flagfile=configs/an4_federated.flags \
+  bazel run //pipelines:train -- --flagfile=configs/small/an4_federated.flags \
       --train_store=STORE --eval_store=STORE --output_dir=RUN
 """
 
@@ -44,6 +44,21 @@ _OUTPUT_DIR = flags.DEFINE_string(
 )
 _MODEL = flags.DEFINE_enum(
   'model', 'tiny', sorted(presets.PRESETS), 'Preset of the encoder.'
+)
+_DROPOUT = flags.DEFINE_float(
+  'dropout',
+  None,
+  'Rate of dropout in training, of the seed and on clients; by default that of'
+  ' --model, or what the model of --seed_model was trained with.',
+  lower_bound=0.0,
+  upper_bound=0.99,
+)
+_LAYER_DROP = flags.DEFINE_float(
+  'layer_drop',
+  None,
+  'Probability with which a block is left out in training; the same default.',
+  lower_bound=0.0,
+  upper_bound=0.99,
 )
 _PRECISION = flags.DEFINE_enum(
   'precision',
@@ -121,8 +136,9 @@ def main() -> str:
 
 def set_defaults() -> None:
   """Makes what is not given: synthetic speakers, a folder, a level of noise."""
+  seed_flags.set_defaults()
   if not _TRAIN_STORE.value:
-    clients = _DEFAULT_CLIENTS + flags.FLAGS.seed_clients
+    clients = _DEFAULT_CLIENTS + max(flags.FLAGS.seed_clients, 0)
     flags.FLAGS.train_store = _synthetic_store(clients, held_out_voices=False)
   if not _EVAL_STORE.value:
     flags.FLAGS.eval_store = _synthetic_store(
@@ -143,6 +159,7 @@ def config() -> train.TrainConfig:
     eval_store=command_line.path(_EVAL_STORE.value),
     output_dir=command_line.path(_OUTPUT_DIR.value),
     model=_MODEL.value,
+    chance=_chance(),
     precision=_PRECISION.value,
     seed_model=command_line.path(seed_model) if seed_model else None,
     seed_clients=flags.FLAGS.seed_clients,
@@ -158,6 +175,11 @@ def config() -> train.TrainConfig:
     execution=execution_flags.config(),
     seed=_SEED.value,
   )
+
+
+def _chance() -> dict[str, float]:
+  rates = {'dropout': _DROPOUT.value, 'layer_drop': _LAYER_DROP.value}
+  return {name: rate for name, rate in rates.items() if rate is not None}
 
 
 def _synthetic_store(clients: int, held_out_voices: bool) -> str:

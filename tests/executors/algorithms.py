@@ -77,6 +77,12 @@ def _sgd(rate=0.1, momentum=None):
   return tff.learning.optimizers.build_sgdm(rate, momentum)
 
 
+def _halved_each_round():
+  return tff.learning.optimizers.schedule_learning_rate(
+    _sgd(momentum=0.9), lambda done: 0.1 * 0.5 ** tf.cast(done, tf.float32)
+  )
+
+
 def _fed_avg(aggregator=None, weighted=True, **kwargs):
   build = (
     tff.learning.algorithms.build_weighted_fed_avg
@@ -119,6 +125,11 @@ ALGORITHMS = {
   'unweighted_fed_avg': lambda: _fed_avg(weighted=False),
   'iterator_fed_avg': lambda: _fed_avg(
     loop_implementation=tff.learning.LoopImplementation.DATASET_ITERATOR
+  ),
+  'scheduled_fed_avg': (
+    lambda: tff.learning.algorithms.build_unweighted_fed_avg(
+      Linear, _sgd(), _halved_each_round()
+    )
   ),
   'weighted_fed_prox': lambda: tff.learning.algorithms.build_weighted_fed_prox(
     Linear, 0.1, _sgd()

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -26,6 +27,17 @@ def test_what_is_loaded_computes_what_was_saved(encoder, tmp_path):
     np.testing.assert_array_equal(
       loaded(features, tf.constant([30])), encoder(features, tf.constant([30]))
     )
+
+
+def test_chance_in_training_can_be_another_for_a_loaded_model(
+  encoder, tmp_path
+):
+  model_folder.save(tmp_path, encoder, CHARACTERS)
+  chance = dict(dropout=0.5, layer_drop=0.25)
+  loaded, _ = model_folder.load(tmp_path, chance=chance)
+  assert loaded.config == dataclasses.replace(encoder.config, **chance)
+  for one, other in zip(loaded.weights, encoder.weights, strict=True):
+    np.testing.assert_array_equal(one, other)
 
 
 def test_what_is_no_model_is_refused(encoder, tmp_path):

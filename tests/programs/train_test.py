@@ -27,6 +27,7 @@ from tff_asr.programs import (
   privacy_config,
   report,
   round_metrics,
+  speakers,
   stopping,
   train,
 )
@@ -51,6 +52,7 @@ def config(tmp_path_factory):
     eval_store=stores / 'eval',
     output_dir=pathlib.Path('nowhere'),
     model='tiny',
+    chance={},
     precision='float32',
     seed_model=None,
     seed_clients=2,
@@ -206,7 +208,6 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(
     (dict(seed_clients=6), 'leaves nobody'),
     (dict(model='huge'), 'huge'),
     (dict(seed_model=pathlib.Path('nowhere'), seed_clients=0), 'no model'),
-    (dict(seed_model=pathlib.Path('nowhere')), 'either'),
     (dict(train_store=pathlib.Path('nowhere')), 'no client store'),
   ],
 )
@@ -526,6 +527,28 @@ def test_speakers_of_a_seed_model_are_not_in_the_population(
   assert last.unprotected == () and last.ledger
   header = (unprotected[0] / 'ledger.jsonl').read_text().splitlines()[0]
   assert json.loads(header)['plan']['population'] == 4
+
+
+def test_a_given_model_can_be_trained_further(finished, quick, tmp_path):
+  """On other speakers, and with other rates of chance."""
+  output_dir = tmp_path / 'run'
+  run(
+    quick,
+    output_dir,
+    rounds=0,
+    seed_clients=speakers.ALL,
+    chance={'dropout': 0.25},
+  )
+  first, second = lineage.read(output_dir / 'model')
+  assert (first,) == lineage.read(finished[0] / 'seed_model')
+  store = {*first.unprotected, *second.unprotected}
+  assert len(store) == len(first.unprotected) + len(second.unprotected) == 6
+  before, after = (
+    model_folder.load(folder / 'seed_model')[0]
+    for folder in (finished[0], output_dir)
+  )
+  assert after.config == dataclasses.replace(before.config, dropout=0.25)
+  assert not np.array_equal(after.get_weights()[-1], before.get_weights()[-1])
 
 
 def test_a_private_model_brings_its_ledger_with_it(quick, finished, tmp_path):

@@ -3,9 +3,9 @@
 import collections
 from collections.abc import Callable, Sequence
 import dataclasses
-import math
 
 import tensorflow as tf
+import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.audio import tempo
@@ -13,6 +13,11 @@ from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import speech_model
 from tff_asr.models import transformer
+from tff_asr.optimizers import lars, schedules
+
+ADAM, LARS = OPTIMIZERS = ('adam', 'lars')
+
+_WARMUP_COSINE = schedules.Schedule(schedules.COSINE, warmup_steps=300)
 
 # Features take 32 kB a second; up to this much audio they are kept in memory.
 _CACHED_SECONDS = 10 * 3600.0
@@ -20,22 +25,34 @@ _CACHED_SECONDS = 10 * 3600.0
 
 @dataclasses.dataclass(frozen=True)
 class CentralConfig:
-  """Adam with a linear warm-up and a cosine decay to zero.
+  """Optimizer and length of central training.
+
+  By default Adam with a linear warm-up and a cosine decay to zero.  Pelikan et
+  al. (2025, arXiv 2310.00098) have LARS for a number of steps, without warm-up,
+  at a rate that is constant at first and then falls.
 
   Attributes:
-    epochs: Passes over the data.
     batch_seconds: Audio in a batch, padding included.
-    learning_rate: At the end of the warm-up.
-    warmup_steps: Steps of the warm-up.
+    learning_rate: The greatest.
+    epochs: Passes over the data, or `None` with `steps`.
+    steps: Batches, or `None` with `epochs`.
+    optimizer: One of `OPTIMIZERS`.
+    schedule: Which share of the learning rate a step takes.
     gradient_clip: Greatest L2 norm of a gradient.
     max_tempo_change: Utterances are spoken faster or slower by up to this, as
       a fraction.
+
+  Raises:
+    UserError: If a number is not positive and finite, or the length is given
+      twice or not at all.
   """
 
-  epochs: int
   batch_seconds: float
   learning_rate: float
-  warmup_steps: int = 300
+  epochs: int | None = None
+  steps: int | None = None
+  optimizer: str = ADAM
+  schedule: schedules.Schedule = _WARMUP_COSINE
   gradient_clip: float = 1.0
   max_tempo_change: float = 0.1
 
@@ -44,21 +61,22 @@ class CentralConfig:
       seed_learning_rate=self.learning_rate,
       seed_batch_seconds=self.batch_seconds,
     )
+    errors.require(
+      bool(self.epochs) != bool(self.steps),
+      'Give either --seed_epochs or --seed_steps, and not both.',
+    )
 
 
-class _WarmupCosine(tf.keras.optimizers.schedules.LearningRateSchedule):
-  """Linear from 0 to the peak, then half a cosine down to 0."""
+class _Rate(tf.keras.optimizers.schedules.LearningRateSchedule):
+  """The learning rate of a step, the first being 0."""
 
-  def __init__(self, peak: float, warmup_steps: int, steps: int):
-    self._peak = peak
-    self._warmup_steps = float(warmup_steps)
-    self._steps = float(steps)
+  def __init__(self, config: CentralConfig, steps: int):
+    self._config = config
+    self._steps = steps
 
   def __call__(self, step):
-    step = tf.cast(step, tf.float32)
-    warmup = tf.minimum((step + 1.0) / self._warmup_steps, 1.0)
-    done = tf.minimum(step / self._steps, 1.0)
-    return self._peak * warmup * 0.5 * (1.0 + tf.cos(math.pi * done))
+    config = self._config
+    return config.learning_rate * config.schedule.share(step, self._steps)
 
 
 def batches(
@@ -106,7 +124,7 @@ def train(
   encoder: transformer.Transformer,
   epoch: tf.data.Dataset,
   config: CentralConfig,
-  on_epoch: Callable[[int, float], None],
+  on_epoch: Callable[[int, int, float], None],
 ) -> None:
   """Trains the encoder in place.
 
@@ -114,34 +132,74 @@ def train(
     encoder: What is trained.
     epoch: Batches of one epoch, elements as in `client_datasets.BATCH_SPEC`.
     config: Optimizer and length.
-    on_epoch: Called after every epoch with its number, from 1, and its mean
-      training loss in nats.
+    on_epoch: Called after every epoch, and at the end, with its number, from 1,
+      the steps done until then, and its mean training loss in nats.
+
+  Raises:
+    UserError: If there is no batch.
   """
-  # Counting the batches also fills the cache.
-  steps_per_epoch = int(epoch.reduce(0, lambda n, _: n + 1))
-  optimizer = tf.keras.optimizers.legacy.Adam(
-    _WarmupCosine(
-      config.learning_rate,
-      config.warmup_steps,
-      config.epochs * steps_per_epoch,
-    ),
-    beta_2=0.98,
-  )
+  if config.steps:
+    steps = config.steps
+  else:  # Counting the batches also fills the cache.
+    steps = config.epochs * int(epoch.reduce(0, lambda n, _: n + 1))
+
+  def is_finished(number: int, done: int) -> bool:
+    # Tempo and chance let the number of batches differ from epoch to epoch.
+    return done >= steps if config.steps else number >= config.epochs
+
+  apply = _optimizer(config, steps, encoder.trainable_variables)
   mean_loss = tf.keras.metrics.Mean()
 
   @tf.function(input_signature=[client_datasets.BATCH_SPEC])
   def step(batch):
     with tf.GradientTape() as tape:
       loss = speech_model.batch_loss(encoder, batch, training=True)
-    variables = encoder.trainable_variables
     gradients, _ = tf.clip_by_global_norm(
-      tape.gradient(loss, variables), config.gradient_clip
+      tape.gradient(loss, encoder.trainable_variables), config.gradient_clip
     )
-    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    apply(gradients)
     mean_loss.update_state(loss)
 
-  for number in range(1, config.epochs + 1):
-    for batch in epoch:
+  number = done = 0
+  while not is_finished(number, done):
+    number += 1
+    before = done
+    for batch in epoch.take(steps - done) if config.steps else epoch:
       step(batch)
-    on_epoch(number, float(mean_loss.result()))
+      done += 1
+    errors.require(done > before, 'The seed speakers have no utterance.')
+    on_epoch(number, done, float(mean_loss.result()))
     mean_loss.reset_state()
+
+
+def _optimizer(
+  config: CentralConfig, steps: int, variables: Sequence[tf.Variable]
+) -> Callable[[Sequence[tf.Tensor]], None]:
+  """Returns what takes a step along gradients, to be called in a function."""
+  rate = _Rate(config, steps)
+  if config.optimizer == ADAM:
+    adam = tf.keras.optimizers.legacy.Adam(rate, beta_2=0.98)
+    return lambda gradients: adam.apply_gradients(
+      zip(gradients, variables, strict=True)
+    )
+  optimizer = tff.learning.optimizers.schedule_learning_rate(
+    lars.build_lars(config.learning_rate), rate
+  )
+  held = tf.nest.map_structure(
+    lambda value: tf.Variable(value, trainable=False),
+    optimizer.initialize([tf.TensorSpec(v.shape, v.dtype) for v in variables]),
+  )
+
+  def apply(gradients):
+    state, weights = optimizer.next(
+      tf.nest.map_structure(tf.convert_to_tensor, held),
+      list(map(tf.convert_to_tensor, variables)),
+      list(gradients),
+    )
+    tf.nest.map_structure(
+      lambda variable, value: variable.assign(value),
+      (held, list(variables)),
+      (state, weights),
+    )
+
+  return apply

@@ -15,11 +15,12 @@ from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import measurements, speech_model
 from tff_asr.models import precision, transformer
-from tff_asr.optimizers import gradient_clipping, lamb
+from tff_asr.optimizers import gradient_clipping, lamb, lars, schedules
 from tff_asr.privacy import plan as plan_lib
 
 SERVER_OPTIMIZERS = {
   'lamb': lamb.build_lamb,
+  'lars': lars.build_lars,
   'adam': tff.learning.optimizers.build_adam,
   'sgd': tff.learning.optimizers.build_sgdm,
 }
@@ -36,6 +37,7 @@ class FederatedConfig:
     client_gradient_clip: Greatest L2 norm of a local gradient.
     server_optimizer: A name in `SERVER_OPTIMIZERS`.
     server_learning_rate: Of the server's optimizer.
+    server_schedule: Which share of it a round takes; a step is a round.
 
   Raises:
     UserError: If a number is not positive and finite.
@@ -45,6 +47,7 @@ class FederatedConfig:
   client_gradient_clip: float
   server_optimizer: str
   server_learning_rate: float
+  server_schedule: schedules.Schedule = schedules.UNCHANGED
 
   def __post_init__(self):
     errors.require_positive(
@@ -52,6 +55,26 @@ class FederatedConfig:
       client_gradient_clip=self.client_gradient_clip,
       server_learning_rate=self.server_learning_rate,
     )
+
+
+def server_optimizer(
+  config: FederatedConfig,
+) -> tff.learning.optimizers.Optimizer:
+  """Returns the server's optimizer; round t takes the schedule's step t.
+
+  A round whose update is rejected, since it is not finite, does not count.
+  """
+  optimizer = SERVER_OPTIMIZERS[config.server_optimizer](
+    config.server_learning_rate
+  )
+  if config.server_schedule.is_constant:
+    return optimizer
+  return tff.learning.optimizers.schedule_learning_rate(
+    optimizer,
+    lambda done: (
+      config.server_learning_rate * config.server_schedule.share(done + 1)
+    ),
+  )
 
 
 def build_learning_process(
@@ -98,9 +121,7 @@ def build_learning_process(
       tff.learning.optimizers.build_sgdm(config.client_learning_rate),
       config.client_gradient_clip,
     ),
-    server_optimizer_fn=SERVER_OPTIMIZERS[config.server_optimizer](
-      config.server_learning_rate
-    ),
+    server_optimizer_fn=server_optimizer(config),
     model_aggregator=tff.aggregators.add_measurements(
       aggregation,
       client_measurement_fn=(

@@ -3,6 +3,8 @@
 `model.json`, `vocabulary.json` and `model.weights.h5` in one folder.
 """
 
+from collections.abc import Mapping
+import dataclasses
 import json
 import pathlib
 
@@ -83,19 +85,23 @@ def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
 
 
 def load(
-  folder: pathlib.Path, precision_name: str = precision.FLOAT32
+  folder: pathlib.Path,
+  precision_name: str = precision.FLOAT32,
+  chance: Mapping[str, float] | None = None,
 ) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
   """Returns the encoder in `folder`, or in its sub-folder `model`.
 
   Args:
     folder: A model's, or a run's.
     precision_name: What the encoder computes in, one of `precision.NAMES`.
+    chance: Rates that further training is to have instead of those it was
+      trained with: `dropout`, `layer_drop`.  They change no weight.
 
   Raises:
     UserError: If there is none, or it is damaged or of another version.
   """
   folder = find(folder)
-  config = read_config(folder)
+  config = dataclasses.replace(read_config(folder), **(chance or {}))
   try:
     encoder = transformer.build(config, precision_name)
     encoder.load_weights(folder / _WEIGHTS)

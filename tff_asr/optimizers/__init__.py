@@ -1,1 +1,1 @@
-"""Optimizers, as `tff.learning.optimizers.Optimizer`."""
+"""Optimizers, as `tff.learning.optimizers.Optimizer`, and their schedules."""

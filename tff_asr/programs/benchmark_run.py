@@ -48,6 +48,7 @@ def run(
     eval_store=eval_store,
     output_dir=output_dir,
     model=model,
+    chance={},
     precision='float32',
     seed_model=None,
     seed_clients=0,

@@ -5,6 +5,8 @@ import random
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 
+ALL = -1  # For the number of seed speakers.
+
 
 def check_held_out(
   train_store: store_lib.ClientStore, eval_store: store_lib.ClientStore
@@ -59,7 +61,7 @@ def split(
 
   Args:
     store: Of both.
-    seed_clients: Number of seed speakers.
+    seed_clients: Number of seed speakers, or `ALL`.
     seed: Of their choice.
     left_out: Speakers on whom a given model was trained without privacy; they
       are in neither, unless nobody else is there and nothing is promised.
@@ -69,11 +71,6 @@ def split(
     UserError: If there are too few clients.
   """
   clients = store.client_ids
-  if not 0 <= seed_clients <= len(clients):
-    raise errors.UserError(
-      f'--seed_clients={seed_clients} of the {len(clients)} clients in'
-      f' {store.path}.'
-    )
   if left_out >= set(clients):
     if promises:
       raise errors.UserError(
@@ -82,6 +79,13 @@ def split(
         ' model, or another store.'
       )
     left_out = set()
-  seed_ids = random.Random(seed).sample(clients, seed_clients)
-  apart = left_out | set(seed_ids)
-  return sorted(seed_ids), [c for c in clients if c not in apart]
+  others = [c for c in clients if c not in left_out]
+  if seed_clients == ALL:
+    seed_clients = len(others)
+  if seed_clients > len(others):
+    raise errors.UserError(
+      f'--seed_clients={seed_clients} of the {len(others)} clients in'
+      f' {store.path}.'
+    )
+  seed_ids = random.Random(seed).sample(others, seed_clients)
+  return sorted(seed_ids), [c for c in others if c not in set(seed_ids)]

@@ -47,10 +47,12 @@ class TrainConfig(federated_rounds.RoundsConfig):
     eval_store: Store of speakers who are in no round.
     output_dir: The run's folder.
     model: Name of a preset.
+    chance: Rates of `dropout` and `layer_drop` that training is to have instead
+      of the preset's or the given model's.
     seed_model: Folder of the model to begin with, or `None`.
     seed_clients: Number of speakers of `train_store` set apart for a seed
-      model; they are in no round.
-    central: How the seed model is trained.
+      model, or `speakers.ALL`; they are in no round.
+    central: How the seed model, or a given one further, is trained on them.
     seed: Of initial weights and of the choice of seed speakers; never of noise
       or cohorts.
   """
@@ -59,10 +61,21 @@ class TrainConfig(federated_rounds.RoundsConfig):
   eval_store: pathlib.Path
   output_dir: pathlib.Path
   model: str
+  chance: Mapping[str, float]
   seed_model: pathlib.Path | None
   seed_clients: int
   central: central.CentralConfig
   seed: int
+
+  def encoder(self, vocabulary_size: int) -> transformer.TransformerConfig:
+    """Returns the sizes of a new encoder.
+
+    Raises:
+      UserError: If there is no such preset.
+    """
+    return dataclasses.replace(
+      presets.preset(self.model, vocabulary_size), **self.chance
+    )
 
 
 def train(
@@ -83,17 +96,14 @@ def train(
   started = time.monotonic()
   devices = config.execution.select(trains_clients=config.rounds > 0)
   precision.check(config.precision)
-  if config.seed_clients and config.seed_model:
-    raise errors.UserError(
-      '--seed_model and --seed_clients were both given: either load the seed'
-      ' model or train it.'
-    )
   train_store = store_lib.ClientStore(config.train_store)
   eval_store = store_lib.ClientStore(config.eval_store)
   speakers.check_held_out(train_store, eval_store)
   given, trained_on = None, ()
   if config.seed_model:
-    given = _load_seed(config.seed_model, train_store, config.precision)
+    given = _load_seed(
+      config.seed_model, train_store, config.precision, config.chance
+    )
     trained_on = lineage.read(model_folder.find(config.seed_model))
   seed_ids, population = speakers.split(
     train_store,
@@ -237,8 +247,9 @@ def _layers(
   if given:
     return transformer.layer_sizes(given)
   with tf.Graph().as_default():
-    preset = presets.preset(config.model, store.vocabulary.size)
-    return transformer.layer_sizes(transformer.build(preset))
+    return transformer.layer_sizes(
+      transformer.build(config.encoder(store.vocabulary.size))
+    )
 
 
 def _seed_model(
@@ -250,24 +261,26 @@ def _seed_model(
 ) -> transformer.Transformer:
   """Returns the model the rounds begin with, kept in the run's folder."""
   if model_folder.is_complete(run_folder.seed_model):
-    return _load_seed(run_folder.seed_model, store, config.precision)
-  if given:
-    encoder = given
-  else:
-    tf.keras.utils.set_random_seed(config.seed)
-    encoder = transformer.build(
-      presets.preset(config.model, store.vocabulary.size), config.precision
+    return _load_seed(
+      run_folder.seed_model, store, config.precision, config.chance
     )
-    if seed_ids:
-      _train_centrally(config, encoder, store, seed_ids)
+  tf.keras.utils.set_random_seed(config.seed)
+  encoder = given or transformer.build(
+    config.encoder(store.vocabulary.size), config.precision
+  )
+  if seed_ids:
+    _train_centrally(config, encoder, store, seed_ids)
   model_folder.save(run_folder.seed_model, encoder, store.vocabulary)
   return encoder
 
 
 def _load_seed(
-  folder: pathlib.Path, store: store_lib.ClientStore, precision_name: str
+  folder: pathlib.Path,
+  store: store_lib.ClientStore,
+  precision_name: str,
+  chance: Mapping[str, float],
 ) -> transformer.Transformer:
-  encoder, vocabulary = model_folder.load(folder, precision_name)
+  encoder, vocabulary = model_folder.load(folder, precision_name, chance)
   if vocabulary != store.vocabulary:
     raise errors.UserError(
       f'The model in {folder} and the store {store.path} have different'
@@ -277,15 +290,17 @@ def _load_seed(
 
 
 def _train_centrally(config, encoder, store, seed_ids) -> None:
-  epochs = config.central.epochs
+  steps = config.central.steps
   with tqdm.tqdm(
-    total=epochs, desc='seed model', unit='epoch', disable=None
+    total=steps or config.central.epochs,
+    desc='seed model',
+    unit='step' if steps else 'epoch',
+    disable=None,
   ) as bar:
 
-    def on_epoch(number: int, loss: float) -> None:
-      del number
+    def on_epoch(number: int, steps_done: int, loss: float) -> None:
       bar.set_postfix_str(f'loss {loss:.1f}')
-      bar.update()
+      bar.update((steps_done if steps else number) - bar.n)
 
     epoch = central.batches(store, seed_ids, config.central)
     central.train(encoder, epoch, config.central, on_epoch)

@@ -1,0 +1,70 @@
+"""Flagfiles that include others, by paths from where they are themselves.
+
+absl looks for them from the working directory, which `bazel run` changes, and
+goes on where one includes itself.
+"""
+
+from collections.abc import Iterator, Sequence
+import os
+import pathlib
+
+from tff_asr import errors
+
+_COMMENTS = ('#', '//')
+
+
+def expanded(arguments: Sequence[str], folder: pathlib.Path) -> Iterator[str]:
+  """Yields arguments, those of a flagfile in the place of `--flagfile`.
+
+  A later flag has precedence over an earlier one, as everywhere.
+
+  Args:
+    arguments: Of a command.
+    folder: Where the paths of their flagfiles start.
+
+  Raises:
+    UserError: If a flagfile is missing or cannot be read, or includes itself.
+  """
+  yield from _expanded(list(arguments), folder, ())
+
+
+def _expanded(
+  arguments: list[str], folder: pathlib.Path, parents: tuple[pathlib.Path, ...]
+) -> Iterator[str]:
+  while arguments:
+    argument = arguments.pop(0)
+    if argument == '--':  # What follows is no flag.
+      yield argument
+      yield from arguments
+      return
+    name, equals, value = argument.partition('=')
+    if name not in ('--flagfile', '-flagfile'):
+      yield argument
+      continue
+    if not equals:
+      errors.require(
+        bool(arguments), '--flagfile without a path: give --flagfile=FILE.'
+      )
+      value = arguments.pop(0)
+    path = pathlib.Path(
+      os.path.abspath(folder / pathlib.Path(value.strip()).expanduser())
+    )
+    yield from _expanded(_lines(path, parents), path.parent, (*parents, path))
+
+
+def _lines(path: pathlib.Path, parents: tuple[pathlib.Path, ...]) -> list[str]:
+  """The flags in a file, which the last of `parents` includes."""
+  included = f', which {parents[-1]} includes,' if parents else ''
+  errors.require(
+    path not in parents,
+    f'The flagfile {path}{included} includes that one as well: take one of them'
+    ' out.',
+  )
+  try:
+    lines = [line.strip() for line in path.read_text().splitlines()]
+  except (OSError, UnicodeDecodeError) as error:
+    reason = getattr(error, 'strerror', None) or 'it is no text'
+    raise errors.UserError(
+      f'The flagfile {path}{included} cannot be read: {reason}.'
+    ) from error
+  return [line for line in lines if line and not line.startswith(_COMMENTS)]

@@ -1,0 +1,200 @@
+"""The recipes in `configs`, parsed by the flags of `train`."""
+
+import functools
+import pathlib
+import re
+
+from absl import flags
+from absl.testing import flagsaver
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import flagfiles, train
+from tff_asr import errors
+from tff_asr.corpora import client_datasets
+from tff_asr.learning import federated
+from tff_asr.models import transformer
+from tff_asr.optimizers import schedules
+from tff_asr.privacy import layer_clipping
+from tff_asr.privacy import plan as plan_lib
+from tff_asr.text import vocabulary
+
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+FILES = sorted(
+  str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob('*.flags')
+)
+# Files of this name are parts of others.
+RECIPES = [name for name in FILES if 'base' not in name]
+POPULATION = 34_753  # Speakers of Common Voice, English, in the paper.
+
+
+def lines(recipe):
+  return list(flagfiles.expanded([f'--flagfile={recipe}'], CONFIGS))
+
+
+def parsed(*arguments):
+  """What `train` would do."""
+  given = ('--train_store=train', '--eval_store=eval', '--output_dir=run')
+  with flagsaver.flagsaver():
+    flags.FLAGS(['train', *given, *arguments])
+    train.set_defaults()
+    return train.config()
+
+
+@functools.cache
+def config(recipe):
+  return parsed(*lines(recipe))
+
+
+@functools.cache
+def layer_sizes(encoder):
+  with tf.Graph().as_default():
+    return transformer.layer_sizes(transformer.build(encoder))
+
+
+@functools.cache
+def next_type(encoder, precision_name, is_clipped):
+  """Type of a process; of those that differ in numbers alone one is built."""
+  plan = plan_lib.PrivacyPlan(
+    population=POPULATION,
+    cohort_size=10,
+    rounds=1,
+    delta=1e-9,
+    noise_multiplier=1.0,
+    clipping=layer_clipping.LayerClipping(1.0),
+  )
+  optimizers = federated.FederatedConfig(0.1, 1.0, 'sgd', 1.0)
+  return federated.build_learning_process(
+    encoder, optimizers, plan if is_clipped else None, precision_name
+  ).next.type_signature
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_a_recipe_is_a_run(recipe):
+  """Its flags fit each other, and its process its model: shapes alone."""
+  run = config(recipe)
+  encoder = run.encoder(vocabulary.CharacterVocabulary().size)
+  assert bool(run.rounds) or run.seed_clients != 0
+  if not run.rounds:
+    return
+  plan = run.privacy.plan(POPULATION, run.rounds)
+  sizes = layer_sizes(encoder)
+  if plan:
+    plan.query(sizes)
+    run.privacy.hypothetical(plan)
+  process = next_type(encoder, run.precision, plan is not None)
+  state, clients = process.parameter
+  trainable = state.member['global_model_weights']['trainable']
+  shapes = [tensor.shape for tensor in trainable]
+  assert [np.prod(s, dtype=int) for s in shapes] == list(sizes.values())
+  batch = clients.member.element
+  for name, spec in client_datasets.BATCH_SPEC.items():
+    assert (batch[name].dtype, len(batch[name].shape)) == (
+      spec.dtype,
+      len(spec.shape),
+    )
+  optimizer = federated.server_optimizer(run.federated)
+  optimizer.initialize(tf.TensorSpec([2]))
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_says_where_it_is_from_and_repeats_nothing(name):
+  assert (CONFIGS / name).read_text().startswith('# ')
+  seen = {}
+  for line in lines(name):
+    flag, _, value = line.partition('=')
+    assert seen.get(flag) != value, f'{line} stands twice'
+    seen[flag] = value
+
+
+def test_the_table_has_every_recipe_and_no_other():
+  readme = (CONFIGS / 'README.md').read_text()
+  linked = re.findall(r'\]\(([\w/.-]+\.flags)\)', readme)
+  assert sorted(linked) == RECIPES
+
+
+def rates(recipe, numbers):
+  """Step of the server in some rounds, from the state that it keeps."""
+  optimizer = federated.server_optimizer(config(recipe).federated)
+  found = []
+  for number in numbers:
+    state = optimizer.initialize(tf.TensorSpec([2]))
+    state['round_num'] = tf.constant(number - 2)  # Rounds done before the last.
+    state, _ = optimizer.next(state, tf.ones([2]), tf.ones([2]))
+    found.append(float(state['optimizer']['learning_rate']))
+  return found
+
+
+@pytest.mark.parametrize(
+  ('recipe', 'expected'),
+  [
+    (
+      'paper/pfl_ls_100_to_cv.flags',
+      {2: 2e-3, 750: 2e-3, 1500: 1.2e-3, 2000: 8.54e-4},
+    ),
+    ('paper/fl_cv.flags', {1000: 6e-3, 2000: 2.16e-3}),
+    ('paper/fl_ls_100_to_ls_860.flags', {1000: 3e-3, 2000: 3.89e-4}),
+  ],
+)
+def test_the_servers_step_falls_as_in_the_paper(recipe, expected):
+  found = rates(recipe, expected)
+  assert found == pytest.approx(list(expected.values()), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+  ('recipe', 'dp_sigma', 'epsilon'),
+  [
+    ('paper/pfl_ls_100_to_cv.flags', 1e-7, 4.5),
+    ('paper/pfl_ls_100_to_cv_dim_3e-6.flags', 3e-8, 7.3),
+  ],
+)
+def test_the_private_run_has_the_papers_noise_and_epsilon(
+  recipe, dp_sigma, epsilon
+):
+  """On the mean; the paper counts some rounds more, and rounds up."""
+  run = config(recipe)
+  plan = run.privacy.plan(POPULATION, run.rounds)
+  assert plan.noise_stddev / plan.cohort_size == pytest.approx(dp_sigma)
+  found = run.privacy.hypothetical(plan).epsilons().rdp
+  assert 0.95 * epsilon < found < epsilon
+
+
+@pytest.mark.parametrize(
+  'recipe', [r for r in RECIPES if r.startswith('paper/central')]
+)
+def test_a_seed_of_the_paper_is_halved_again_and_again(recipe):
+  central = config(recipe).central
+  schedule = central.schedule
+  start, tau = schedule.decay_start, schedule.decay_steps
+  first = 1.0 if schedule.name == schedules.EXPONENTIAL else 0.5
+  steps = [0, start - 1, start, start + tau, start + 2 * tau]
+  assert [float(schedule.share(s)) for s in steps] == pytest.approx(
+    [1.0, 1.0, first, first / 2, first / 4]
+  )
+  assert steps[-1] < central.steps
+
+
+@pytest.mark.parametrize(
+  'arguments',
+  [
+    '--server_decay_rate=0.5',
+    '--server_decay_rounds=3',
+    '--server_decay_start=3',
+    '--server_decay_rounds=3 --server_decay_rate=0',
+    '--seed_decay_start=3',
+    '--seed_schedule=constant --seed_decay_steps=3',
+    '--seed_schedule=step --seed_decay_steps=3',
+    '--seed_schedule=exponential --seed_decay_start=3',
+    '--seed_epochs=1 --seed_steps=1',
+  ],
+)
+def test_schedules_that_contradict_themselves_are_refused(arguments):
+  with pytest.raises(errors.UserError, match=r'decay|seed_steps'):
+    parsed(*arguments.split())
+
+
+def test_a_seed_is_trained_unless_a_model_is_given():
+  assert parsed().seed_clients > 0 and parsed().central.epochs == 50
+  assert parsed('--seed_model=m').seed_clients == 0
+  assert parsed('--seed_model=m', '--seed_clients=3').seed_clients == 3
