@@ -131,7 +131,7 @@ except stopping.Stopped as stopped:
 """
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_run_at_work_and_no_other_begins(tmp_path, number):
   process = subprocess.Popen(
     [sys.executable, '-c', _SWEEP, str(tmp_path), _COMMAND],

@@ -228,7 +228,7 @@ def _transcripts(run: run_record.RunRecord) -> list[page.Html]:
   if not run.transcripts:
     return []
   return [
-    page.paragraph('What differs is in colour.'),
+    page.paragraph('What differs is bold, in colour.'),
     page.element('h3', 'Drawn at random over all error rates, the best first'),
     _said_and_heard(transcripts.typical(run.transcripts, _TYPICAL)),
     page.element('h3', f'The {_WORST} worst'),

@@ -21,7 +21,13 @@ from tff_asr.programs import comparison, run_folder, run_record, stopping
 
 PAGE = 'compare.html'
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What is handed on for each signal: a terminal that is closed is no reason to
+# lose a round.
+_SIGNALS = {
+  signal.SIGINT: signal.SIGINT,
+  signal.SIGTERM: signal.SIGTERM,
+  signal.SIGHUP: signal.SIGTERM,
+}
 _VALUES = re.compile(r'-*(\w+)=(.*)')
 # What is kept of a setting in the name of a folder.
 _UNFIT = re.compile(r'[^\w.=+-]+')
@@ -177,7 +183,7 @@ def _call(
   def hand_on() -> None:
     while process and len(handed) < len(came):
       handed.append(came[len(handed)])
-      process.send_signal(handed[-1])
+      process.send_signal(_SIGNALS[handed[-1]])
 
   def note(number: int, frame: FrameType | None) -> None:
     del frame
@@ -185,7 +191,11 @@ def _call(
     hand_on()
 
   handed: list[int] = []
-  before = {number: signal.signal(number, note) for number in _SIGNALS}
+  before = {
+    number: signal.signal(number, note)
+    for number in _SIGNALS
+    if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+  }
   try:
     with open(log, 'a') as file:
       process = subprocess.Popen(
