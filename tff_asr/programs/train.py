@@ -99,6 +99,9 @@ def train(
   train_store = store_lib.ClientStore(config.train_store)
   eval_store = store_lib.ClientStore(config.eval_store)
   speakers.check_held_out(train_store, eval_store)
+  heard_between = speakers.sample(
+    eval_store, config.evaluate_clients, config.seed
+  )
   given, trained_on = None, ()
   if config.seed_model:
     given = _load_seed(
@@ -148,9 +151,6 @@ def train(
   )
   print(f'Run folder: {run_folder.path}')
   seed_speakers = len(train_store.client_ids) - len(population)
-  heard_between = speakers.sample(
-    eval_store, config.evaluate_clients, config.seed
-  )
   held_out = f'{len(eval_store.client_ids)} held-out speakers'
   if config.evaluate_clients:
     held_out += f', {len(heard_between)} of them heard between rounds'

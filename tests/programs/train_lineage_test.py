@@ -1,0 +1,92 @@
+"""Models that begin other runs, and those on whom they were trained."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.programs import training
+from tff_asr.models import model_folder
+from tff_asr.privacy import bounds, layer_clipping
+from tff_asr.programs import (
+  lineage,
+  speakers,
+)
+
+
+def test_a_model_and_its_bounds_can_begin_another_run(
+  finished, unprotected, quick, tmp_path
+):
+  released = bounds.read(unprotected[0] / 'layer_bounds.tsv')
+  clipping = layer_clipping.LayerClipping(
+    bounds.total(released.values()),
+    layer_bounds='given',
+    given_bounds=tuple(released.items()),
+  )
+  training.run(
+    quick,
+    tmp_path / 'run',
+    clipping=clipping,
+    seed_model=finished[0],
+    prior_ledgers=(finished[0],),
+  )
+  first = training.rows(tmp_path / 'run')[0]
+  assert float(first['wer']) == pytest.approx(
+    float(training.rows(finished[0])[-1]['wer'])
+  )
+
+
+def test_speakers_of_a_seed_model_are_not_in_the_population(
+  finished, unprotected
+):
+  """Nothing was promised to them; the model says who they are."""
+  (seed,) = lineage.read(finished[0] / 'seed_model')
+  assert len(seed.unprotected) == 2 and not seed.ledger
+  first, last = lineage.read(unprotected[0] / 'model')
+  assert first == seed
+  assert last.unprotected == () and last.ledger
+  header = (unprotected[0] / 'ledger.jsonl').read_text().splitlines()[0]
+  assert json.loads(header)['plan']['population'] == 4
+
+
+def test_a_given_model_can_be_trained_further(finished, quick, tmp_path):
+  """On other speakers, and with other rates of chance."""
+  output_dir = tmp_path / 'run'
+  training.run(
+    quick,
+    output_dir,
+    rounds=0,
+    seed_clients=speakers.ALL,
+    chance={'dropout': 0.25},
+  )
+  first, second = lineage.read(output_dir / 'model')
+  assert (first,) == lineage.read(finished[0] / 'seed_model')
+  store = {*first.unprotected, *second.unprotected}
+  assert len(store) == len(first.unprotected) + len(second.unprotected) == 6
+  before, after = (
+    model_folder.load(folder / 'seed_model')[0]
+    for folder in (finished[0], output_dir)
+  )
+  assert after.config == dataclasses.replace(before.config, dropout=0.25)
+  assert not np.array_equal(after.get_weights()[-1], before.get_weights()[-1])
+
+
+def test_a_private_model_brings_its_ledger_with_it(quick, finished, tmp_path):
+  training.refused(
+    quick, tmp_path / 'run', 'prior_ledger', seed_model=finished[0]
+  )
+  assert not (tmp_path / 'run').exists()
+
+
+def test_nothing_is_promised_to_whom_the_model_was_trained_on(
+  quick, unguarded, tmp_path
+):
+  training.refused(
+    quick, tmp_path / 'run', 'without privacy', seed_model=unguarded
+  )
+  model = unguarded / 'model' / 'lineage.json'
+  whole = model.read_text()
+  model.write_text(whole[:-5])
+  training.refused(quick, tmp_path / 'run', 'damaged', seed_model=unguarded)
+  model.write_text(whole)
