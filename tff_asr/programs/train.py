@@ -17,10 +17,10 @@ from tff_asr.models import model_folder, precision, presets, transformer
 from tff_asr.privacy import ledger
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
-  federated_rounds,
   json_log,
   lineage,
   model_card,
+  program,
   program_logic,
   report,
   speakers,
@@ -39,7 +39,7 @@ _MAY_CHANGE = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(federated_rounds.RoundsConfig):
+class TrainConfig(program.RoundsConfig):
   """What a run does, its rounds among it.
 
   Attributes:
@@ -182,7 +182,7 @@ def train(
     )
   rounds = 0
   if cohorts:
-    rounds = federated_rounds.run(
+    rounds = program.run(
       config,
       plan,
       run_ledger,

@@ -1,4 +1,8 @@
-"""The federated rounds of a training run, on the runtime that is asked for."""
+"""The federated program, wired: a process, its clients, a runtime, a folder.
+
+The order of things is in `program_logic.py`, what a round computes in
+`learning/federated.py`.
+"""
 
 import asyncio
 from collections.abc import Callable
