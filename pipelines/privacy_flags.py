@@ -174,6 +174,7 @@ _INSECURE_COHORT_SEED = flags.DEFINE_integer(
   ' dropout in every run with this seed. Who knows it knows the cohorts, so it'
   ' is refused beside a guarantee.',
   lower_bound=0,
+  upper_bound=2**63 - 1,
 )
 _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
   'release_unprotected_metrics',

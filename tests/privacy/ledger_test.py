@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,7 +112,9 @@ def test_a_line_without_its_end_never_happened(path, cut):
   assert ledger.Ledger(path).last_round == 2
   book = opened(path)
   book.append(3, RELEASE)
-  assert path.read_bytes() == whole
+  lines = path.read_bytes().splitlines(keepends=True)
+  assert lines[:-1] == whole.splitlines(keepends=True)[:-1]
+  assert ledger.Ledger(path).last_round == 3
 
 
 def test_a_long_line_without_its_end_leaves_nothing(path):
@@ -228,6 +231,26 @@ def test_an_earlier_run_that_went_on_is_read_again(tmp_path, path):
   size = path.stat().st_size
   opened(path, priors=[tmp_path / 'first'])
   assert path.stat().st_size == size
+
+
+def test_a_ledger_that_two_runs_went_on_with_is_refused(tmp_path):
+  """What each released since then adds up; as many rounds hide nothing."""
+  folder_with_rounds(tmp_path, 'first', 2)
+  folder, fork = tmp_path / 'first', tmp_path / 'fork'
+  shutil.copytree(folder, fork)
+  own = ledger.Ledger(folder / ledger.FILE_NAME)
+  other = ledger.Ledger(fork / ledger.FILE_NAME)
+  assert ledger.released([folder, fork], own.relation) == own.releases()
+  own.append(3, RELEASE)
+  # The fork is an older copy until it goes on as well.
+  assert ledger.released([fork, folder], own.relation) == own.releases()
+  for number in 3, 4:
+    other.append(number, RELEASE)
+    for order in [folder, fork], [fork, folder]:
+      with pytest.raises(errors.UserError, match='gone on with'):
+        ledger.released(order, own.relation)
+  with pytest.raises(errors.UserError, match='gone on with'):
+    own._add_prior(fork)
 
 
 def test_an_older_copy_of_a_ledger_never_takes_the_place_of_a_later_one(

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 from typing import Any
 import uuid
 
@@ -55,16 +56,44 @@ class RoundRelease:
 
 @dataclasses.dataclass(frozen=True)
 class _Prior:
-  """What another ledger held when it was last looked at."""
+  """What another ledger held when it was last looked at.
+
+  Attributes:
+    name: Of the ledger.
+    head: Hash of its last line then.
+    releases: To the client who is in most of them.
+    hashes: Of its lines, if it was read itself.
+  """
 
   name: str
   head: str
   releases: accounting.Releases
+  hashes: frozenset[str] = frozenset()
 
   @property
   def size(self) -> int:
     """Number of releases: of the same ledger, the later copy has more."""
     return sum(count for _, count in self.releases)
+
+  def later(self, other: '_Prior') -> '_Prior':
+    """Returns the later of two copies of a ledger.
+
+    Raises:
+      UserError: If both went on from one copy: what they released since then
+        adds up, and neither has all of it.
+    """
+    first, last = sorted([self, other], key=lambda p: (p.size, len(p.hashes)))
+    _require_one_run(not last.hashes or first.head in last.hashes)
+    return last
+
+
+def _require_one_run(is_one: bool) -> None:
+  errors.require(
+    is_one,
+    'Two copies of one privacy ledger were both gone on with: what they'
+    ' released adds up, and neither tells. No epsilon is true for clients of'
+    ' both runs.',
+  )
 
 
 class Ledger:
@@ -166,7 +195,11 @@ class Ledger:
     Returns:
       The hash of the entry.
     """
-    record = {'round': number, 'event': _event_to_json(release.event)}
+    record = {
+      'round': number,
+      'event': _event_to_json(release.event),
+      'nonce': secrets.token_hex(8),  # Two copies do not go on alike.
+    }
     if release.turn is not None:
       record['turn'] = list(release.turn)
     self._write(record)
@@ -223,8 +256,11 @@ class Ledger:
   def _add_prior(self, path: pathlib.Path) -> None:
     """Takes over what an earlier run has released since it was last read."""
     for one in _read_prior(path, self.relation):
+      if one.name == self.name:
+        _require_one_run(one.head in self._hashes)
+        continue
       known = self._priors.get(one.name)
-      if one.name != self.name and (known is None or known.size < one.size):
+      if known is None or known.later(one).size > known.size:
         releases = [[_event_to_json(e), n] for e, n in one.releases]
         self._write({'prior': one.name, 'head': one.head, 'releases': releases})
 
@@ -282,7 +318,7 @@ def released(
   for path in paths:
     for one in _read_prior(path, relation):
       known = runs.get(one.name, one)
-      runs[one.name] = max(known, one, key=lambda prior: prior.size)
+      runs[one.name] = known.later(one)
   return accounting.merged(
     entry for one in runs.values() for entry in one.releases
   )
@@ -318,7 +354,12 @@ def _read_prior(
   own = most_concerned(release for _, release, _ in ledger._rounds)
   return [
     *ledger._priors.values(),
-    _Prior(ledger.name, ledger.head, accounting.merged(own)),
+    _Prior(
+      ledger.name,
+      ledger.head,
+      accounting.merged(own),
+      frozenset(ledger._hashes),
+    ),
   ]
 
 

@@ -19,7 +19,7 @@ def of(run_ledger: ledger.Ledger, rounds: int) -> plan_lib.PrivacyPlan:
   try:
     clipping = dict(facts.pop('clipping'))
     clipping['given_bounds'] = tuple(map(tuple, clipping['given_bounds']))
-    hours = facts.pop('availability')
+    hours = facts.pop('availability', None)
     return plan_lib.PrivacyPlan(
       rounds=rounds,
       clipping=layer_clipping.LayerClipping(**clipping),

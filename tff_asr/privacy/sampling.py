@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import math
 
 from tff_asr import errors
 from tff_asr.privacy import availability as availability_lib
@@ -79,7 +80,7 @@ class Sampling:
   def selected(self) -> float:
     """Clients selected in a round (`poisson`: on average)."""
     if self.sampling == FIXED:
-      return round(self.over_selection * self.cohort_size)
+      return math.ceil(self.over_selection * self.cohort_size)
     return self.over_selection * self.cohort_size
 
   @property

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import os
 import pathlib
 import textwrap
+import urllib.parse
 
 from tff_asr import errors
 from tff_asr.privacy import accounting
@@ -102,7 +103,9 @@ def _row(run, name, output) -> list[object]:
   epsilon = figures.get('epsilon', '-')
   if run.paths.report.exists():
     report = os.path.relpath(run.paths.report, output.parent)
-    name = page.link(name, pathlib.PurePath(report).as_posix())
+    name = page.link(
+      name, urllib.parse.quote(pathlib.PurePath(report).as_posix())
+    )
   interval = summary.get('wer_interval')
   cohort = run.number('cohort_size') if run.rounds else None
   return [

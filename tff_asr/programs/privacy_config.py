@@ -9,6 +9,7 @@ from tff_asr import errors
 from tff_asr.privacy import (
   accounting,
   allocation,
+  bounds,
   cohorts,
   layer_clipping,
   ledger,
@@ -82,6 +83,15 @@ class PrivacyConfig:
     require(
       0.0 <= self.drop_out < 1.0,
       f'--client_drop_out={self.drop_out} must be at least 0 and less than 1.',
+    )
+    adaptive = self.clipping and self.clipping.layer_bounds == bounds.ADAPTIVE
+    # A client who drops out counts as half a one within the bound.
+    most = min(1.0, self.over_selection * (1.0 - self.drop_out)) / 2.0 + 0.5
+    require(
+      not adaptive or self.clipping.quantile < most,
+      f'--clip_quantile of a cohort in which {self.drop_out:.0%} drop out must'
+      f' be less than {most:g}, or the bounds grow without end: lower it, or'
+      ' raise --over_selection.',
     )
     noised = self.noise_multiplier != 0.0
     if self.clipping is None:

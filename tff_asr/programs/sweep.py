@@ -91,11 +91,22 @@ def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
 def combinations(
   axes: Sequence[Sequence[Alternative]],
 ) -> list[tuple[str, list[str]]]:
-  """Returns a name and the arguments of every combination of settings."""
-  return [
+  """Returns a name and the arguments of every combination of settings.
+
+  Raises:
+    UserError: If two have one name.
+  """
+  found = [
     ('_'.join(a.name for a in chosen), [a.argument for a in chosen])
     for chosen in itertools.product(*axes)
   ]
+  names = [name for name, _ in found]
+  for name in names:
+    errors.require(
+      names.count(name) == 1,
+      f'Two combinations of --grid are called {name}: rename a flagfile.',
+    )
+  return found
 
 
 def run(
@@ -120,6 +131,7 @@ def run(
       print(f'{_outcome(trial)} (was finished before)')
       continue
     log = folder / f'{trial.path.name}.log'
+    begun = log.stat().st_size if log.exists() else 0
     code, stopped_by = _call([*command, *trial.arguments], log)
     if stopped_by:
       print('stopped')
@@ -129,7 +141,7 @@ def run(
       )
     if code:
       failed.append(trial.path.name)
-    print(f'FAILED: {_last_line(log)}' if code else _outcome(trial))
+    print(f'FAILED: {_last_line(log, begun)}' if code else _outcome(trial))
   runs = [trial.path for trial in trials]
   runs += sorted(path for path in folder.iterdir() if path not in runs)
   runs = [path for path in runs if run_folder.RunPaths(path).flags.exists()]
@@ -214,8 +226,14 @@ def _call(
   return code, signal.Signals(came[0]) if came else None
 
 
-def _last_line(log: pathlib.Path) -> str:
-  """Of what a command wrote; that of its error, if it says so."""
-  lines = log.read_text(errors='replace').strip().splitlines() or ['']
+def _last_line(log: pathlib.Path, begun: int) -> str:
+  """Of what a command wrote; that of its error, if it says so.
+
+  Args:
+    log: The file.
+    begun: Its size before the call.
+  """
+  written = log.read_bytes()[begun:].decode(errors='replace')
+  lines = written.strip().splitlines() or ['']
   found = [line for line in lines if line.startswith('error: ')]
   return (found or lines)[-1].removeprefix('error: ')

@@ -173,6 +173,7 @@ def train(
     lineage.write(run_folder.seed_model, trained_on)
   encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
+  run_folder.summary.unlink(missing_ok=True)  # Of an earlier call.
   if log:
     log.write(
       'start',

@@ -35,15 +35,19 @@ def read(path: pathlib.Path) -> list[evaluation.Transcript]:
   Raises:
     UserError: If the file is no such table.
   """
-  with open(path, newline='') as file:
-    header, *rows = list(csv.reader(file, 'excel-tab')) or [[]]
-  errors.require(
-    header == _COLUMNS and all(len(row) == len(header) for row in rows),
-    f'{path} is damaged: call //pipelines:train again to have it anew.',
-  )
-  return [
-    evaluation.Transcript(*texts, loss=float(loss)) for *texts, loss in rows
-  ]
+  try:
+    with open(path, newline='') as file:
+      header, *rows = list(csv.reader(file, 'excel-tab')) or [[]]
+    if header != _COLUMNS:
+      raise ValueError(f'its columns are {header}')
+    return [
+      evaluation.Transcript(*texts, loss=float(loss)) for *texts, loss in rows
+    ]
+  except (ValueError, TypeError, csv.Error) as error:
+    raise errors.UserError(
+      f'{path} is damaged ({error}): call //pipelines:train again to have it'
+      ' anew.'
+    ) from error
 
 
 def typical(
