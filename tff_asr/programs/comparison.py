@@ -104,7 +104,7 @@ def _row(run, name, output) -> list[object]:
   if run.paths.report.exists():
     report = os.path.relpath(run.paths.report, output.parent)
     name = page.link(
-      name, urllib.parse.quote(pathlib.PurePath(report).as_posix())
+      name, urllib.parse.quote(pathlib.PurePath(report).as_posix(), safe='/=+')
     )
   interval = summary.get('wer_interval')
   cohort = run.number('cohort_size') if run.rounds else None
