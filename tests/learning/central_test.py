@@ -81,7 +81,7 @@ def test_lars_lowers_the_loss_and_stops_after_its_steps(speech):
   numbers, steps, losses = zip(*done, strict=True)
   assert numbers == tuple(range(1, len(done) + 1))
   assert steps[-1] == 70 and len(set(np.diff((0, *steps[:-1])))) == 1
-  assert losses[-1] < 0.85 * losses[0]
+  assert losses[-1] < 0.7 * losses[0]
 
 
 @pytest.mark.parametrize('optimizer', central.OPTIMIZERS)

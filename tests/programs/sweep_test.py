@@ -27,6 +27,8 @@ if what == 'fail':
   print('error: it was to fail')
   print('and so it did')
   sys.exit(1)
+if what == 'crash':
+  1 / 0
 if what == 'wait':
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
@@ -78,6 +80,23 @@ def test_a_name_is_a_folder_of_its_own():
 def test_settings_that_are_empty_or_the_same_are_refused(text):
   with pytest.raises(errors.UserError, match='different settings'):
     sweep.axis(text, pathlib.Path)
+
+
+def test_combinations_of_one_name_are_refused():
+  axes = [
+    sweep.axis(text, pathlib.Path)
+    for text in ('x.flags,x_y.flags', 'y_z.flags,z.flags')
+  ]
+  with pytest.raises(errors.UserError, match='called x_y_z'):
+    sweep.combinations(axes)
+
+
+def test_the_error_that_is_told_is_that_of_this_call(tmp_path, capsys):
+  (tmp_path / 'one.log').write_text('error: long ago\n')
+  with pytest.raises(errors.UserError, match='1 of 1'):
+    sweep.run([trial(tmp_path, 'one', 'crash')], COMMAND, tmp_path)
+  said = capsys.readouterr().out
+  assert 'FAILED: ZeroDivisionError' in said and 'long ago' not in said
 
 
 def test_runs_go_on_after_one_that_fails_and_are_compared(tmp_path, capsys):

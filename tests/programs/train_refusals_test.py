@@ -20,6 +20,10 @@ _GREEDY = layer_clipping.LayerClipping(
 )
 
 
+# With half of the clients gone, at most 0.75 count as within the bounds.
+_FAR = layer_clipping.LayerClipping(0.1, layer_bounds='adaptive', quantile=0.8)
+
+
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
@@ -38,6 +42,8 @@ _GREEDY = layer_clipping.LayerClipping(
     (dict(accounting_population=9, accounting_cohort_size=10), 'accounting_'),
     (dict(clipping=_GIVEN), 'lack: '),
     (dict(clipping=_GREEDY), 'clip counts'),
+    (dict(clipping=_FAR, drop_out=0.5), 'less than 0.75'),
+    (dict(drop_out=1.0), 'client_drop_out'),
     (dict(prior_ledgers=(pathlib.Path('nowhere'),)), 'no privacy ledger'),
     (dict(seed_clients=7), '6 clients'),
     (dict(seed_clients=6), 'leaves nobody'),

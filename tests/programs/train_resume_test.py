@@ -47,7 +47,18 @@ def test_a_signal_ends_a_run_after_its_round_and_the_next_call_goes_on(
   assert [r['round'] for r in training.rows(output_dir)] == ['0', '1', '2']
   del stopped
   gc.collect()
-  training.run(quick, output_dir, **slow)
+  # What an earlier call came to is not there while a run goes on.
+  (output_dir / 'summary.json').write_text('{}')
+  seen = []
+
+  def looking(self, metrics, seconds):
+    seen.append((output_dir / 'summary.json').exists())
+    return measured(self, metrics, seconds)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(round_metrics.RoundMetrics, '__call__', looking)
+    training.run(quick, output_dir, **slow)
+  assert seen == [False, False]
   assert [r['round'] for r in training.rows(output_dir)] == [
     '0',
     '1',

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tff_asr import errors
 from tff_asr.learning import evaluation
 from tff_asr.programs import transcripts
 
@@ -18,6 +19,19 @@ def test_what_was_written_is_read(tmp_path):
   odd = evaluation.Transcript('a\tb', '"id"', "l'été\ttab", '', 0.0)
   transcripts.write(tmp_path / 'file', [odd, *FOUND])
   assert transcripts.read(tmp_path / 'file') == [odd, *FOUND]
+
+
+@pytest.mark.parametrize(
+  'damage', ['', 'a\tb', '{head}\n1\t2', '{head}\n{first}x']
+)
+def test_a_damaged_file_is_named(tmp_path, damage):
+  """Also one whose loss is no number, or that ends within a line."""
+  path = tmp_path / 'file'
+  transcripts.write(path, FOUND)
+  head, first, *_ = path.read_text().splitlines()
+  path.write_text(damage.format(head=head, first=first))
+  with pytest.raises(errors.UserError, match=f'{path} is damaged'):
+    transcripts.read(path)
 
 
 def test_examples_are_the_same_each_time_and_from_all_error_rates():

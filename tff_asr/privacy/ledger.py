@@ -20,24 +20,14 @@ from typing import Any
 import uuid
 
 from absl import logging
-import attr
 import dp_accounting
 
 from tff_asr import errors
-from tff_asr.privacy import accounting
+from tff_asr.privacy import accounting, event_records
 
 FILE_NAME = 'ledger.jsonl'
 
 _VERSION = 1
-_EVENTS = {
-  cls.__name__: cls
-  for cls in (
-    dp_accounting.GaussianDpEvent,
-    dp_accounting.NonPrivateDpEvent,
-    dp_accounting.PoissonSampledDpEvent,
-    dp_accounting.SampledWithoutReplacementDpEvent,
-  )
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +81,9 @@ def _require_one_run(is_one: bool) -> None:
   errors.require(
     is_one,
     'Two copies of one privacy ledger were both gone on with: what they'
-    ' released adds up, and neither tells. No epsilon is true for clients of'
-    ' both runs.',
+    ' released adds up, and neither tells. No epsilon is true for the clients'
+    ' of both runs: take other clients, or leave out a run that nobody has seen'
+    ' anything of.',
   )
 
 
@@ -197,7 +188,7 @@ class Ledger:
     """
     record = {
       'round': number,
-      'event': _event_to_json(release.event),
+      'event': event_records.to_json(release.event),
       'nonce': secrets.token_hex(8),  # Two copies do not go on alike.
     }
     if release.turn is not None:
@@ -261,7 +252,7 @@ class Ledger:
         continue
       known = self._priors.get(one.name)
       if known is None or known.later(one).size > known.size:
-        releases = [[_event_to_json(e), n] for e, n in one.releases]
+        releases = [[event_records.to_json(e), n] for e, n in one.releases]
         self._write({'prior': one.name, 'head': one.head, 'releases': releases})
 
   def _write(self, record: dict[str, Any]) -> None:
@@ -287,13 +278,13 @@ class Ledger:
       prior = _Prior(
         record['prior'],
         record['head'],
-        tuple((_event_from_json(e), n) for e, n in record['releases']),
+        tuple((event_records.from_json(e), n) for e, n in record['releases']),
       )
       known = self._priors.get(prior.name, prior)
       self._priors[prior.name] = max(known, prior, key=lambda p: p.size)
     else:
       turn = tuple(record['turn']) if 'turn' in record else None
-      release = RoundRelease(_event_from_json(record['event']), turn)
+      release = RoundRelease(event_records.from_json(record['event']), turn)
       self._rounds.append((record['round'], release, record['hash']))
 
 
@@ -400,23 +391,3 @@ def _sync_folder(path: pathlib.Path) -> None:
     os.fsync(folder)
   finally:
     os.close(folder)
-
-
-def _event_to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
-  fields = attr.asdict(event, recurse=False)
-  return {
-    'type': type(event).__name__,
-    **{
-      name: _event_to_json(value) if attr.has(type(value)) else value
-      for name, value in fields.items()
-    },
-  }
-
-
-def _event_from_json(record: Mapping[str, Any]) -> dp_accounting.DpEvent:
-  fields = {
-    name: _event_from_json(value) if isinstance(value, dict) else value
-    for name, value in record.items()
-    if name != 'type'
-  }
-  return _EVENTS[record['type']](**fields)

@@ -1,0 +1,44 @@
+"""DP events of dp_accounting as JSON, for a ledger."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attr
+import dp_accounting
+
+_EVENTS = {
+  cls.__name__: cls
+  for cls in (
+    dp_accounting.GaussianDpEvent,
+    dp_accounting.NonPrivateDpEvent,
+    dp_accounting.PoissonSampledDpEvent,
+    dp_accounting.SampledWithoutReplacementDpEvent,
+  )
+}
+
+
+def to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
+  """Returns what `from_json` takes."""
+  fields = attr.asdict(event, recurse=False)
+  return {
+    'type': type(event).__name__,
+    **{
+      name: to_json(value) if attr.has(type(value)) else value
+      for name, value in fields.items()
+    },
+  }
+
+
+def from_json(record: Mapping[str, Any]) -> dp_accounting.DpEvent:
+  """Returns the event that `to_json` was given.
+
+  Raises:
+    KeyError: If it is of a kind that no plan has.
+    TypeError: If it has other fields.
+  """
+  fields = {
+    name: from_json(value) if isinstance(value, dict) else value
+    for name, value in record.items()
+    if name != 'type'
+  }
+  return _EVENTS[record['type']](**fields)
