@@ -56,11 +56,11 @@ def test_every_utterance_comes_once_an_epoch(opened, seconds):
 
 
 def test_data_is_repeated_for_a_number_of_steps(opened):
-  found = batches(opened, 1.3, steps=7)  # Three batches an epoch.
+  found = batches(opened, 1.5, steps=7)  # Three batches an epoch.
   assert len(found) == 7
   counts = collections.Counter(t for b in found for t in texts(opened, b))
   assert set(counts.values()) <= {2, 3}
-  assert len(batches(opened, 1.3, steps=2)) == 2
+  assert len(batches(opened, 1.5, steps=2)) == 2
 
 
 def many(opened_path, count):
@@ -101,6 +101,24 @@ def test_a_few_steps_see_all_of_a_client_in_time(tmp_path):
   assert 0.3 < np.mean(frames < 30) < 0.7
   # None of six is missed by 150 draws but with 0.9^150 = 1e-7.
   assert frames.min() < 6 and frames.max() >= 54
+
+
+@pytest.mark.parametrize('seconds', [0.1, 2.0])
+def test_batches_are_padded_to_few_lengths(tmp_path, seconds):
+  """By less than an eighth, within what a batch may hold."""
+  opened = many(tmp_path / 'store', 60)
+  config = client_datasets.BatchConfig(seconds, epochs=1)
+  found = list(batches_of_a(opened, config).as_numpy_iterator())
+  lengths = [batch['features'].shape[1] for batch in found]
+  for batch, length in zip(found, lengths, strict=True):
+    assert batch['frames'].max() <= length < batch['frames'].max() * 9 / 8
+    assert len(batch['frames']) * length <= 100 * seconds or seconds < 0.5
+    for features_, frames in zip(
+      batch['features'], batch['frames'], strict=True
+    ):
+      assert features_[:frames].all() and not features_[frames:].any()
+  # 48 to 107 frames, eight lengths from a power of two to the next.
+  assert len(set(lengths)) <= 11 < len(lengths)
 
 
 @pytest.mark.parametrize('seconds', [0.3, 0.8, 2.0])
@@ -189,11 +207,17 @@ def test_features_are_those_of_the_utterance_and_padding_is_zero(opened):
       assert not row[frames:].any()
 
 
+def padded(length):
+  """Eight lengths from a power of two to the next."""
+  step = max(1, 2 ** (length.bit_length() - 4))
+  return -(-length // step) * step
+
+
 def greedy(frames, budget):
   """Batches of sorted lengths, filled in turn."""
   found = []
   for f in frames:
-    if found and (len(found[-1]) + 1) * f <= budget:
+    if found and (len(found[-1]) + 1) * padded(f) <= budget:
       found[-1].append(f)
     else:
       found.append([f])

@@ -11,7 +11,9 @@ from tff_asr.learning import central, evaluation
 from tff_asr.models import presets, transformer
 from tff_asr.optimizers import schedules
 
-MODEL = dataclasses.replace(presets.preset('tiny', 30), width=32, mlp_width=64)
+MODEL = dataclasses.replace(
+  presets.preset('tiny', 30), blocks=1, width=32, mlp_width=64
+)
 CENTRAL = central.CentralConfig(
   epochs=90,
   batch_seconds=1.5,
@@ -39,7 +41,7 @@ def test_training_learns_a_task_of_four_tones(speech):
   encoder, losses = trained(speech, CENTRAL)
   assert len(losses) == 90 and np.isfinite(losses).all()
   transcripts = evaluation.Evaluator(encoder, speech.vocabulary).transcribe(
-    speech
+    evaluation.batches(speech)
   )
   assert evaluation.error_rates(transcripts).wer < 0.4
 

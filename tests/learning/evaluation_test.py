@@ -51,14 +51,14 @@ def test_every_utterance_is_transcribed_whatever_the_batches(
   expected = {
     name: text for c in 'abc' for name, text, _ in stores.records(speech, c)
   }
-  whole = evaluator.transcribe(speech)
+  whole = evaluator.transcribe(evaluation.batches(speech))
   assert {t.utterance_id: t.reference for t in whole} == expected
-  monkeypatch.setattr(evaluation, '_BATCH_SECONDS', 0.5)
-  again = evaluator.transcribe(speech)
+  monkeypatch.setattr(evaluation, 'BATCH_SECONDS', 0.5)
+  again = evaluator.transcribe(evaluation.batches(speech))
   assert [t.hypothesis for t in again] == [t.hypothesis for t in whole]
   losses = [[t.loss for t in found] for found in (whole, again)]
   assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-  some = evaluator.transcribe(speech, ['b'])
+  some = evaluator.transcribe(evaluation.batches(speech, ['b']))
   assert [t.utterance_id for t in some] == [
     t.utterance_id for t in whole if t.client_id == 'b'
   ]

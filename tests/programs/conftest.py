@@ -9,12 +9,24 @@ from tests.programs import training
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.learning import central, federated
+from tff_asr.models import presets
 from tff_asr.privacy import layer_clipping
 from tff_asr.programs import (
   execution,
   privacy_config,
   train,
 )
+
+_MODEL = 'of one block'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _small_model():
+  """A preset that is traced faster than `tiny`."""
+  sizes = dict(blocks=1, width=16, mlp_width=32, convolutions=1)
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setitem(presets.PRESETS, _MODEL, presets.PRESETS['tiny'] | sizes)
+    yield
 
 
 @pytest.fixture(scope='session')
@@ -27,7 +39,7 @@ def config(tmp_path_factory):
     train_store=stores / 'train',
     eval_store=stores / 'eval',
     output_dir=pathlib.Path('nowhere'),
-    model='tiny',
+    model=_MODEL,
     chance={},
     precision='float32',
     seed_model=None,

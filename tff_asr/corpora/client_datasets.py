@@ -157,7 +157,8 @@ def client_batches(
   """Batches of one client's records, in a new order every epoch.
 
   Neighbours in the store are of similar length and share a batch, so that
-  little is padded; whole batches are shuffled.
+  little is padded; whole batches are shuffled. They are padded to one of few
+  lengths: for each new shape, libraries of kernels keep code in memory.
 
   Args:
     records: string `[records]` each, shortest first, named as in
@@ -169,7 +170,8 @@ def client_batches(
     Elements as in `CLIENT_BATCH_SPEC`.
   """
   frames = _frames(records)
-  starts = _starts(frames, config.seconds)
+  padded_frames = _padded_lengths(frames)
+  starts = _starts(padded_frames, config.seconds)
   ends = tf.concat([starts, [tf.size(frames)]], 0)[1:]
   # Outside of the function of the dataset, which is made for each client.
   log_mel = _log_mel(records, frames)
@@ -178,11 +180,14 @@ def client_batches(
   def batch(number, batch_seed):
     start, end = starts[number], ends[number]
     rows = log_mel[ends_of_records[start] : ends_of_records[end]]
-    padded = tf.RaggedTensor.from_row_lengths(
+    ragged = tf.RaggedTensor.from_row_lengths(
       rows, frames[start:end], validate=False
     )
+    longest = tf.reduce_max(padded_frames[start:end])
     elements = _batch(
-      padded.to_tensor(), frames[start:end], records['tokens'][start:end]
+      ragged.to_tensor(shape=tf.stack([-1, longest, features.MEL_BANDS])),
+      frames[start:end],
+      records['tokens'][start:end],
     )
     return collections.OrderedDict(elements, seed=batch_seed)
 
@@ -215,6 +220,20 @@ def _small_dataset() -> tf.data.Options:
   options.autotune.enabled = False
   options.experimental_optimization.apply_default_optimizations = False
   return options
+
+
+def _padded_lengths(lengths: tf.Tensor) -> tf.Tensor:
+  """Lengths of which there are few, longer by less than an eighth.
+
+  Args:
+    lengths: int32 `[n]`, positive.
+
+  Returns:
+    int32 `[n]`; eight values between a power of two and the next.
+  """
+  octave = tf.math.log(tf.cast(lengths, tf.float64) + 0.5) / math.log(2)
+  step = tf.bitwise.left_shift(1, tf.maximum(tf.cast(octave, tf.int32) - 3, 0))
+  return -(-lengths // step) * step
 
 
 def _starts(frames: tf.Tensor, seconds: float) -> tf.Tensor:

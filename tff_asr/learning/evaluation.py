@@ -17,7 +17,7 @@ from tff_asr.corpora import store as store_lib
 from tff_asr.models import ctc, transformer
 from tff_asr.text import vocabulary as vocabulary_lib
 
-_BATCH_SECONDS = 200.0
+BATCH_SECONDS = 200.0
 _BATCHES_AT_ONCE = 2
 
 
@@ -84,6 +84,24 @@ def by_client(transcripts: Iterable[Transcript]) -> dict[str, ErrorRates]:
   return dict(sorted(rates.items(), key=lambda item: -item[1].wer))
 
 
+def batches(
+  store: store_lib.ClientStore, client_ids: Sequence[str] | None = None
+) -> tf.data.Dataset:
+  """Batches of all utterances of some speakers.
+
+  To be made once where speakers are heard again: TensorFlow keeps the functions
+  of each dataset until the process ends.
+
+  Args:
+    store: Of the speakers.
+    client_ids: Those of interest, by default all.
+  """
+  if client_ids is None:
+    client_ids = store.client_ids
+  examples = client_datasets.pooled_examples(store, client_ids)
+  return client_datasets.by_length(examples, BATCH_SECONDS)
+
+
 class Evaluator:
   """Transcribes a store's utterances by greedy decoding.
 
@@ -110,34 +128,16 @@ class Evaluator:
 
     self._tokens_and_losses = tokens_and_losses
 
-  def transcribe(
-    self, store: store_lib.ClientStore, client_ids: Sequence[str] | None = None
-  ) -> list[Transcript]:
-    """Returns the transcript of every utterance, client by client.
-
-    Args:
-      store: Of the speakers.
-      client_ids: Those of interest, by default all.
-    """
-    if client_ids is None:
-      client_ids = store.client_ids
-    return self.transcribe_examples(
-      client_datasets.pooled_examples(store, client_ids)
-    )
-
-  def transcribe_examples(self, examples: tf.data.Dataset) -> list[Transcript]:
+  def transcribe(self, dataset: tf.data.Dataset) -> list[Transcript]:
     """Returns the transcript of every utterance, in order of speaker and name.
 
     Args:
-      examples: As of `client_datasets.pooled_examples`.
+      dataset: As of `batches`.
     """
     transcripts = [
       transcript
       for _, transcripts in parallel.map_in_order(
-        self._transcribe,
-        client_datasets.by_length(examples, _BATCH_SECONDS),
-        ahead=1,
-        workers=_BATCHES_AT_ONCE,
+        self._transcribe, dataset, ahead=1, workers=_BATCHES_AT_ONCE
       )
       for transcript in transcripts
     ]

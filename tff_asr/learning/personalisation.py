@@ -84,12 +84,13 @@ def compare(
   comparisons = []
   for client_id in store.client_ids:
     own, others = (_every_second(store, client_id, i) for i in range(2))
-    before = evaluator.transcribe_examples(others)
+    heard = client_datasets.by_length(others, evaluation.BATCH_SECONDS)
+    before = evaluator.transcribe(heard)
     if before:
       batches = client_datasets.by_length(own, config.batch_seconds).cache()
       for batch in batches.shuffle(_SHUFFLED).repeat(config.epochs):
         step({name: batch[name] for name in client_datasets.BATCH_SPEC})
-      after = evaluator.transcribe_examples(others)
+      after = evaluator.transcribe(heard)
       encoder.set_weights(weights)
       comparisons.append(Comparison(client_id, before, after))
     on_speaker()

@@ -34,7 +34,9 @@ def evaluate(
       f'The model in {model_dir} and the store {eval_store} have different'
       ' vocabularies: prepare the store with that of the model.'
     )
-  transcripts = evaluation.Evaluator(encoder, vocabulary).transcribe(store)
+  transcripts = evaluation.Evaluator(encoder, vocabulary).transcribe(
+    evaluation.batches(store)
+  )
   lines = [f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
 
   def add(name: str, rates: evaluation.ErrorRates) -> None:

@@ -30,6 +30,7 @@ from tff_asr.programs import (
   report,
   round_metrics,
   stopping,
+  tensorboard,
 )
 from tff_asr.programs import run_folder as run_folder_lib
 
@@ -183,7 +184,7 @@ def run(
             compat.CSVFileReleaseManager(
               run_folder.metrics, key_fieldname='round'
             ),
-            compat.TensorBoardReleaseManager(run_folder.tensorboard),
+            tensorboard.TensorBoard(run_folder.tensorboard),
             *([log] if log else []),
           ],
           round_metrics=released,

@@ -173,6 +173,8 @@ def train(
     lineage.write(run_folder.seed_model, trained_on)
   encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
+  everybody = evaluation.batches(eval_store)
+  some = evaluation.batches(eval_store, heard_between)
   run_folder.summary.unlink(missing_ok=True)  # Of an earlier call.
   if log:
     log.write(
@@ -192,7 +194,7 @@ def train(
       train_store,
       encoder,
       devices,
-      lambda: _rates(evaluator.transcribe(eval_store, heard_between)),
+      lambda: _rates(evaluator.transcribe(some)),
       log,
     )
   if rounds < config.rounds:
@@ -211,14 +213,14 @@ def train(
     )
   lineage.write(run_folder.model, trained_on)
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
-  transcripts = evaluator.transcribe(eval_store)
+  transcripts = evaluator.transcribe(everybody)
   seed_rates = None
   if (
     rounds and config.evaluate_clients
   ):  # The first row has some speakers only.
     seed_encoder, _ = model_folder.load(run_folder.seed_model)
     encoder.set_weights(seed_encoder.get_weights())
-    seed_rates = evaluation.error_rates(evaluator.transcribe(eval_store))
+    seed_rates = evaluation.error_rates(evaluator.transcribe(everybody))
   table = report.write(
     run_folder,
     account_lib.Account(plan, run_ledger, hypothetical),
