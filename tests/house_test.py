@@ -14,6 +14,7 @@ ROOMS = (
   'audio',
   'corpora',
   'models',
+  'serving',
   'optimizers',
   'privacy',
   'learning',

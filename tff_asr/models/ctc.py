@@ -5,6 +5,8 @@ token 0.  Labels go to TensorFlow in sparse form, which is several times faster
 on a CPU than the dense form.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from tff_asr.text import vocabulary
@@ -43,18 +45,61 @@ def loss(
   )
 
 
-def greedy_tokens(logits: tf.Tensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+class Runs(NamedTuple):
+  """Tokens of utterances, each with the frames on which it is the best.
+
+  Attributes:
+    tokens: int32 ragged `[batch, (tokens)]`.
+    starts: int32, of the same shape: the first frame of each.
+    ends: int32, of the same shape: the frame after its last.
+    log_probabilities: float32, of the same shape: the greatest on its frames.
+  """
+
+  tokens: tf.RaggedTensor
+  starts: tf.RaggedTensor
+  ends: tf.RaggedTensor
+  log_probabilities: tf.RaggedTensor
+
+
+def greedy_runs(logits: tf.Tensor, lengths: tf.Tensor) -> Runs:
   """Best token of every frame, repeats collapsed, blanks left out.
 
   Args:
     logits: float32 `[batch, frames, vocabulary]`.
     lengths: int32 `[batch]`, valid frames.
-
-  Returns:
-    int32 ragged `[batch, (tokens)]`.
   """
   best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+  batch, frames = tf.unstack(tf.shape(best))
+  present = tf.sequence_mask(lengths, frames)
+  best = tf.where(present, best, vocabulary.BLANK)
   before = tf.pad(best, [[0, 0], [1, 0]], constant_values=-1)[:, :-1]
-  kept = (best != before) & (best != vocabulary.BLANK)
-  kept &= tf.sequence_mask(lengths, tf.shape(best)[1])
-  return tf.ragged.boolean_mask(best, kept)
+  # Every run of equal tokens has a number, in the whole batch.
+  run = tf.cumsum(tf.cast(tf.reshape(best != before, [-1]), tf.int32)) - 1
+  score = tf.reduce_max(tf.nn.log_softmax(logits), axis=-1)
+  frame = tf.tile(tf.range(frames)[None], [batch, 1])
+  row = tf.tile(tf.range(batch)[:, None], [1, frames])
+  first, last, of_run, score, row = (
+    segment(tf.reshape(values, [-1]), run)
+    for segment, values in (
+      (tf.math.segment_min, frame),
+      (tf.math.segment_max, frame),
+      (tf.math.segment_max, best),
+      (tf.math.segment_max, score),
+      (tf.math.segment_min, row),
+    )
+  )
+  kept = tf.not_equal(of_run, vocabulary.BLANK)
+  row = tf.boolean_mask(row, kept)
+  return Runs(
+    *(
+      tf.RaggedTensor.from_value_rowids(
+        tf.boolean_mask(values, kept), row, nrows=batch, validate=False
+      )
+      for values in (of_run, first, last + 1, score)
+    )
+  )
+
+
+def greedy_tokens(logits: tf.Tensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+  """The tokens of `greedy_runs`, int32 ragged `[batch, (tokens)]`."""
+  return greedy_runs(logits, lengths).tokens

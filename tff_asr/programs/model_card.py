@@ -62,13 +62,20 @@ def provenance(
     'eval_hours': hours(eval_store, eval_store.client_ids),
     'vocabulary': vocabulary.get('alphabet', vocabulary['type']),
     'outputs': train_store.vocabulary.size,
-    'python': platform.python_version(),
-    'packages': {name: importlib.metadata.version(name) for name in _PACKAGES},
-    'revision': _revision(),
+    **software(),
   }
   if not promises:
     found['population_hours'] = hours(train_store, population)
   return found
+
+
+def software() -> dict[str, Any]:
+  """Versions of Python and packages, and revision of this project."""
+  return {
+    'python': platform.python_version(),
+    'packages': {name: importlib.metadata.version(name) for name in _PACKAGES},
+    'revision': _revision(),
+  }
 
 
 def card_of(run: run_record.RunRecord) -> str:

@@ -1,0 +1,52 @@
+r"""Writes the model of a finished run as TF Serving loads it.
+
+bazel run //pipelines:export -- --run_dir=RUN --export_dir=DIR
+
+makes `DIR/1`, and `DIR/2` when it is called again; `models.config` and
+`batching.config` beside them are for the server (docs/serving.md).
+"""
+
+from absl import flags
+
+from pipelines import command_line
+from tff_asr.programs import export
+from tff_asr.serving import transcriber
+
+_RUN_DIR = flags.DEFINE_string(
+  'run_dir', None, 'Output folder of a finished run.', required=True
+)
+_EXPORT_DIR = flags.DEFINE_string(
+  'export_dir',
+  None,
+  'Folder of all versions of the model; the next number is added.',
+  required=True,
+)
+_MODEL_NAME = flags.DEFINE_string(
+  'model_name', 'asr', 'Name of the model in the server.'
+)
+_BEAM = flags.DEFINE_integer(
+  'beam',
+  16,
+  'Width of the prefix beam search of the signature `beam`; 0 for none.',
+  lower_bound=0,
+)
+_MAX_SECONDS = flags.DEFINE_float(
+  'max_seconds',
+  transcriber.MAX_SECONDS,
+  'Longer utterances are refused: memory grows with the square of the length.',
+)
+
+
+def main() -> str:
+  """Exports and returns what was written."""
+  return export.export(
+    command_line.path(_RUN_DIR.value),
+    command_line.path(_EXPORT_DIR.value),
+    _MODEL_NAME.value,
+    _BEAM.value,
+    _MAX_SECONDS.value,
+  )
+
+
+if __name__ == '__main__':
+  command_line.run(main)

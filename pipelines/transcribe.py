@@ -1,0 +1,62 @@
+r"""Transcribes audio files by an exported model, here or in a server.
+
+bazel run //pipelines:transcribe -- --export_dir=DIR FILE [FILE ...]
+bazel run //pipelines:transcribe -- --server=localhost:8500 FILE [FILE ...]
+
+Files may be WAV, FLAC, OGG or MP3 of any rate and number of channels.
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from pipelines import command_line
+from tff_asr import errors
+from tff_asr.programs import transcribe
+from tff_asr.serving import client
+
+_EXPORT_DIR = flags.DEFINE_string(
+  'export_dir', None, 'Folder of an exported model, loaded by this command.'
+)
+_SERVER = flags.DEFINE_string(
+  'server', None, 'Address (host:port) of TF Serving over gRPC.'
+)
+_MODEL_NAME = flags.DEFINE_string(
+  'model_name', 'asr', 'Name of the model in the server.'
+)
+_MODEL_VERSION = flags.DEFINE_integer(
+  'model_version',
+  0,
+  'Version of the model in the server; 0 for the newest.',
+  lower_bound=0,
+)
+_TIMEOUT_SECONDS = flags.DEFINE_float(
+  'timeout_seconds', 60.0, 'How long to wait for an answer of the server.'
+)
+_JSON = flags.DEFINE_bool(
+  'json', False, 'Print an object for each file, with the times of its tokens.'
+)
+
+
+def main(files: Sequence[str]) -> None:
+  """Prints the transcripts as they come."""
+  transcribe.transcribe(
+    _client(), [command_line.path(file) for file in files], as_json=_JSON.value
+  )
+
+
+def _client() -> client.Client:
+  if (_EXPORT_DIR.value is None) == (_SERVER.value is None):
+    raise errors.UserError('Give one of --export_dir and --server.')
+  if _EXPORT_DIR.value:
+    return client.LocalClient(command_line.path(_EXPORT_DIR.value))
+  return client.ServerClient(
+    _SERVER.value,
+    _MODEL_NAME.value,
+    _MODEL_VERSION.value or None,
+    _TIMEOUT_SECONDS.value,
+  )
+
+
+if __name__ == '__main__':
+  command_line.run(main, takes_arguments=True)

@@ -1,0 +1,90 @@
+"""From the folder of a run to what TF Serving loads."""
+
+from collections.abc import Mapping
+import json
+import pathlib
+from typing import Any
+
+from tff_asr import errors
+from tff_asr.models import model_folder
+from tff_asr.programs import model_card, run_record
+from tff_asr.serving import saved_model, transcriber
+
+
+def export(
+  run_dir: pathlib.Path,
+  export_dir: pathlib.Path,
+  name: str,
+  beam: int,
+  max_seconds: float,
+) -> str:
+  """Writes the next version of a run's model; returns what it is, in words.
+
+  Args:
+    run_dir: Folder of a run that has come to its end.
+    export_dir: Folder of all versions.
+    name: That the server gives the model.
+    beam: Width of the beam search, 0 for none.
+    max_seconds: Longer utterances are refused.
+
+  Raises:
+    UserError: If there is no finished run, or a folder cannot be written to.
+  """
+  if not name or not name.replace('-', '').replace('_', '').isalnum():
+    raise errors.UserError(
+      f'--model_name={name} must be letters, digits, - and _: it is part of the'
+      ' address.'
+    )
+  errors.require_positive(max_seconds=max_seconds)
+  run = run_record.read(run_dir)
+  if not run.is_finished or not model_folder.is_complete(run.paths.model):
+    raise errors.UserError(
+      f'The run in {run_dir} has not come to its end: call //pipelines:train'
+      ' with its flags again, which goes on with it.'
+    )
+  encoder, vocabulary = model_folder.load(run.paths.model)
+  model = transcriber.Transcriber(encoder, vocabulary, beam, max_seconds)
+  facts = _provenance(run)
+  version = saved_model.export(
+    model,
+    export_dir,
+    name,
+    {
+      'provenance.json': json.dumps(facts, indent=2) + '\n',
+      'vocabulary.json': json.dumps(
+        {**vocabulary.to_json(), 'pieces': vocabulary.pieces}, indent=2
+      )
+      + '\n',
+      'flags.txt': ''.join(f'--{k}={v}\n' for k, v in facts['flags'].items()),
+      run.paths.model_card.name: run.paths.model_card.read_text(),
+    },
+  )
+  lines = [f'Version {version.name} of {name}: {version}', 'Signatures']
+  for signature, function in model.functions.items():
+    inputs = ', '.join(s.name for s in function.structured_input_signature[0])
+    outputs = ', '.join(function.structured_outputs)
+    lines.append(f'  {signature:16}{inputs} -> {outputs}')
+  lines += ['Privacy', *(f'  {p}' for p in facts['privacy'])]
+  return '\n'.join(lines)
+
+
+def _provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
+  """Where a model is from: no paths, nothing that the run did not release."""
+  figures = {
+    name: run.summary[name]
+    for name in ('rounds', 'wer', 'cer', 'eval_utterances', 'seed_wer')
+    if name in run.summary
+  }
+  return {
+    'run': run.name,
+    **figures,
+    **run.account.figures(run.rounds),
+    'privacy': run.account.statement(run.rounds),
+    'flags': {name: _without_path(v) for name, v in run.flags.items()},
+    'trained_with': run.summary.get('provenance', {}),
+    'exported_with': model_card.software(),
+  }
+
+
+def _without_path(value: str) -> str:
+  return ','.join(part.rpartition('/')[2] for part in value.split(','))

@@ -1,0 +1,1 @@
+"""Serving: what leaves the lab for TF Serving, phones and their clients."""

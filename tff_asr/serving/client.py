@@ -1,0 +1,160 @@
+"""Transcription by a server, or by an exported model in this process."""
+
+import abc
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import pathlib
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from tff_asr import errors
+from tff_asr.serving import server_files, versions
+
+_SIGNATURE = 'serving_default'
+
+
+@dataclasses.dataclass(frozen=True)
+class Token:
+  """A character or word piece that was heard.
+
+  Attributes:
+    text: What it is.
+    start: Second at which it begins, about.
+    end: Second at which it ends, about.
+    confidence: Its probability.
+  """
+
+  text: str
+  start: float
+  end: float
+  confidence: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Transcript:
+  """What was heard of an utterance.
+
+  Attributes:
+    text: In words.
+    confidence: Between 0 and 1.
+    tokens: What the text is made of.
+    error: Why there is none, or empty.
+  """
+
+  text: str
+  confidence: float
+  tokens: tuple[Token, ...]
+  error: str
+
+
+class Client(abc.ABC):
+  """Hands utterances to a model."""
+
+  def transcribe(self, utterances: Sequence[np.ndarray]) -> list[Transcript]:
+    """Returns the transcripts of a batch.
+
+    Args:
+      utterances: One or more, int16 `[samples]` each, 16 kHz.
+
+    Raises:
+      UserError: If the model cannot be had.
+    """
+    lengths = np.array([len(u) for u in utterances], np.int32)
+    waveform = np.zeros([len(utterances), max(lengths)], np.float32)
+    for row, utterance in zip(waveform, utterances, strict=True):
+      row[: len(utterance)] = utterance / np.float32(2**15)
+    found = self._predict({'waveform': waveform, 'lengths': lengths})
+    return list(_transcripts(found))
+
+  @abc.abstractmethod
+  def _predict(
+    self, inputs: Mapping[str, np.ndarray]
+  ) -> Mapping[str, np.ndarray]:
+    """Results of the model's first signature."""
+
+
+class LocalClient(Client):
+  """Loads the model into this process."""
+
+  def __init__(self, export_dir: pathlib.Path):
+    """Loads the newest version in a folder, or the version that it is.
+
+    Raises:
+      UserError: If there is none, or it cannot be loaded.
+    """
+    folder = versions.latest(export_dir)
+    try:
+      self._model = tf.saved_model.load(str(folder))
+      self._function = self._model.signatures[_SIGNATURE]
+    except (OSError, tf.errors.OpError, KeyError, ValueError) as error:
+      raise errors.UserError(
+        f'The model in {folder} cannot be loaded: {str(error).splitlines()[0]}'
+      ) from error
+
+  def _predict(self, inputs):
+    found = self._function(
+      **{name: tf.constant(value) for name, value in inputs.items()}
+    )
+    return {name: value.numpy() for name, value in found.items()}
+
+
+class ServerClient(Client):
+  """Asks a server over gRPC."""
+
+  def __init__(
+    self,
+    address: str,
+    model_name: str,
+    version: int | None = None,
+    timeout_seconds: float = 60.0,
+  ):
+    """Takes where the server is; it is asked when there is something to ask.
+
+    Args:
+      address: `host:port`.
+      model_name: Of the model.
+      version: Of the model, by default the newest.
+      timeout_seconds: How long to wait for an answer.
+    """
+    self._address = address
+    self._model = model_name, _SIGNATURE, version
+    self._timeout = timeout_seconds
+    channel = grpc.insecure_channel(
+      address, options=[('grpc.max_receive_message_length', -1)]
+    )
+    self._stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+  def _predict(self, inputs):
+    try:
+      answer = self._stub.Predict(
+        server_files.request(*self._model, **inputs), timeout=self._timeout
+      )
+    except grpc.RpcError as error:
+      raise errors.UserError(
+        f'The server at {self._address} did not transcribe:'
+        f' {error.code().name}, {error.details()}'
+      ) from error
+    return {
+      name: tf.make_ndarray(value) for name, value in answer.outputs.items()
+    }
+
+
+def _transcripts(found: Mapping[str, np.ndarray]) -> Iterator[Transcript]:
+  columns = ('tokens', 'token_starts', 'token_ends', 'token_confidences')
+  for row, text in enumerate(found['text']):
+    tokens = (
+      Token(token.decode(), float(start), float(end), float(confidence))
+      for token, start, end, confidence in zip(
+        *(found[name][row] for name in columns), strict=True
+      )
+      if start >= 0
+    )
+    yield Transcript(
+      text.decode(),
+      float(found['confidence'][row]),
+      tuple(tokens),
+      found['error'][row].decode(),
+    )

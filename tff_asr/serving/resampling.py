@@ -1,0 +1,74 @@
+"""Resampling to 16 kHz inside a graph, from any rate."""
+
+import tensorflow as tf
+
+from tff_asr.audio import features
+
+_ZERO_CROSSINGS = 32  # Of the filter, to either side.
+_ROLL_OFF = 0.95  # Where it lets half through, of the highest frequency.
+_KAISER = 10.0  # Sidelobes 100 dB down.
+_MAX_UP = 1_600  # Exact for whole tens of Hz, and for 11,025 and its multiples.
+
+
+def resample(waveform: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+  """Returns a waveform at 16 kHz.
+
+  A sinc of finite length (window of Kaiser), as one matrix that is applied to
+  overlapping pieces. Other rates than whole tens of Hz and multiples of 11,025
+  Hz are taken as one less than 0.2 % beside them.
+
+  Args:
+    waveform: float32 `[samples]`.
+    rate: int32 `[]`, samples per second, positive.
+
+  Returns:
+    float32 `[samples * 16000 / rate]`, rounded up.
+  """
+  up, down = _ratio(rate)
+  stretch = tf.maximum(down / up, 1.0)  # Of the filter, where rates go down.
+  side = tf.cast(tf.math.ceil(_ZERO_CROSSINGS * stretch / _ROLL_OFF), tf.int32)
+  # Pieces are long beside their overlap.
+  pieces_up, pieces_down = (n * (4 * side // down + 1) for n in (up, down))
+  length = pieces_down + 2 * side
+  position = tf.range(length)[:, None] - side
+  time = tf.range(pieces_up)[None] * down
+  distance = tf.cast(position * up - time, tf.float64) / tf.cast(up, tf.float64)
+  matrix = tf.cast(_filter(distance, stretch), tf.float32)
+  samples = tf.size(waveform)
+  count = -(-samples // pieces_down)
+  behind = count * pieces_down - samples + side
+  padded = tf.pad(waveform, [[side, behind]])
+  pieces = tf.signal.frame(padded, length, pieces_down)[:count]
+  wanted = tf.cast(
+    -(
+      -tf.cast(samples, tf.int64)
+      * tf.cast(up, tf.int64)
+      // tf.cast(down, tf.int64)
+    ),
+    tf.int32,
+  )
+  return tf.reshape(pieces @ matrix, [-1])[:wanted]
+
+
+def _ratio(rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Small integers, the first over the second nearest to 16 kHz over `rate`."""
+  up = tf.range(1, _MAX_UP + 1)
+  exact = tf.cast(rate, tf.float64) / features.SAMPLE_RATE
+  down = tf.round(tf.cast(up, tf.float64) * exact)
+  off = tf.abs(down / tf.cast(up, tf.float64) - exact)
+  # Rounding is not to prefer 320 over 160.
+  best = tf.argmax(off <= tf.reduce_min(off) + 1e-12)
+  return up[best], tf.maximum(tf.cast(down[best], tf.int32), 1)
+
+
+def _filter(distance: tf.Tensor, stretch: tf.Tensor) -> tf.Tensor:
+  """Impulse response at distances in samples of the input, float64."""
+  scaled = distance * (_ROLL_OFF / stretch)
+  turns = scaled * 3.141592653589793
+  safe = tf.where(tf.equal(turns, 0), tf.ones_like(turns), turns)
+  sinc = tf.where(tf.equal(turns, 0), tf.ones_like(turns), tf.sin(safe) / safe)
+  inside = 1.0 - tf.square(scaled / _ZERO_CROSSINGS)
+  beta = tf.constant(_KAISER, tf.float64)
+  window = tf.math.bessel_i0(beta * tf.sqrt(tf.maximum(inside, 0.0)))
+  window = tf.where(inside >= 0, window, tf.zeros_like(window))
+  return sinc * window * (_ROLL_OFF / stretch) / tf.math.bessel_i0(beta)

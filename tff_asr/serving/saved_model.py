@@ -1,0 +1,43 @@
+"""A model as TF Serving loads it, with what goes along."""
+
+from collections.abc import Mapping
+import pathlib
+
+import tensorflow as tf
+
+from tff_asr.serving import server_files, transcriber, versions
+
+
+def export(
+  model: transcriber.Transcriber,
+  export_dir: pathlib.Path,
+  name: str,
+  assets: Mapping[str, str],
+) -> pathlib.Path:
+  """Writes the next version of a model, and what a server is started with.
+
+  Args:
+    model: What is served.
+    export_dir: Folder of all versions; the files for the server that are in it
+      already stay as they are.
+    name: That the server gives the model.
+    assets: Contents of text files by name, for the version's `assets`.
+
+  Returns:
+    The folder of the version.
+
+  Raises:
+    UserError: If `export_dir` cannot be written to.
+  """
+
+  def write(folder: pathlib.Path, number: int) -> None:
+    del number
+    tf.saved_model.save(model, str(folder), signatures=model.functions)
+    (folder / 'assets').mkdir(exist_ok=True)
+    for file, contents in assets.items():
+      (folder / 'assets' / file).write_text(contents)
+    server_files.write_warm_up(folder, name, model.functions)
+
+  version = versions.add(export_dir, write)
+  server_files.write_configuration(export_dir, name)
+  return version

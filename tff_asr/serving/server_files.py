@@ -1,0 +1,112 @@
+"""What TF Serving reads beside a model: requests to warm up with, settings."""
+
+from collections.abc import Iterable
+import io
+import pathlib
+import wave
+
+from google.protobuf import text_format
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from tff_asr.audio import features
+
+_WARM_UP = 'assets.extra/tf_serving_warmup_requests'
+_WARM_UP_SECONDS = (1.0, 4.0, 12.0)
+# https://github.com/tensorflow/serving, session_bundle_config.proto
+_BATCHING = """# For --enable_batching --batching_parameters_file.
+# Waveforms of a batch differ in length.
+pad_variable_length_inputs: true
+max_batch_size { value: 16 }
+# How long a request waits for others.
+batch_timeout_micros { value: 10000 }
+max_enqueued_batches { value: 64 }
+"""
+
+
+def request(
+  name: str,
+  signature: str,
+  version: int | None = None,
+  **inputs: np.ndarray | list[bytes],
+) -> predict_pb2.PredictRequest:
+  """Returns a request to a server.
+
+  Args:
+    name: Of the model.
+    signature: Of the function.
+    version: Of the model, by default the newest.
+    **inputs: The function's arguments.
+  """
+  message = predict_pb2.PredictRequest()
+  message.model_spec.name = name
+  message.model_spec.signature_name = signature
+  if version is not None:
+    message.model_spec.version.value = version
+  for key, value in inputs.items():
+    message.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+  return message
+
+
+def write_warm_up(
+  version: pathlib.Path, name: str, signatures: Iterable[str]
+) -> None:
+  """Writes requests that a server makes of itself before the first of a client.
+
+  Args:
+    version: Folder of a version.
+    name: Of the model.
+    signatures: Its functions, as of `transcriber.Transcriber`.
+  """
+  path = version / _WARM_UP
+  path.parent.mkdir(exist_ok=True)
+  rng = np.random.default_rng(0)
+  with tf.io.TFRecordWriter(str(path)) as file:
+    for seconds in _WARM_UP_SECONDS:
+      samples = int(seconds * features.SAMPLE_RATE)
+      pcm = rng.integers(-1_000, 1_000, samples, np.int16)
+      for signature in signatures:
+        if signature == 'wav':
+          inputs = {'wav': [wav_file(pcm)]}
+        else:
+          inputs = {
+            'waveform': pcm[None].astype(np.float32) / 2**15,
+            'lengths': np.array([samples], np.int32),
+          }
+        log = prediction_log_pb2.PredictionLog()
+        log.predict_log.request.CopyFrom(request(name, signature, **inputs))
+        file.write(log.SerializeToString())
+
+
+def wav_file(pcm: np.ndarray) -> bytes:
+  """Returns int16 `[samples]` at 16 kHz as a WAV file."""
+  contents = io.BytesIO()
+  with wave.open(contents, 'wb') as file:
+    file.setnchannels(1)
+    file.setsampwidth(2)
+    file.setframerate(features.SAMPLE_RATE)
+    file.writeframes(pcm.astype('<i2').tobytes())
+  return contents.getvalue()
+
+
+def write_configuration(export_dir: pathlib.Path, name: str) -> None:
+  """Writes `models.config` and `batching.config`, unless they are there.
+
+  Args:
+    export_dir: The folder that a server sees as `/models/NAME`.
+    name: Of the model.
+  """
+  server = model_server_config_pb2.ModelServerConfig()
+  model = server.model_config_list.config.add()
+  model.name, model.base_path = name, f'/models/{name}'
+  model.model_platform = 'tensorflow'
+  # One version back, to go back to.
+  model.model_version_policy.latest.num_versions = 2
+  for file, contents in (
+    ('models.config', text_format.MessageToString(server)),
+    ('batching.config', _BATCHING),
+  ):
+    if not (export_dir / file).exists():
+      (export_dir / file).write_text(contents)

@@ -1,0 +1,211 @@
+"""What is served: from sound to text, in plain TensorFlow operations.
+
+Whatever one utterance of a batch is, the others are transcribed, and the
+process goes on: what cannot be used has an empty text and an `error`.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tff_asr.audio import features
+from tff_asr.models import ctc, transformer
+from tff_asr.serving import wav
+from tff_asr.text import vocabulary as vocabulary_lib
+
+MAX_SECONDS = 60.0
+_FRAME_SECONDS = features.OUTPUT_STRIDE * features.HOP / features.SAMPLE_RATE
+_WAVEFORM = (
+  tf.TensorSpec([None, None], tf.float32, 'waveform'),
+  tf.TensorSpec([None], tf.int32, 'lengths'),
+)
+_WAV = (tf.TensorSpec([None], tf.string, 'wav'),)
+
+
+class Transcriber(tf.Module):
+  """An encoder with its features before it and its decoders behind it.
+
+  Attributes:
+    functions: Functions by name, as a server offers them.
+      `serving_default`: of `waveform` (float32 `[batch, samples]`, 16 kHz, in
+        [-1, 1]) and `lengths` (int32 `[batch]`, in samples) the results of
+        `_greedy`.
+      `wav`: of `wav` (string `[batch]`, files of 16-bit PCM) the same.
+      `logits`: of `waveform` and `lengths` the `logits` (float32 `[batch,
+        frames, vocabulary]`), their `logit_lengths` (int32 `[batch]`) and
+        `error` (string `[batch]`).
+      `beam`: of `waveform` and `lengths` the `text` of a prefix beam search
+        without a language model, its `log_probability` and `error`; absent if
+        `beam` is 0.
+  """
+
+  def __init__(
+    self,
+    encoder: transformer.Transformer,
+    vocabulary: vocabulary_lib.Vocabulary,
+    beam: int = 16,
+    max_seconds: float = MAX_SECONDS,
+  ):
+    """Traces the functions.
+
+    Args:
+      encoder: The model.
+      vocabulary: Of its outputs.
+      beam: Width of the beam search.
+      max_seconds: Longer utterances are refused: the memory that attention
+        takes grows with the square of an utterance's length.
+    """
+    super().__init__()
+    self._weights = list(encoder.variables)  # What is saved with functions.
+    self._encoder = encoder.call
+    # One function that the others call, so that a graph has it once.
+    self._forward = tf.function(self._logits, input_signature=_WAVEFORM)
+    self._pieces = tf.constant(vocabulary.pieces)
+    self._beam = beam
+    self._max_seconds = max_seconds
+    methods = {
+      'serving_default': (self._transcribe, _WAVEFORM),
+      'wav': (self._transcribe_wav, _WAV),
+      'logits': (self._logits_of, _WAVEFORM),
+    }
+    if beam:
+      methods['beam'] = (self._search, _WAVEFORM)
+    self.functions = {
+      name: _signature(function, specs)
+      for name, (function, specs) in methods.items()
+    }
+
+  def _transcribe(self, waveform, lengths):
+    return self._greedy(*self._forward(waveform, lengths))
+
+  def _transcribe_wav(self, wav_files):
+    sounds, errors = tf.map_fn(
+      lambda contents: wav.decode(contents, self._max_seconds),
+      wav_files,
+      fn_output_signature=(
+        tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0),
+        tf.TensorSpec([], tf.string),
+      ),
+    )
+    lengths = tf.cast(sounds.row_lengths(), tf.int32)
+    logits, frames, more = self._forward(sounds.to_tensor(), lengths)
+    return self._greedy(
+      logits, frames, tf.where(tf.equal(errors, b''), more, errors)
+    )
+
+  def _logits_of(self, waveform, lengths):
+    logits, frames, error = self._forward(waveform, lengths)
+    return {'logits': logits, 'logit_lengths': frames, 'error': error}
+
+  def _search(self, waveform, lengths):
+    logits, frames, error = self._forward(waveform, lengths)
+    found, scores = tf.nn.ctc_beam_search_decoder(
+      # This decoder has the blank last.
+      tf.roll(tf.transpose(logits, [1, 0, 2]), -1, axis=2),
+      frames,
+      beam_width=self._beam,
+      top_paths=1,
+    )
+    tokens = tf.sparse.to_dense(found[0], default_value=-1)
+    ragged = tf.RaggedTensor.from_tensor(tokens, padding=-1)
+    return {
+      'text': self._text(tf.cast(ragged, tf.int32) + 1),
+      'log_probability': scores[:, 0],
+      'error': error,
+    }
+
+  def _logits(self, waveform, lengths):
+    """Logits `[batch, frames, vocabulary]`, their lengths, and errors."""
+    batch, samples = tf.unstack(tf.shape(waveform))
+    tf.debugging.assert_positive(batch, 'There is no utterance.')
+    tf.debugging.assert_equal(
+      tf.size(lengths), batch, 'There must be a length for each waveform.'
+    )
+    limit = int(self._max_seconds * features.SAMPLE_RATE)
+    present = tf.sequence_mask(lengths, samples)
+    is_sound = tf.abs(waveform) <= tf.float32.max  # Not so: infinity, NaN.
+    error = tf.where(
+      (lengths < 0) | (lengths > samples),
+      'a length outside of the waveform',
+      tf.where(
+        lengths > limit,
+        f'longer than {self._max_seconds:g} s',
+        tf.where(
+          tf.reduce_all(is_sound | ~present, axis=1),
+          '',
+          'samples that are no numbers',
+        ),
+      ),
+    )
+    lengths = tf.where(tf.equal(error, b''), lengths, 0)
+    longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
+    sound = tf.where(present & is_sound, waveform, 0.0)[:, :longest]
+    frames = tf.maximum(features.num_frames(lengths), 0)
+    log_mel = _log_mel(tf.clip_by_value(sound, -1.0, 1.0))
+    logits = self._encoder(log_mel, frames, training=False)
+    return logits, transformer.output_frames(frames), error
+
+  def _greedy(self, logits, frames, error):
+    """What each utterance's most probable tokens are.
+
+    Returns:
+      text: string `[batch]`.
+      confidence: float32 `[batch]`, the geometric mean of the tokens'; of an
+        empty text that of the blanks of all frames; 0 where there are none.
+      tokens: string `[batch, tokens]`, their texts, padded with empty ones.
+      token_starts, token_ends: float32 `[batch, tokens]`, in seconds, padded
+        with -1. CTC sees a token somewhere in the sound, not at its edges.
+      token_confidences: float32 `[batch, tokens]`, the greatest probability of
+        each token over its frames, padded with -1.
+      error: string `[batch]`, empty if there is none.
+    """
+    runs = ctc.greedy_runs(logits, frames)
+    tokens = runs.tokens
+    seconds = [
+      tf.cast(edges, tf.float32) * _FRAME_SECONDS
+      for edges in (runs.starts, runs.ends)
+    ]
+    quiet = tf.nn.log_softmax(logits)[..., vocabulary_lib.BLANK]
+    present = tf.sequence_mask(frames, tf.shape(logits)[1], tf.float32)
+    count = tf.cast(frames, tf.float32)
+    quiet = tf.reduce_sum(quiet * present, axis=1) / tf.maximum(count, 1.0)
+    number = tf.cast(tokens.row_lengths(), tf.float32)
+    spoken = tf.reduce_sum(runs.log_probabilities, axis=1)
+    mean = tf.where(number > 0, spoken / tf.maximum(number, 1.0), quiet)
+    return {
+      'text': self._text(tokens),
+      'confidence': tf.where(frames > 0, tf.exp(mean), 0.0),
+      'tokens': tf.gather(self._pieces, tokens).to_tensor(''),
+      'token_starts': seconds[0].to_tensor(-1.0),
+      'token_ends': seconds[1].to_tensor(-1.0),
+      'token_confidences': tf.exp(runs.log_probabilities).to_tensor(-1.0),
+      'error': error,
+    }
+
+  def _text(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+    """Text of tokens, int32 ragged `[batch, (tokens)]`: string `[batch]`."""
+    joined = tf.strings.reduce_join(tf.gather(self._pieces, tokens), axis=1)
+    return tf.strings.strip(tf.strings.regex_replace(joined, r'\s+', ' '))
+
+
+def _log_mel(waveform: tf.Tensor) -> tf.Tensor:
+  """Features of a batch, float32 `[batch, frames, 80]`, at least 3 frames.
+
+  Behind the frames of an utterance's own there may be others.
+  """
+  batch = tf.shape(waveform)[0]
+  least = features.OUTPUT_STRIDE
+  hops = tf.maximum(-(-tf.shape(waveform)[1] // features.HOP), least)
+  # As in training, one behind the other on one grid of hops, bit by bit.
+  behind = hops * features.HOP - tf.shape(waveform)[1]
+  flat = tf.reshape(tf.pad(waveform, [[0, 0], [0, behind]]), [-1])
+  log_mel = features.log_mel_in_chunks(flat)
+  missing = batch * hops - tf.shape(log_mel)[0]
+  filled = tf.pad(log_mel, [[0, missing], [0, 0]])
+  return tf.reshape(filled, [batch, hops, features.MEL_BANDS])
+
+
+def _signature(
+  function: Callable, specs: tuple[tf.TensorSpec, ...]
+) -> tf.types.experimental.ConcreteFunction:
+  return tf.function(function, input_signature=specs).get_concrete_function()

@@ -1,0 +1,108 @@
+"""Numbered versions of a model in a folder that servers watch."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+
+from tff_asr import errors
+
+_ASIDE = 'partial-'  # Servers look at folders whose name is a number.
+_LOCK = '.lock'
+
+
+def latest(export_dir: pathlib.Path) -> pathlib.Path:
+  """Returns the folder of the newest version.
+
+  Args:
+    export_dir: As given to `//pipelines:export`; or a version itself.
+
+  Raises:
+    UserError: If there is none.
+  """
+  if (export_dir / 'saved_model.pb').is_file():
+    return export_dir
+  found = _numbers(export_dir)
+  if not found:
+    raise errors.UserError(
+      f'There is no exported model in {export_dir}: give the --export_dir of'
+      ' //pipelines:export.'
+    )
+  return export_dir / str(max(found))
+
+
+def add(
+  export_dir: pathlib.Path, write: Callable[[pathlib.Path, int], None]
+) -> pathlib.Path:
+  """Adds the next version, which appears at once and whole.
+
+  Args:
+    export_dir: The folder of all versions, made if needed.
+    write: Writes a version into a folder that exists, given its number.
+
+  Returns:
+    The folder of the version, named by its number.
+
+  Raises:
+    UserError: If `export_dir` cannot be written to.
+  """
+  try:
+    export_dir.mkdir(parents=True, exist_ok=True)
+  except FileExistsError as error:
+    raise errors.UserError(
+      f'{export_dir} is a file: give another --export_dir.'
+    ) from error
+  with _locked(export_dir):
+    for left in export_dir.glob(f'{_ASIDE}*'):  # By a call that was killed.
+      shutil.rmtree(left)
+    number = max(_numbers(export_dir), default=0) + 1
+    aside = export_dir / f'{_ASIDE}{number}'
+    aside.mkdir()
+    try:
+      write(aside, number)
+      _sync(aside)
+    except BaseException:
+      shutil.rmtree(aside, ignore_errors=True)
+      raise
+    version = export_dir / str(number)
+    aside.rename(version)
+    _sync_folder(export_dir)
+  return version
+
+
+def _numbers(export_dir: pathlib.Path) -> list[int]:
+  if not export_dir.is_dir():
+    return []
+  return [
+    int(path.name)
+    for path in export_dir.iterdir()
+    if path.name.isdecimal() and path.is_dir()
+  ]
+
+
+@contextlib.contextmanager
+def _locked(export_dir: pathlib.Path) -> Iterator[None]:
+  """Lets one call at a time add a version."""
+  with open(export_dir / _LOCK, 'w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def _sync(folder: pathlib.Path) -> None:
+  for path in folder.rglob('*'):
+    if path.is_file():
+      with open(path, 'rb') as file:
+        os.fsync(file.fileno())
+    else:
+      _sync_folder(path)
+  _sync_folder(folder)
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
