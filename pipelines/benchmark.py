@@ -1,8 +1,10 @@
-"""Measures speed on this machine.
+r"""Measures speed on this machine.
 
 bazel run //pipelines:benchmark -- --what=data
 bazel run //pipelines:benchmark -- --what=model --model=paper
 bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
+bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
+    --input_dir=AN4/test
 """
 
 from absl import flags
@@ -13,21 +15,23 @@ from tff_asr.programs import (
   benchmark_data,
   benchmark_model,
   benchmark_rounds,
+  benchmark_serving,
 )
 
 _WHAT = flags.DEFINE_enum(
   'what',
   'data',
-  ['data', 'model', 'rounds'],
+  ['data', 'model', 'rounds', 'serving'],
   'What is measured: preparing, reading and features (data); time to the first'
   ' step, and steps in each precision (model); federated rounds beside a plain'
-  " training loop and TFF's own runtime, and their memory (rounds).",
+  " training loop and TFF's own runtime, and their memory (rounds); an"
+  ' exported model beside the model itself (serving).',
 )
 _INPUT_DIR = flags.DEFINE_string(
   'input_dir',
   '',
   'Corpus in LibriSpeech layout to prepare; by default synthetic speakers'
-  ' (data, rounds).',
+  ' (data, rounds, serving).',
 )
 _CLIENTS = flags.DEFINE_integer(
   'clients',
@@ -39,10 +43,13 @@ _MODEL = flags.DEFINE_enum(
   'model',
   'small',
   sorted(presets.PRESETS),
-  'Preset of the encoder (model, rounds).',
+  'Preset of the encoder (model, rounds; serving without --run_dir).',
 )
 _BATCH_SECONDS = flags.DEFINE_float(
   'batch_seconds', 40.0, 'Seconds of audio in a batch (model).'
+)
+_RUN_DIR = flags.DEFINE_string(
+  'run_dir', '', 'Folder of a run or of a model (serving).'
 )
 _PARTS = flags.DEFINE_list(
   'parts',
@@ -63,6 +70,9 @@ def main() -> str:
   if _WHAT.value == 'model':
     return benchmark_model.run(_MODEL.value, _BATCH_SECONDS.value)
   input_dir = command_line.path(_INPUT_DIR.value) if _INPUT_DIR.value else None
+  if _WHAT.value == 'serving':
+    run_dir = command_line.path(_RUN_DIR.value) if _RUN_DIR.value else None
+    return benchmark_serving.run(run_dir, input_dir, _MODEL.value)
   if _WHAT.value == 'rounds':
     return benchmark_rounds.run(input_dir, _MODEL.value, _PARTS.value)
   return benchmark_data.run(input_dir, _CLIENTS.value)

@@ -10,7 +10,7 @@ from absl import flags
 
 from pipelines import command_line
 from tff_asr.programs import export
-from tff_asr.serving import transcriber
+from tff_asr.serving import tflite, transcriber
 
 _RUN_DIR = flags.DEFINE_string(
   'run_dir', None, 'Output folder of a finished run.', required=True
@@ -35,6 +35,16 @@ _MAX_SECONDS = flags.DEFINE_float(
   transcriber.MAX_SECONDS,
   'Longer utterances are refused: memory grows with the square of the length.',
 )
+_TFLITE = flags.DEFINE_list(
+  'tflite',
+  [],
+  'Models for phones as well: float16, int8 or both (TensorFlow Lite).',
+)
+flags.register_validator(
+  _TFLITE,
+  lambda kinds: set(kinds) <= set(tflite.KINDS),
+  f'--tflite takes some of {", ".join(tflite.KINDS)}.',
+)
 
 
 def main() -> str:
@@ -45,6 +55,7 @@ def main() -> str:
     _MODEL_NAME.value,
     _BEAM.value,
     _MAX_SECONDS.value,
+    _TFLITE.value,
   )
 
 

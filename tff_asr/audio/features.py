@@ -64,11 +64,13 @@ def waveform_of(pcm: tf.Tensor) -> tf.Tensor:
   return tf.cast(pcm, tf.float32) / _INT16_SCALE
 
 
-def log_mel(waveform: tf.Tensor) -> tf.Tensor:
+def log_mel(waveform: tf.Tensor, precision: tf.DType = tf.float64) -> tf.Tensor:
   """Log-mel features of a waveform.
 
   Args:
     waveform: float32 `[..., samples]`, 16 kHz, in [-1, 1].
+    precision: What the matrix is applied in; float32 is for phones, which have
+      nothing else.
 
   Returns:
     float32 `[..., frames, 80]` with `frames = num_frames(samples)`; a waveform
@@ -76,7 +78,9 @@ def log_mel(waveform: tf.Tensor) -> tf.Tensor:
   """
   windows = tf.signal.frame(waveform, WINDOW, HOP)
   spectrum = tf.cast(
-    tf.linalg.matmul(tf.cast(windows, tf.float64), _analysis_matrix()),
+    tf.linalg.matmul(
+      tf.cast(windows, precision), tf.constant(_analysis_matrix(), precision)
+    ),
     tf.float32,
   )
   real, imaginary = tf.split(spectrum, 2, axis=-1)

@@ -1,6 +1,6 @@
 """From the folder of a run to what TF Serving loads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import json
 import pathlib
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from tff_asr import errors
 from tff_asr.models import model_folder
 from tff_asr.programs import model_card, run_record
-from tff_asr.serving import saved_model, transcriber
+from tff_asr.serving import saved_model, tflite, transcriber
 
 
 def export(
@@ -17,6 +17,7 @@ def export(
   name: str,
   beam: int,
   max_seconds: float,
+  phones: Sequence[str],
 ) -> str:
   """Writes the next version of a run's model; returns what it is, in words.
 
@@ -26,6 +27,7 @@ def export(
     name: That the server gives the model.
     beam: Width of the beam search, 0 for none.
     max_seconds: Longer utterances are refused.
+    phones: Some of `tflite.KINDS`, models for TensorFlow Lite.
 
   Raises:
     UserError: If there is no finished run, or a folder cannot be written to.
@@ -58,12 +60,17 @@ def export(
       'flags.txt': ''.join(f'--{k}={v}\n' for k, v in facts['flags'].items()),
       run.paths.model_card.name: run.paths.model_card.read_text(),
     },
+    tflite.models(encoder, phones),
   )
   lines = [f'Version {version.name} of {name}: {version}', 'Signatures']
   for signature, function in model.functions.items():
     inputs = ', '.join(s.name for s in function.structured_input_signature[0])
     outputs = ', '.join(function.structured_outputs)
     lines.append(f'  {signature:16}{inputs} -> {outputs}')
+  lines += [
+    f'For phones: {version / saved_model.EXTRA / file}.tflite'
+    for file in phones
+  ]
   lines += ['Privacy', *(f'  {p}' for p in facts['privacy'])]
   return '\n'.join(lines)
 

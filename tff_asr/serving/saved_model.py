@@ -7,12 +7,15 @@ import tensorflow as tf
 
 from tff_asr.serving import server_files, transcriber, versions
 
+EXTRA = 'assets.extra'
+
 
 def export(
   model: transcriber.Transcriber,
   export_dir: pathlib.Path,
   name: str,
   assets: Mapping[str, str],
+  extra: Mapping[str, bytes],
 ) -> pathlib.Path:
   """Writes the next version of a model, and what a server is started with.
 
@@ -22,6 +25,9 @@ def export(
       already stay as they are.
     name: That the server gives the model.
     assets: Contents of text files by name, for the version's `assets`.
+
+    extra: Contents of files by name, for its `assets.extra`, of which the
+      server takes no notice.
 
   Returns:
     The folder of the version.
@@ -36,7 +42,12 @@ def export(
     (folder / 'assets').mkdir(exist_ok=True)
     for file, contents in assets.items():
       (folder / 'assets' / file).write_text(contents)
-    server_files.write_warm_up(folder, name, model.functions)
+    (folder / EXTRA).mkdir()
+    for file, contents in extra.items():
+      (folder / EXTRA / file).write_bytes(contents)
+    server_files.write_warm_up(
+      folder / EXTRA / server_files.WARM_UP, name, model.functions
+    )
 
   version = versions.add(export_dir, write)
   server_files.write_configuration(export_dir, name)

@@ -13,7 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from tff_asr.audio import features
 
-_WARM_UP = 'assets.extra/tf_serving_warmup_requests'
+WARM_UP = 'tf_serving_warmup_requests'  # In `assets.extra`.
 _WARM_UP_SECONDS = (1.0, 4.0, 12.0)
 # https://github.com/tensorflow/serving, session_bundle_config.proto
 _BATCHING = """# For --enable_batching --batching_parameters_file.
@@ -51,17 +51,15 @@ def request(
 
 
 def write_warm_up(
-  version: pathlib.Path, name: str, signatures: Iterable[str]
+  path: pathlib.Path, name: str, signatures: Iterable[str]
 ) -> None:
   """Writes requests that a server makes of itself before the first of a client.
 
   Args:
-    version: Folder of a version.
+    path: The file.
     name: Of the model.
     signatures: Its functions, as of `transcriber.Transcriber`.
   """
-  path = version / _WARM_UP
-  path.parent.mkdir(exist_ok=True)
   rng = np.random.default_rng(0)
   with tf.io.TFRecordWriter(str(path)) as file:
     for seconds in _WARM_UP_SECONDS:

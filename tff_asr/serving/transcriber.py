@@ -14,7 +14,7 @@ from tff_asr.serving import wav
 from tff_asr.text import vocabulary as vocabulary_lib
 
 MAX_SECONDS = 60.0
-_FRAME_SECONDS = features.OUTPUT_STRIDE * features.HOP / features.SAMPLE_RATE
+FRAME_SECONDS = features.OUTPUT_STRIDE * features.HOP / features.SAMPLE_RATE
 _WAVEFORM = (
   tf.TensorSpec([None, None], tf.float32, 'waveform'),
   tf.TensorSpec([None], tf.int32, 'lengths'),
@@ -162,7 +162,7 @@ class Transcriber(tf.Module):
     runs = ctc.greedy_runs(logits, frames)
     tokens = runs.tokens
     seconds = [
-      tf.cast(edges, tf.float32) * _FRAME_SECONDS
+      tf.cast(edges, tf.float32) * FRAME_SECONDS
       for edges in (runs.starts, runs.ends)
     ]
     quiet = tf.nn.log_softmax(logits)[..., vocabulary_lib.BLANK]
