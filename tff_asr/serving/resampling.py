@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from tff_asr.audio import features
 
-_ZERO_CROSSINGS = 32  # Of the filter, to either side.
-_ROLL_OFF = 0.95  # Where it lets half through, of the highest frequency.
+_ZERO_CROSSINGS = 64  # Of the filter, to either side.
+_ROLL_OFF = 0.95  # Half at this share of the highest frequency, all at 0.9.
 _KAISER = 10.0  # Sidelobes 100 dB down.
 _MAX_UP = 1_600  # Exact for whole tens of Hz, and for 11,025 and its multiples.
 

@@ -1,0 +1,80 @@
+"""Export of a run that came to its end."""
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from tff_asr import errors
+from tff_asr.corpora import store as store_lib
+from tff_asr.programs import export, transcripts
+
+
+def exported(run_dir, export_dir, **changes):
+  settings = dict(name='asr', beam=4, max_seconds=60.0, phones=['int8'])
+  return export.export(run_dir, export_dir, **{**settings, **changes})
+
+
+def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
+  run, _ = finished
+  text = exported(run, tmp_path / 'asr')
+  version = tmp_path / 'asr' / '1'
+  summary = json.loads((run / 'summary.json').read_text())
+  assert f'Version 1 of asr: {version}' in text
+  assert f'{summary["epsilon"]:.4g} by PLD' in ' '.join(text.split())
+  assert (version / 'assets.extra/int8.tflite').stat().st_size > 1_000
+
+  facts = json.loads((version / 'assets/provenance.json').read_text())
+  for name in 'epsilon', 'delta', 'noise_multiplier', 'rounds', 'wer':
+    assert facts[name] == summary[name]
+  assert facts['trained_with'] == summary['provenance']
+  assert facts['exported_with']['packages']['tensorflow'] == tf.__version__
+  # The model goes to others: they are to see no folders of this machine.
+  for path in version.glob('assets/*'):
+    assert str(config.train_store.parent) not in path.read_text()
+  flags = (version / 'assets/flags.txt').read_text()
+  assert '--train_store=train\n' in flags and '--rounds=' in flags
+  assert 'Epsilon' in (version / 'assets/model_card.md').read_text()
+  vocabulary = json.loads((version / 'assets/vocabulary.json').read_text())
+  assert vocabulary['pieces'][:3] == ['', ' ', "'"]
+
+  model = tf.saved_model.load(str(version))
+  store = store_lib.ClientStore(config.eval_store)
+  expected = {
+    t.utterance_id: t.hypothesis
+    for t in transcripts.read(run / 'transcripts.tsv')
+  }
+  for client_id in store.client_ids:
+    for record in store.records(client_id):
+      pcm = tf.io.decode_raw(record['audio'], tf.int16)
+      found = model.signatures['serving_default'](
+        waveform=tf.cast(pcm, tf.float32)[None] / 2**15,
+        lengths=tf.size(pcm)[None],
+      )
+      name = record['utterance_id'].numpy().decode()
+      assert found['text'][0].numpy().decode() == expected.pop(name)
+  assert not expected
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (dict(name='a/b'), '--model_name=a/b'),
+    (dict(max_seconds=0.0), 'max_seconds'),
+  ],
+)
+def test_settings_that_cannot_be_are_refused(
+  finished, tmp_path, changes, message
+):
+  with pytest.raises(errors.UserError, match=message):
+    exported(finished[0], tmp_path / 'asr', **changes)
+  assert not (tmp_path / 'asr').exists()
+
+
+def test_what_is_no_finished_run_is_refused(finished, tmp_path):
+  with pytest.raises(errors.UserError, match='There is no run'):
+    exported(tmp_path, tmp_path / 'asr')
+  (tmp_path / 'flags.txt').write_bytes((finished[0] / 'flags.txt').read_bytes())
+  with pytest.raises(errors.UserError, match='has not come to its end'):
+    exported(tmp_path, tmp_path / 'asr')
+  assert not (tmp_path / 'asr').exists()
