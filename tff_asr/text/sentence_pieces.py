@@ -66,6 +66,19 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
     pieces = [int(t) - 1 for t in tokens if t != vocabulary.BLANK]
     return ' '.join(self._pieces.DecodeIds(pieces).split())
 
+  @property
+  def pieces(self) -> tuple[str, ...]:
+    """Text of each token; bytes and the unknown piece as they are decoded."""
+    return (
+      '',
+      *(
+        self._pieces.IdToPiece(i).replace(_SPACE, ' ')
+        if self._is_text(i)
+        else self._pieces.DecodeIds([i])
+        for i in range(self._pieces.GetPieceSize())
+      ),
+    )
+
   def to_json(self) -> dict[str, str]:
     return {
       'type': 'sentencepiece',

@@ -47,6 +47,14 @@ class Vocabulary(abc.ABC):
   def decode(self, tokens: Iterable[int]) -> str:
     """Returns the text of `tokens`; blanks are left out."""
 
+  @property
+  @abc.abstractmethod
+  def pieces(self) -> tuple[str, ...]:
+    """Text of each token, with `' '` where words part; `''` for the blank.
+
+    Tokens without text of their own have `''` as well.
+    """
+
   @abc.abstractmethod
   def to_json(self) -> dict[str, str]:
     """What `vocabularies.from_json` makes this vocabulary of."""
@@ -97,6 +105,10 @@ class CharacterVocabulary(Vocabulary):
   def decode(self, tokens: Iterable[int]) -> str:
     text = ''.join(self.alphabet[t - 1] for t in tokens if t != BLANK)
     return ' '.join(text.split())
+
+  @property
+  def pieces(self) -> tuple[str, ...]:
+    return ('', *self.alphabet)
 
   def to_json(self) -> dict[str, str]:
     return {'type': 'characters', 'alphabet': self.alphabet}
