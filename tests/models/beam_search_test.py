@@ -125,6 +125,29 @@ def test_a_narrow_beam_never_has_more_than_the_probability(log_probs, width):
     assert np.all(scores <= -losses.numpy() + 1e-3)
 
 
+def test_a_prefix_that_comes_back_is_the_same():
+  """After frame 2 the beam has lost `a`, but not `a b`; frame 3 has it again.
+
+  The language model holds `a b` in the beam, and others off it.
+  """
+  pieces = ('', ' a', ' b')
+  lm = arpa.LanguageModel({('a',): 0.0, ('b',): -20.0}, {})
+  probabilities = [[8, 2, 0], [4, 0, 6], [2, 8, 0], [4, 0, 6]]
+  with np.errstate(divide='ignore'):
+    log_probs = np.log(np.array(probabilities) / 10)
+
+  def tokens(frames):
+    found = search(
+      *(log_probs[:frames], pieces, lm),
+      **dict(width=3, lm_weight=1.0, word_bonus=5.0, min_log_prob=ALL),
+    )
+    return sorted(h.tokens for h in found)
+
+  assert tokens(2) == [(), (1, 2), (2,)]
+  assert tokens(3) == [(1,), (1, 2), (2,)]
+  assert len(tokens(4)) == len(set(tokens(4)))
+
+
 def test_a_sure_model_is_decoded_as_by_greedy_decoding():
   rng = np.random.default_rng(0)
   logits = rng.integers(0, 30, [3, 40])
