@@ -193,6 +193,17 @@ def test_a_language_model_decides_between_words_that_sound_alike():
   assert decoded(['a rid'], lm) == 'a rid'  # Unknown, and clearly heard.
 
 
+def test_words_without_their_spaces_do_not_fill_the_beam():
+  """The cost of unknown words counts before they end."""
+  words = ['ab', 'ba', 'cd', 'dc']
+  lm = arpa.LanguageModel({(w,): -3.0 for w in [*words, '</s>']}, {})
+  text = ' '.join(words * 3)
+  log_probs, english = heard([text, text.replace(' ', 'e')])
+  config = beam_search.BeamConfig(4, 1.0)
+  found = beam_search.BeamSearch(english.pieces, config, lm).best(log_probs)
+  assert english.decode(found) == text
+
+
 def test_a_bonus_makes_more_words_of_what_may_be_one():
   for bonus, text in ((2.0, 'a b'), (-2.0, 'a-b')):
     assert decoded(['a b', 'a-b'], None, word_bonus=bonus) == text

@@ -98,6 +98,13 @@ def test_ngrams_with_unk_are_used(tmp_path):
   assert log10(lm, 'six', 'two')[1] == pytest.approx(-0.2)
 
 
+def test_beginnings_of_words_are_known(tmp_path):
+  lm = read(tmp_path, KENLM)
+  beginnings = {'', 'o', 'on', 'one', 't', 'tw', 'two'}
+  for letters in *beginnings, 'n', 'ones', 'a', 'z', 'onf':
+    assert lm.begins_word(letters) == (letters in beginnings)
+
+
 def test_a_model_without_ends_of_sentences_has_no_cost_for_them(tmp_path):
   text = SRILM.replace('1=4', '1=3').replace('-0.4\t</s>\n', '')
   assert log10(read(tmp_path, text), 'one')[1] == 0.0

@@ -8,7 +8,10 @@ are those with the greatest
     log p_ctc + lm_weight * log p_lm + word_bonus * words
 
 where a word counts as soon as the next begins, and the last one, with the end
-of the sentence, after the last frame.  All in float64, by numpy.
+of the sentence, after the last frame.  The penalty of an unknown word counts
+against its prefix as soon as no known word begins as it does: prefixes that
+leave out the spaces, and so the cost of their words, would fill the beam
+otherwise.  All in float64, by numpy.
 """
 
 from collections.abc import Sequence
@@ -58,7 +61,9 @@ class _Prefixes:
   Attributes:
     parents: The prefix without the last token.
     tokens: The last token; the blank for the empty prefix.
-    scores: Language model and bonus of the words that are complete.
+    ranks: What counts beside log p_ctc as long as the search goes on: language
+      model and bonus of the words that are complete, and the penalty of the
+      last word if it is unknown already.
   """
 
   def __init__(
@@ -72,29 +77,36 @@ class _Prefixes:
     self._config = config
     self.parents = [-1]
     self.tokens = [BLANK]
-    self.scores = [0.0]
+    self.ranks = [0.0]
+    self._scores = [0.0]  # Of the words that are complete.
     self._states: list[arpa.State] = [lm.start if lm else ()]
     self._words = ['']  # The letters since the last space.
     self._children: dict[tuple[int, int], int] = {}
     self._closed: dict[int, tuple[float, arpa.State]] = {}
+    self._rank_of_longer: dict[tuple[int, int], float] = {}
 
   def child(self, prefix: int, token: int) -> int:
     """The prefix with one more token, always the same for the same two."""
     child = self._children.get((prefix, token))
     if child is None:
       child = self._children[prefix, token] = len(self.parents)
-      score, state = self._after(prefix, token)
+      score, state, word = self._longer(prefix, token)
       self.parents.append(prefix)
       self.tokens.append(token)
-      self.scores.append(score)
+      self.ranks.append(score + self._penalty(word))
+      self._scores.append(score)
       self._states.append(state)
-      _, space, tail = self._pieces[token].rpartition(' ')
-      self._words.append(tail if space else self._words[prefix] + tail)
+      self._words.append(word)
     return child
 
-  def extended(self, prefix: int, token: int) -> float:
-    """The score of the prefix with one more token."""
-    return self._after(prefix, token)[0]
+  def rank_of_longer(self, prefix: int, token: int) -> float:
+    """What `ranks` will have of the prefix with one more token."""
+    rank = self._rank_of_longer.get((prefix, token))
+    if rank is None:
+      score, _, word = self._longer(prefix, token)
+      rank = score + self._penalty(word)
+      self._rank_of_longer[prefix, token] = rank
+    return rank
 
   def final(self, prefix: int) -> float:
     """The score with the last word and the end of the sentence."""
@@ -111,25 +123,33 @@ class _Prefixes:
       prefix = self.parents[prefix]
     return tuple(reversed(tokens))
 
-  def _after(self, prefix: int, token: int) -> tuple[float, arpa.State]:
+  def _longer(self, prefix: int, token: int) -> tuple[float, arpa.State, str]:
+    """Score, state and last word of the prefix with one more token."""
+    word = self._words[prefix]
     first, *others = self._pieces[token].split(' ')
     if not others:
-      return self.scores[prefix], self._states[prefix]
+      return self._scores[prefix], self._states[prefix], word + first
     if first:
       score, state = self._plus(
-        self.scores[prefix], self._states[prefix], self._words[prefix] + first
+        self._scores[prefix], self._states[prefix], word + first
       )
     else:
       score, state = self._with_word_closed(prefix)
-    for word in others[:-1]:
+    *complete, last = others
+    for word in complete:
       score, state = self._plus(score, state, word)
-    return score, state
+    return score, state, last
+
+  def _penalty(self, word: str) -> float:
+    if not self._lm or self._lm.begins_word(word):
+      return 0.0
+    return self._config.lm_weight * arpa.UNKNOWN_PENALTY
 
   def _with_word_closed(self, prefix: int) -> tuple[float, arpa.State]:
     closed = self._closed.get(prefix)
     if closed is None:
       closed = self._closed[prefix] = self._plus(
-        self.scores[prefix], self._states[prefix], self._words[prefix]
+        self._scores[prefix], self._states[prefix], self._words[prefix]
       )
     return closed
 
@@ -164,7 +184,7 @@ class BeamSearch:
     self._pieces = tuple(pieces)
     self._config = config
     self._lm = lm
-    self._is_boundary = np.array([' ' in piece for piece in self._pieces])
+    self._has_ranks = lm is not None or config.word_bonus != 0.0
 
   def hypotheses(self, log_probs: np.ndarray) -> list[Hypothesis]:
     """The prefixes of the beam after the last frame, the best first.
@@ -234,15 +254,18 @@ class BeamSearch:
       if parent is not None and at is not None:
         stays_label[i] = np.logaddexp(stays_label[i], longer[parent, at])
         longer[parent, at] = -np.inf
-    scores = np.array([prefixes.scores[prefix] for prefix in beam])
-    ranks = longer + scores[:, None]
-    for at in np.flatnonzero(self._is_boundary[tokens]):
-      token = int(tokens[at])
-      ranks[:, at] = longer[:, at] + [
-        prefixes.extended(prefix, token) for prefix in beam
-      ]
+    ranks = np.array([prefixes.ranks[prefix] for prefix in beam])
+    ranks_of_longer = longer.copy()
+    if self._has_ranks:
+      for i, at in np.argwhere(longer > -np.inf):
+        ranks_of_longer[i, at] += prefixes.rank_of_longer(
+          beam[i], int(tokens[at])
+        )
     ranks = np.concatenate(
-      [np.logaddexp(stays_blank, stays_label) + scores, ranks.ravel()]
+      [
+        np.logaddexp(stays_blank, stays_label) + ranks,
+        ranks_of_longer.ravel(),
+      ]
     )
     kept = self._best(ranks)
     stays, grows = kept[kept < len(beam)], kept[kept >= len(beam)] - len(beam)

@@ -7,6 +7,7 @@ of the longest n-gram that is listed, times the back-off weights of the longer
 contexts (Katz, 1987).
 """
 
+import bisect
 from collections.abc import Iterator, Mapping
 import gzip
 import math
@@ -18,11 +19,11 @@ from tff_asr import errors
 from tff_asr.text import normalisation
 
 START, END, UNKNOWN = '<s>', '</s>', '<unk>'
-# What an unknown word costs beside the probability of `<unk>`, in log10: the
-# default `unk_score_offset` of pyctcdecode.  `<unk>` stands for all unknown
-# words together, so its probability is too much for any one of them; KenLM's
-# -100 for a file without `<unk>` would forbid new words altogether.
-UNKNOWN_PENALTY = -10.0
+# What an unknown word costs beside the probability of `<unk>`, in nats: log10
+# -10, the default `unk_score_offset` of pyctcdecode.  `<unk>` stands for all
+# unknown words together, so its probability is too much for any one of them;
+# KenLM's -100 for a file without `<unk>` would forbid new words altogether.
+UNKNOWN_PENALTY = -10.0 * math.log(10.0)
 
 State = tuple[str, ...]
 
@@ -58,11 +59,17 @@ class LanguageModel:
     self._log_probs = log_probs
     self._back_offs = back_offs
     self._has_unknown = (UNKNOWN,) in log_probs
+    self._sorted = sorted(ngram[0] for ngram in log_probs if len(ngram) == 1)
     self.order = max(map(len, log_probs), default=1)
     self.start: State = self._shortened((START,))
 
   def __contains__(self, word: str) -> bool:
     return (word,) in self._log_probs
+
+  def begins_word(self, letters: str) -> bool:
+    """Whether a word of the model begins with `letters`, or is that."""
+    place = bisect.bisect_left(self._sorted, letters)
+    return place < len(self._sorted) and self._sorted[place].startswith(letters)
 
   def score(self, state: State, word: str) -> tuple[float, State]:
     """Scores a word, known or not.
@@ -79,10 +86,9 @@ class LanguageModel:
     if word in self:
       return self._log_prob(state, word), self._shortened((*state, word))
     after = self._shortened((*state, UNKNOWN))
-    penalty = UNKNOWN_PENALTY * _NATS
     if not self._has_unknown:
-      return penalty, after
-    return penalty + self._log_prob(state, UNKNOWN), after
+      return UNKNOWN_PENALTY, after
+    return UNKNOWN_PENALTY + self._log_prob(state, UNKNOWN), after
 
   def end(self, state: State) -> float:
     """Log-probability in nats that the sentence ends after `state`.
