@@ -196,7 +196,7 @@ def test_a_language_model_decides_between_words_that_sound_alike():
 def test_words_without_their_spaces_do_not_fill_the_beam():
   """The cost of unknown words counts before they end."""
   words = ['ab', 'ba', 'cd', 'dc']
-  lm = arpa.LanguageModel({(w,): -3.0 for w in [*words, '</s>']}, {})
+  lm = arpa.LanguageModel({(w,): -1.0 for w in [*words, '</s>']}, {})
   text = ' '.join(words * 3)
   log_probs, english = heard([text, text.replace(' ', 'e')])
   config = beam_search.BeamConfig(4, 1.0)
