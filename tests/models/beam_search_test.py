@@ -89,16 +89,16 @@ def test_a_wide_beam_sums_over_all_alignments(
 
 
 @settings(deadline=None)
-@given(utterances(), st.floats(-4, 0))
-def test_improbable_tokens_count_as_impossible(log_probs, least):
-  best = log_probs.max(axis=1, keepdims=True, initial=-np.inf)
-  possible = (log_probs >= least) | (log_probs == best)
+@given(utterances(), st.floats(-4, 0), st.integers(1, 4))
+def test_improbable_tokens_count_as_impossible(log_probs, least, most):
+  rank = np.argsort(np.argsort(-log_probs, axis=1), axis=1)
+  possible = ((log_probs >= least) | (rank == 0)) & (rank < most)
   expected = by_brute_force(
     np.where(possible, log_probs, -np.inf), PIECES[0], LM, 0.5, 1.5
   )
   found = search(
     *(log_probs, PIECES[0], LM),
-    **dict(width=WIDE, word_bonus=1.5, min_log_prob=least),
+    **dict(width=WIDE, word_bonus=1.5, min_log_prob=least, max_tokens=most),
   )
   assert {h.tokens: h.score for h in found} == pytest.approx(expected)
 

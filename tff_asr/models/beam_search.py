@@ -34,12 +34,15 @@ class BeamConfig:
       word cost something, so that too few are heard without it.
     min_log_prob: Tokens of a frame with a log-probability below it count as
       impossible there, unless it is the frame's best; -inf for none.
+    max_tokens: So many tokens of a frame, the most probable, go on at most, the
+      blank among them.
   """
 
   width: int
   lm_weight: float = 0.5
   word_bonus: float = 0.0
   min_log_prob: float = -7.0
+  max_tokens: int = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +86,8 @@ class _Prefixes:
     self._words = ['']  # The letters since the last space.
     self._children: dict[tuple[int, int], int] = {}
     self._closed: dict[int, tuple[float, arpa.State]] = {}
-    self._rank_of_longer: dict[tuple[int, int], float] = {}
+    # By prefix and token; for prefixes of the beam alone, to save memory.
+    self._ranks_of_longer: dict[int, dict[int, float]] = {}
 
   def child(self, prefix: int, token: int) -> int:
     """The prefix with one more token, always the same for the same two."""
@@ -99,13 +103,18 @@ class _Prefixes:
       self._words.append(word)
     return child
 
+  def keep_ranks(self, beam: Sequence[int]) -> None:
+    """Forgets the ranks of what is longer than prefixes outside the beam."""
+    ranks = self._ranks_of_longer
+    self._ranks_of_longer = {p: ranks.get(p, {}) for p in beam}
+
   def rank_of_longer(self, prefix: int, token: int) -> float:
-    """What `ranks` will have of the prefix with one more token."""
-    rank = self._rank_of_longer.get((prefix, token))
+    """What `ranks` will have of a prefix of the beam with one more token."""
+    ranks = self._ranks_of_longer[prefix]
+    rank = ranks.get(token)
     if rank is None:
       score, _, word = self._longer(prefix, token)
-      rank = score + self._penalty(word)
-      self._rank_of_longer[prefix, token] = rank
+      rank = ranks[token] = score + self._penalty(word)
     return rank
 
   def final(self, prefix: int) -> float:
@@ -199,9 +208,8 @@ class BeamSearch:
     prefixes = _Prefixes(self._pieces, self._lm, self._config)
     beam = [0]
     blank, label = np.zeros(1), np.full(1, -np.inf)
-    with np.errstate(invalid='ignore'):
-      for row in np.asarray(log_probs, np.float64):
-        beam, blank, label = self._step(prefixes, beam, blank, label, row)
+    for row in np.asarray(log_probs, np.float64):
+      beam, blank, label = self._step(prefixes, beam, blank, label, row)
     finals = [prefixes.final(prefix) for prefix in beam]
     scores = np.logaddexp(blank, label) + finals
     found = [
@@ -234,7 +242,7 @@ class BeamSearch:
     Returns:
       The new `beam`, `blank` and `label`.
     """
-    row = np.where(self._is_kept(row), row, -np.inf)
+    row = self._pruned(row)
     tokens = np.flatnonzero(row > -np.inf)
     tokens = tokens[tokens != BLANK]
     last = np.array([prefixes.tokens[prefix] for prefix in beam], int)
@@ -257,6 +265,7 @@ class BeamSearch:
     ranks = np.array([prefixes.ranks[prefix] for prefix in beam])
     ranks_of_longer = longer.copy()
     if self._has_ranks:
+      prefixes.keep_ranks(beam)
       for i, at in np.argwhere(longer > -np.inf):
         ranks_of_longer[i, at] += prefixes.rank_of_longer(
           beam[i], int(tokens[at])
@@ -280,8 +289,13 @@ class BeamSearch:
       np.concatenate([stays_label[stays], longer[parents, columns]]),
     )
 
-  def _is_kept(self, row: np.ndarray) -> np.ndarray:
-    return row >= min(self._config.min_log_prob, row.max())
+  def _pruned(self, row: np.ndarray) -> np.ndarray:
+    """Log-probabilities of a frame, -inf of the tokens that are left out."""
+    least, most = self._config.min_log_prob, self._config.max_tokens
+    is_kept = row >= min(least, row.max())
+    if np.count_nonzero(is_kept) > most:
+      is_kept[np.argsort(-row, kind='stable')[most:]] = False
+    return np.where(is_kept, row, -np.inf)
 
   def _best(self, ranks: np.ndarray) -> np.ndarray:
     """Places of the possible candidates of the highest rank, in their order."""
