@@ -3,6 +3,8 @@ r"""Word and character error rates of a model on a client store.
 bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE
 bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
     --personalise_epochs=5
+bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
+    --beam=50 --lm=FILE.arpa
 """
 
 from absl import flags
@@ -19,6 +21,30 @@ _EVAL_STORE = flags.DEFINE_string(
 )
 _WORST = flags.DEFINE_integer(
   'worst', 10, 'How many of the worst utterances are shown.', lower_bound=0
+)
+
+_BEAM = flags.DEFINE_integer(
+  'beam',
+  0,
+  'Decode by a prefix beam search of this width; 0 for greedy decoding.',
+)
+_LM = flags.DEFINE_string(
+  'lm',
+  None,
+  'Word n-gram language model for the beam search: an ARPA file, gzipped if its'
+  ' name ends in .gz.',
+)
+_LM_WEIGHT = flags.DEFINE_float(
+  'lm_weight',
+  None,
+  "Factor of the language model's log-probability; by default"
+  f' {evaluate.LM_WEIGHT}.',
+)
+_WORD_BONUS = flags.DEFINE_float(
+  'word_bonus',
+  None,
+  'Added to the log-probability for every word, in nats, may be negative; by'
+  f' default {evaluate.WORD_BONUS} with a language model and 0 without.',
 )
 
 _PERSONALISE_EPOCHS = flags.DEFINE_integer(
@@ -40,11 +66,18 @@ _PERSONALISE_BATCH_SECONDS = flags.DEFINE_float(
 
 def main() -> str:
   """Evaluates and returns the tables."""
+  decoding = evaluate.Decoding(
+    _BEAM.value,
+    command_line.path(_LM.value) if _LM.value else None,
+    _LM_WEIGHT.value,
+    _WORD_BONUS.value,
+  )
   return evaluate.evaluate(
     command_line.path(_MODEL_DIR.value),
     command_line.path(_EVAL_STORE.value),
     _WORST.value,
     _personalisation(),
+    decoding,
   )
 
 

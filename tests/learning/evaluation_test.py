@@ -4,7 +4,8 @@ import pytest
 
 from tests import stores
 from tff_asr.learning import evaluation
-from tff_asr.models import presets, transformer
+from tff_asr.models import beam_search, presets, transformer
+from tff_asr.text import arpa
 
 
 def transcript(client, reference, hypothesis):
@@ -62,3 +63,30 @@ def test_every_utterance_is_transcribed_whatever_the_batches(
   assert [t.utterance_id for t in some] == [
     t.utterance_id for t in whole if t.client_id == 'b'
   ]
+
+
+def test_a_beam_search_hears_with_its_language_model(speech):
+  encoder = transformer.build(
+    dataclasses.replace(presets.preset('tiny', 30), width=16)
+  )
+  pieces = speech.vocabulary.pieces
+
+  def heard(config, lm=None):
+    search = beam_search.BeamSearch(pieces, config, lm)
+    evaluator = evaluation.Evaluator(encoder, speech.vocabulary, search)
+    return evaluator.transcribe(evaluation.batches(speech))
+
+  greedy = evaluation.Evaluator(encoder, speech.vocabulary).transcribe(
+    evaluation.batches(speech)
+  )
+  # Bonuses that outdo what an encoder without training hears.
+  lm = arpa.LanguageModel({('x',): -9.0, ('</s>',): -9.0}, {})
+  many, few = (
+    heard(beam_search.BeamConfig(8, 1.0, bonus), lm) for bonus in (50.0, -99.0)
+  )
+  for transcripts in many, few:
+    assert [t.reference for t in transcripts] == [t.reference for t in greedy]
+    losses = [t.loss for t in transcripts]
+    assert losses == pytest.approx([t.loss for t in greedy], rel=1e-4)
+  assert all(len(t.hypothesis.split()) > 1 for t in many)
+  assert all(len(t.hypothesis.split()) <= 1 for t in few)

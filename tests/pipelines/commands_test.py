@@ -53,6 +53,7 @@ def workplace(tmp_path_factory):
   return cwd
 
 
+EVALUATE = ('evaluate', '--model_dir=empty', '--eval_store=eval')
 TRAIN = ('train', '--train_store=train', '--eval_store=eval')
 SWEEP = ('sweep', *TRAIN[1:], '--output_dir=sweep', '--seed_clients=1')
 RUN = ('--output_dir=run', '--seed_clients=1', '--cohort_size=1')
@@ -76,7 +77,8 @@ def contents(folder):
     (('prepare', '--source=tsv', '--output=s'), 'Give --manifest'),
     (('prepare', '--vocabulary=spm:x', '--output=s'), 'x cannot be read'),
     (('vocabulary', '--text=nowhere', '--output=v'), 'There is no file'),
-    (('evaluate', '--model_dir=empty', '--eval_store=eval'), 'no model'),
+    (EVALUATE, 'no model'),
+    ((*EVALUATE, '--lm=file'), 'give --beam=50 as well'),
     ((*TRAIN, *RUN, '--layer_bounds_file=file'), 'Line 1 of'),
     (('benchmark', '--what=rounds', '--input_dir=nowhere'), 'no folder'),
     (('privacy', '--population=1,x'), 'must be numbers'),

@@ -1,8 +1,10 @@
+import io
 import itertools
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
+import sentencepiece
 
 from tff_asr import errors
 from tff_asr.text import (
@@ -161,3 +163,33 @@ def test_ctc_frames_is_the_length_of_the_shortest_alignment(tokens):
     )
   )
   assert vocabulary.ctc_frames(tokens) == shortest
+
+
+@given(words(normalisation.ENGLISH))
+def test_the_texts_of_the_tokens_make_the_text(pieces, text):
+  for texts in (
+    ENGLISH,
+    sentence_pieces.SentencePieceVocabulary(pieces.read_bytes()),
+  ):
+    assert len(texts.pieces) == texts.size
+    assert texts.pieces[vocabulary.BLANK] == ''
+    joined = ''.join(texts.pieces[token] for token in texts.encode(text))
+    assert joined.split() == text.split()
+
+
+def test_pieces_without_text_are_as_they_are_decoded():
+  model = io.BytesIO()
+  sentencepiece.SentencePieceTrainer.Train(
+    sentence_iterator=iter(['call me ishmael', 'some years ago'] * 5),
+    model_writer=model,
+    vocab_size=285,
+    hard_vocab_limit=False,
+    byte_fallback=True,
+    minloglevel=2,
+  )
+  texts = sentence_pieces.SentencePieceVocabulary(model.getvalue())
+  unknown, start, end = texts.pieces[1:4]
+  assert (unknown.strip(), start, end) == ('\N{DOUBLE QUESTION MARK}', '', '')
+  first_byte = 4
+  assert texts.pieces[first_byte + ord('A')] == 'A'
+  assert any(piece.startswith(' ') for piece in texts.pieces[4 + 256 :])

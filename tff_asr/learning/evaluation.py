@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tff_asr.corpora import client_datasets, parallel
 from tff_asr.corpora import store as store_lib
-from tff_asr.models import ctc, transformer
+from tff_asr.models import beam_search, ctc, transformer
 from tff_asr.text import vocabulary as vocabulary_lib
 
 BATCH_SECONDS = 200.0
@@ -103,7 +103,7 @@ def batches(
 
 
 class Evaluator:
-  """Transcribes a store's utterances by greedy decoding.
+  """Transcribes a store's utterances, by greedy decoding or a beam search.
 
   The encoder's forward pass is traced once; its weights may change between
   calls.
@@ -113,20 +113,32 @@ class Evaluator:
     self,
     encoder: transformer.Transformer,
     vocabulary: vocabulary_lib.Vocabulary,
+    search: beam_search.BeamSearch | None = None,
   ):
+    """Prepares the evaluation.
+
+    Args:
+      encoder: Gives the logits.
+      vocabulary: Of the encoder and the store.
+      search: Finds the tokens of an utterance; by default greedy decoding does.
+    """
     self._vocabulary = vocabulary
+    self._search = search
 
     @tf.function(input_signature=[client_datasets.BATCH_SPEC])
-    def tokens_and_losses(batch):
+    def outputs(batch):
       logits = encoder(batch['features'], batch['frames'], training=False)
       lengths = transformer.output_frames(batch['frames'])
       losses = ctc.loss(
         logits, lengths, batch['tokens'], batch['token_lengths']
       )
+      if search:
+        log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+        return log_probs, lengths, losses
       best = ctc.greedy_tokens(logits, lengths)
-      return best.to_tensor(vocabulary_lib.BLANK), losses
+      return best.to_tensor(vocabulary_lib.BLANK), best.row_lengths(), losses
 
-    self._tokens_and_losses = tokens_and_losses
+    self._outputs = outputs
 
   def transcribe(self, dataset: tf.data.Dataset) -> list[Transcript]:
     """Returns the transcript of every utterance, in order of speaker and name.
@@ -144,11 +156,15 @@ class Evaluator:
     return sorted(transcripts, key=lambda t: (t.client_id, t.utterance_id))
 
   def _transcribe(self, batch: Mapping[str, tf.Tensor]) -> list[Transcript]:
-    tokens, losses = self._tokens_and_losses(
+    outputs = self._outputs(
       collections.OrderedDict(
         (name, batch[name]) for name in client_datasets.BATCH_SPEC
       )
     )
+    rows, lengths, losses = (output.numpy() for output in outputs)
+    found = [row[:length] for row, length in zip(rows, lengths, strict=True)]
+    if self._search:
+      found = [self._search.best(log_probs) for log_probs in found]
     names = ('client_id', 'utterance_id', 'text')
     columns = [batch[name].numpy() for name in names]
     return [
@@ -156,10 +172,10 @@ class Evaluator:
         client_id.decode(),
         utterance_id.decode(),
         text.decode(),
-        self._vocabulary.decode(row),
+        self._vocabulary.decode(tokens),
         float(loss),
       )
-      for client_id, utterance_id, text, row, loss in zip(
-        *columns, tokens.numpy(), losses.numpy(), strict=True
+      for client_id, utterance_id, text, tokens, loss in zip(
+        *columns, found, losses, strict=True
       )
     ]

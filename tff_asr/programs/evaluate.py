@@ -1,12 +1,82 @@
 """Evaluates a model on a store."""
 
+import dataclasses
+import math
 import pathlib
 
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import error_statistics, evaluation, personalisation
-from tff_asr.models import model_folder
+from tff_asr.models import beam_search, model_folder
 from tff_asr.programs import personalised
+from tff_asr.text import arpa
+from tff_asr.text import vocabulary as vocabulary_lib
+
+# The defaults of pyctcdecode, which are not of any corpus of ours.
+LM_WEIGHT = 0.5
+WORD_BONUS = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+  """How transcripts are found.
+
+  Attributes:
+    beam: Width of the beam search; 0 for greedy decoding.
+    lm: ARPA file of a language model.
+    lm_weight: Its weight, `LM_WEIGHT` if it is None.
+    word_bonus: Nats for every word; if it is None, `WORD_BONUS` with a language
+      model and 0 without.
+
+  Raises:
+    UserError: If they do not fit each other.
+  """
+
+  beam: int = 0
+  lm: pathlib.Path | None = None
+  lm_weight: float | None = None
+  word_bonus: float | None = None
+
+  def __post_init__(self):
+    errors.require(
+      self.beam >= 0, f'--beam={self.beam} must be 0 (greedy) or more.'
+    )
+    for flag in 'lm', 'lm_weight', 'word_bonus':
+      errors.require(
+        bool(self.beam) or getattr(self, flag) is None,
+        f'--{flag} is for the beam search: give --beam=50 as well.',
+      )
+    if self.lm_weight is not None:
+      errors.require(
+        self.lm is not None, '--lm_weight is for a language model: give --lm.'
+      )
+      errors.require(
+        0.0 <= self.lm_weight < math.inf,
+        f'--lm_weight={self.lm_weight} must be 0 or more, and finite.',
+      )
+    errors.require(
+      self.word_bonus is None or math.isfinite(self.word_bonus),
+      f'--word_bonus={self.word_bonus} must be finite.',
+    )
+
+  def search(
+    self, vocabulary: vocabulary_lib.Vocabulary
+  ) -> beam_search.BeamSearch | None:
+    """Returns the beam search, or None for greedy decoding.
+
+    Raises:
+      UserError: If the language model cannot be used.
+    """
+    if not self.beam:
+      return None
+    lm = arpa.read(self.lm, vocabulary.alphabet) if self.lm else None
+    weight, bonus = self.lm_weight, self.word_bonus
+    config = beam_search.BeamConfig(
+      self.beam,
+      LM_WEIGHT if weight is None else weight,
+      (WORD_BONUS if lm else 0.0) if bonus is None else bonus,
+    )
+    return beam_search.BeamSearch(vocabulary.pieces, config, lm)
 
 
 def evaluate(
@@ -14,6 +84,7 @@ def evaluate(
   eval_store: pathlib.Path,
   worst: int,
   personalise: personalisation.PersonalisationConfig | None = None,
+  decoding: Decoding = Decoding(),
 ) -> str:
   """Returns WER and CER, total and by client, and the worst utterances.
 
@@ -22,10 +93,12 @@ def evaluate(
     eval_store: The store.
     worst: How many of the worst utterances are shown.
     personalise: If given, how the model is tuned on each speaker in turn, for
-      a comparison.
+      a comparison; its transcripts are greedy.
+    decoding: How the transcripts are found.
 
   Raises:
-    UserError: If model or store cannot be used, or do not go together.
+    UserError: If model, store or language model cannot be used, or do not go
+      together.
   """
   encoder, vocabulary = model_folder.load(model_dir)
   store = store_lib.ClientStore(eval_store)
@@ -34,9 +107,10 @@ def evaluate(
       f'The model in {model_dir} and the store {eval_store} have different'
       ' vocabularies: prepare the store with that of the model.'
     )
-  transcripts = evaluation.Evaluator(encoder, vocabulary).transcribe(
-    evaluation.batches(store)
+  evaluator = evaluation.Evaluator(
+    encoder, vocabulary, decoding.search(vocabulary)
   )
+  transcripts = evaluator.transcribe(evaluation.batches(store))
   lines = [f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
 
   def add(name: str, rates: evaluation.ErrorRates) -> None:

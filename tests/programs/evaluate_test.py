@@ -1,0 +1,67 @@
+import dataclasses
+
+import pytest
+
+from tests import stores
+from tff_asr import errors
+from tff_asr.models import model_folder, presets, transformer
+from tff_asr.programs import evaluate
+from tff_asr.text import vocabulary
+
+ENGLISH = vocabulary.CharacterVocabulary()
+ARPA = """\\data\\
+ngram 1=3
+
+\\1-grams:
+-99 <s>
+-0.3 </s>
+-0.3 yes
+
+\\end\\
+"""
+
+
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    (dict(beam=-1), '--beam=-1 must be 0'),
+    (dict(lm='lm.arpa'), '--lm is for the beam search: give --beam'),
+    (dict(lm_weight=0.5), '--lm_weight is for the beam search'),
+    (dict(word_bonus=0.0), '--word_bonus is for the beam search'),
+    (dict(beam=5, lm_weight=0.5), 'give --lm'),
+    (dict(beam=5, lm='lm.arpa', lm_weight=-0.1), '--lm_weight=-0.1 must be'),
+    (dict(beam=5, lm='lm.arpa', lm_weight=float('nan')), '--lm_weight=nan'),
+    (dict(beam=5, word_bonus=float('inf')), '--word_bonus=inf must be'),
+  ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, message):
+  with pytest.raises(errors.UserError, match=message):
+    evaluate.Decoding(**settings)
+
+
+def test_greedy_decoding_is_the_default():
+  assert evaluate.Decoding().search(ENGLISH) is None
+
+
+def test_a_missing_language_model_is_named(tmp_path):
+  decoding = evaluate.Decoding(beam=5, lm=tmp_path / 'nowhere.arpa')
+  with pytest.raises(errors.UserError, match=r'no file .*nowhere.arpa'):
+    decoding.search(ENGLISH)
+
+
+def test_a_model_is_evaluated_with_a_language_model(tmp_path):
+  config = dataclasses.replace(presets.preset('tiny', ENGLISH.size), width=16)
+  encoder = transformer.build(config)
+  model_folder.save(tmp_path / 'model', encoder, ENGLISH)
+  stores.write(tmp_path / 'store', [stores.make('a', 'a-0')])
+  (tmp_path / 'lm.arpa').write_text(ARPA)
+
+  def words(bonus):
+    text = evaluate.evaluate(
+      *(tmp_path / 'model', tmp_path / 'store', 1),
+      decoding=evaluate.Decoding(4, tmp_path / 'lm.arpa', word_bonus=bonus),
+    )
+    (line,) = (line for line in text.splitlines() if 'heard' in line)
+    return len(line.split()) - 1
+
+  assert words(-99.0) <= 1 < words(99.0)
