@@ -34,7 +34,9 @@ def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
     assert str(config.train_store.parent) not in path.read_text()
   flags = (version / 'assets/flags.txt').read_text()
   assert '--train_store=train\n' in flags and '--rounds=' in flags
-  assert 'Epsilon' in (version / 'assets/model_card.md').read_text()
+  card = (version / 'assets/model_card.md').read_text()
+  assert card.startswith((run / 'model_card.md').read_text().rstrip())
+  assert 'Epsilon' in card and '## Served' in card
   vocabulary = json.loads((version / 'assets/vocabulary.json').read_text())
   assert vocabulary['pieces'][:3] == ['', ' ', "'"]
 

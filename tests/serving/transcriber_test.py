@@ -38,6 +38,20 @@ def test_texts_are_those_of_training(served, encoder, letters, sounds):
     assert served_texts(served, 'serving_default', **alone) == [text]
 
 
+@pytest.mark.parametrize('filling', [np.nan, 0.5, -np.inf])
+def test_what_is_behind_an_utterance_does_not_matter(served, sounds, filling):
+  """A server that makes batches fills up with the first sample."""
+  inputs = conftest.padded(sounds)
+  expected = served_texts(served, 'serving_default', **inputs)
+  waveform, lengths = inputs['waveform'].numpy(), inputs['lengths']
+  waveform = np.pad(waveform, [[0, 0], [0, 999]])
+  for row, length in zip(waveform, lengths.numpy(), strict=True):
+    row[length:] = filling
+  assert expected == served_texts(
+    served, 'serving_default', waveform=tf.constant(waveform), lengths=lengths
+  )
+
+
 def test_logits_are_those_of_the_encoder(served, encoder, sounds):
   found = served.functions['logits'](**conftest.padded(sounds))
   for row, sound in enumerate(sounds):

@@ -58,7 +58,15 @@ def export(
       )
       + '\n',
       'flags.txt': ''.join(f'--{k}={v}\n' for k, v in facts['flags'].items()),
-      run.paths.model_card.name: run.paths.model_card.read_text(),
+      run.paths.model_card.name: '\n\n'.join(
+        [
+          run.paths.model_card.read_text().rstrip(),
+          '## Served',
+          f'As `{name}`, utterances of up to {max_seconds:g} s; exported by'
+          f' tff_asr at revision {facts["exported_with"]["revision"]}, with'
+          f' TensorFlow {facts["exported_with"]["packages"]["tensorflow"]}.\n',
+        ]
+      ),
     },
     tflite.models(encoder, phones),
   )
