@@ -38,6 +38,7 @@ def imported_rooms(source: str) -> set[str]:
   return {p[1] for p in parts if p[0] == 'tff_asr' and len(p) > 1} - {
     'errors',
     'compat',
+    'durable',
     'tracing',
   }
 

@@ -1,5 +1,6 @@
 """The commands as a user calls them, each in a process of its own."""
 
+import json
 import os
 import pathlib
 import re
@@ -7,7 +8,9 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -82,6 +85,8 @@ def contents(folder):
     ((*TRAIN, *RUN, '--layer_bounds_file=file'), 'Line 1 of'),
     (('benchmark', '--what=rounds', '--input_dir=nowhere'), 'no folder'),
     (('privacy', '--population=1,x'), 'must be numbers'),
+    (('export', '--run_dir=empty', '--export_dir=e'), 'There is no run'),
+    (('transcribe', '--server=localhost:1', 'file'), '1 of 1 files'),
     (('report', 'empty', '--output=c.html', 'file'), 'no run in'),
     ((*SWEEP, '--grid=noise_multiplier=0.1,-1'), 'noise_multiplier=-1: '),
   ],
@@ -189,6 +194,20 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
     'evaluate', '--model_dir=run', '--eval_store=eval', cwd=workplace
   )
   assert code == 0 and 'worst utterances' in out and 'heard' in out
+  code, out, err = call(
+    'export', '--run_dir=run', '--export_dir=served', cwd=workplace
+  )
+  assert code == 0, err
+  assert 'Version 1 of asr' in out and 'wav             wav -> text' in out
+  noise = np.random.default_rng(0).normal(0, 0.1, 16_000)
+  soundfile.write(workplace / 'noise.flac', noise, 16_000)
+  code, out, err = call(
+    *('transcribe', '--export_dir=served', 'noise.flac', '--json', 'file'),
+    cwd=workplace,
+  )
+  heard = json.loads(out)
+  assert heard['file'] == str(workplace / 'noise.flac') and not heard['error']
+  assert code == 1 and '1 of 2 files cannot be transcribed' in err
 
 
 def test_a_sweep_trains_with_every_setting_and_compares(workplace):

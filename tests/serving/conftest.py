@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tff_asr.models import presets, transformer
-from tff_asr.serving import saved_model, tflite, transcriber
+from tff_asr.serving import client, saved_model, tflite, transcriber
 from tff_asr.text import vocabulary
 
 
@@ -61,8 +61,5 @@ def sounds():
 
 def padded(sounds):
   """Waveforms and lengths of a batch."""
-  lengths = np.array([len(s) for s in sounds], np.int32)
-  waveform = np.zeros([len(sounds), lengths.max(initial=0)], np.float32)
-  for row, sound in zip(waveform, sounds, strict=True):
-    row[: len(sound)] = sound / np.float32(2**15)
-  return {'waveform': tf.constant(waveform), 'lengths': tf.constant(lengths)}
+  inputs = client.batch_of(sounds)
+  return {name: tf.constant(value) for name, value in inputs.items()}

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import time
 
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.audio import features
 from tff_asr.corpora import store, store_summary, utterance
 
@@ -332,7 +332,7 @@ class StoreWriter:
       (self.partial / store.METADATA).write_text(
         json.dumps(metadata, indent=2) + '\n'
       )
-      _sync(self.partial)
+      durable.sync_tree(self.partial)
 
   def publish(self) -> None:
     """Gives the complete store its name.
@@ -370,11 +370,3 @@ def partial_of(path: pathlib.Path) -> pathlib.Path:
 def _storable(text: str) -> str:
   """A name that the file system gave may hold what UTF-8 cannot write."""
   return text.encode('utf-8', 'backslashreplace').decode()
-
-
-def _sync(folder: pathlib.Path) -> None:
-  """Brings the files of a folder to the disk."""
-  for path in [*folder.iterdir(), folder]:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)

@@ -22,7 +22,7 @@ import uuid
 from absl import logging
 import dp_accounting
 
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.privacy import accounting, event_records
 
 FILE_NAME = 'ledger.jsonl'
@@ -143,7 +143,7 @@ class Ledger:
     plan = json.loads(json.dumps(plan))  # As it is read back.
     if not has_begun(path):
       path.write_text('')
-      _sync_folder(path.parent)
+      durable.sync(path.parent)
       header = {
         'ledger': _VERSION,
         'name': str(uuid.uuid4()),
@@ -383,11 +383,3 @@ def _append(path: pathlib.Path, size: int, line: str) -> None:
     while data:
       data = data[file.write(data) :]
     os.fsync(file.fileno())
-
-
-def _sync_folder(path: pathlib.Path) -> None:
-  folder = os.open(path, os.O_RDONLY)
-  try:
-    os.fsync(folder)
-  finally:
-    os.close(folder)

@@ -19,7 +19,13 @@ from tff_asr.corpora import store as store_lib
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.models import model_folder, presets, transformer
 from tff_asr.programs import benchmark_corpora
-from tff_asr.serving import saved_model, server_files, tflite, transcriber
+from tff_asr.serving import (
+  client,
+  saved_model,
+  server_files,
+  tflite,
+  transcriber,
+)
 from tff_asr.text import vocabulary as vocabulary_lib
 
 _BATCH = 8
@@ -111,11 +117,11 @@ def _speed(encoder, loaded, heard, seconds) -> Iterator[str]:
     return encoder(log_mel, features.num_frames(lengths), training=False)
 
   def of_waveforms(function):
-    return lambda batch: function(*_padded(batch))
+    def call(batch):
+      inputs = client.batch_of([u.audio for u in batch])
+      return function(**{n: tf.constant(v) for n, v in inputs.items()})
 
-  def of_signature(name):
-    function = loaded.signatures[name]
-    return of_waveforms(lambda w, n: function(waveform=w, lengths=n))
+    return call
 
   def of_files(batch):
     files = [server_files.wav_file(u.audio) for u in batch]
@@ -124,10 +130,10 @@ def _speed(encoder, loaded, heard, seconds) -> Iterator[str]:
   own = "the model's own forward pass"
   functions = {
     own: of_waveforms(forward),
-    'logits': of_signature('logits'),
-    'serving_default': of_signature('serving_default'),
+    'logits': of_waveforms(loaded.signatures['logits']),
+    'serving_default': of_waveforms(loaded.signatures['serving_default']),
     'wav': of_files,
-    'beam': of_signature('beam'),
+    'beam': of_waveforms(loaded.signatures['beam']),
   }
   factors = [
     _compare(functions, list(_batches(heard, size)), seconds)
@@ -202,11 +208,3 @@ def _batches(heard: _Batch, size: int) -> Iterator[_Batch]:
   rest = iter(sorted(heard, key=lambda u: len(u.audio)))
   while batch := list(itertools.islice(rest, size)):
     yield batch
-
-
-def _padded(batch: _Batch) -> tuple[tf.Tensor, tf.Tensor]:
-  lengths = [len(u.audio) for u in batch]
-  waveform = np.zeros([len(batch), max(lengths)], np.float32)
-  for row, u in zip(waveform, batch, strict=True):
-    row[: len(u.audio)] = u.audio / np.float32(2**15)
-  return tf.constant(waveform), tf.constant(lengths, tf.int32)

@@ -18,7 +18,7 @@ from absl import logging
 import numpy as np
 import tree
 
-from tff_asr import compat, errors
+from tff_asr import compat, durable, errors
 
 _NAME = re.compile(r'round_(\d+)\.npz')
 _BEST = re.compile(r'best_round_(\d+)_wer_([\d.]+)\.npz')
@@ -131,7 +131,7 @@ class Checkpoints(compat.ProgramStateManager):
         file.flush()
         os.fsync(file.fileno())
       aside.rename(path)
-      self._sync_folder()
+      durable.sync(self._folder)
     except OSError as error:
       aside.unlink(missing_ok=True)
       raise errors.UserError(
@@ -157,7 +157,7 @@ class Checkpoints(compat.ProgramStateManager):
       return
     name = f'best_round_{version:06d}_wer_{wer:.6f}.npz'
     os.link(self._path(version), self._folder / name)
-    self._sync_folder()
+    durable.sync(self._folder)
     for old in before.keys() - {name}:
       (self._folder / old).unlink()
 
@@ -168,13 +168,6 @@ class Checkpoints(compat.ProgramStateManager):
 
   def _path(self, version: int) -> pathlib.Path:
     return self._folder / f'round_{version:06d}.npz'
-
-  def _sync_folder(self) -> None:
-    folder = os.open(self._folder, os.O_RDONLY)
-    try:
-      os.fsync(folder)
-    finally:
-      os.close(folder)
 
 
 def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:

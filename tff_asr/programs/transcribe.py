@@ -39,18 +39,19 @@ def transcribe(
   faults = []
   with tqdm.tqdm(total=len(files), unit='file', disable=None) as bar:
     for start in range(0, len(files), batch):
-      sounds, wrong = {}, {}
+      paths, sounds = [], []
       for path in files[start : start + batch]:
         try:
-          sounds[path] = decoding.decode(path.read_bytes())
+          sounds.append(decoding.decode(path.read_bytes()))
+          paths.append(path)
         except OSError as error:
-          wrong[path] = error.strerror
+          faults.append(f'{path} ({error.strerror})')
         except decoding.AudioError as error:
-          wrong[path] = str(error)
-      found = client.transcribe(list(sounds.values())) if sounds else []
-      for path, transcript in zip(sounds, found, strict=True):
+          faults.append(f'{path} ({error})')
+      found = client.transcribe(sounds) if sounds else []
+      for path, transcript in zip(paths, found, strict=True):
         if transcript.error:
-          wrong[path] = transcript.error
+          faults.append(f'{path} ({transcript.error})')
           continue
         line = f'{path}\t{transcript.text}'
         if as_json:
@@ -59,8 +60,7 @@ def transcribe(
             ensure_ascii=False,
           )
         bar.write(line, file=sys.stdout)
-      faults += [f'{path} ({reason})' for path, reason in wrong.items()]
-      bar.update(len(sounds) + len(wrong))
+      bar.update(len(files[start : start + batch]))
   if faults:
     raise errors.UserError(
       f'{len(faults)} of {len(files)} files cannot be transcribed: '

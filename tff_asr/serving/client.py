@@ -50,6 +50,23 @@ class Transcript:
   error: str
 
 
+def batch_of(utterances: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+  """Returns what a model takes of a batch.
+
+  Args:
+    utterances: int16 `[samples]` each, 16 kHz.
+
+  Returns:
+    waveform: float32 `[batch, samples]`, in [-1, 1], padded with zeros.
+    lengths: int32 `[batch]`, in samples.
+  """
+  lengths = np.array([len(u) for u in utterances], np.int32)
+  waveform = np.zeros([len(lengths), lengths.max(initial=0)], np.float32)
+  for row, utterance in zip(waveform, utterances, strict=True):
+    row[: len(utterance)] = utterance / np.float32(2**15)
+  return {'waveform': waveform, 'lengths': lengths}
+
+
 class Client(abc.ABC):
   """Hands utterances to a model."""
 
@@ -62,12 +79,7 @@ class Client(abc.ABC):
     Raises:
       UserError: If the model cannot be had.
     """
-    lengths = np.array([len(u) for u in utterances], np.int32)
-    waveform = np.zeros([len(utterances), max(lengths)], np.float32)
-    for row, utterance in zip(waveform, utterances, strict=True):
-      row[: len(utterance)] = utterance / np.float32(2**15)
-    found = self._predict({'waveform': waveform, 'lengths': lengths})
-    return list(_transcripts(found))
+    return list(_transcripts(self._predict(batch_of(utterances))))
 
   @abc.abstractmethod
   def _predict(

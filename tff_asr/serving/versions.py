@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator
 import contextlib
 import fcntl
-import os
 import pathlib
 import shutil
 
-from tff_asr import errors
+from tff_asr import durable, errors
 
 _ASIDE = 'partial-'  # Servers look at folders whose name is a number.
 _LOCK = '.lock'
@@ -62,13 +61,13 @@ def add(
     aside.mkdir()
     try:
       write(aside, number)
-      _sync(aside)
+      durable.sync_tree(aside)
     except BaseException:
       shutil.rmtree(aside, ignore_errors=True)
       raise
     version = export_dir / str(number)
     aside.rename(version)
-    _sync_folder(export_dir)
+    durable.sync(export_dir)
   return version
 
 
@@ -88,21 +87,3 @@ def _locked(export_dir: pathlib.Path) -> Iterator[None]:
   with open(export_dir / _LOCK, 'w') as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield
-
-
-def _sync(folder: pathlib.Path) -> None:
-  for path in folder.rglob('*'):
-    if path.is_file():
-      with open(path, 'rb') as file:
-        os.fsync(file.fileno())
-    else:
-      _sync_folder(path)
-  _sync_folder(folder)
-
-
-def _sync_folder(folder: pathlib.Path) -> None:
-  descriptor = os.open(folder, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
