@@ -27,7 +27,7 @@ _MODEL_NAME = flags.DEFINE_string(
 _MODEL_VERSION = flags.DEFINE_integer(
   'model_version',
   0,
-  'Version of the model in the server; 0 for the newest.',
+  'Version of the model; 0 for the newest.',
   lower_bound=0,
 )
 _TIMEOUT_SECONDS = flags.DEFINE_float(
@@ -46,15 +46,13 @@ def main(files: Sequence[str]) -> None:
 
 
 def _client() -> client.Client:
-  if (_EXPORT_DIR.value is None) == (_SERVER.value is None):
+  if bool(_EXPORT_DIR.value) == bool(_SERVER.value):
     raise errors.UserError('Give one of --export_dir and --server.')
+  version = _MODEL_VERSION.value or None
   if _EXPORT_DIR.value:
-    return client.LocalClient(command_line.path(_EXPORT_DIR.value))
+    return client.LocalClient(command_line.path(_EXPORT_DIR.value), version)
   return client.ServerClient(
-    _SERVER.value,
-    _MODEL_NAME.value,
-    _MODEL_VERSION.value or None,
-    _TIMEOUT_SECONDS.value,
+    _SERVER.value, _MODEL_NAME.value, version, _TIMEOUT_SECONDS.value
   )
 
 

@@ -60,6 +60,9 @@ def test_equals_the_definition_beside_an_offset_or_a_hum(waveform):
   pcm = np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16)
   actual = features.log_mel(features.waveform_of(tf.constant(pcm))).numpy()
   np.testing.assert_allclose(actual, reference_log_mel(pcm / 32768), atol=1e-4)
+  # In float32 a band near the floor is off by a hundredth of a part.
+  actual = features.log_mel_float32(features.waveform_of(tf.constant(pcm)))
+  np.testing.assert_allclose(actual, reference_log_mel(pcm / 32768), atol=2e-2)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,6 +1,7 @@
 """Clients of a server, against a server that has the exported model."""
 
 from concurrent import futures
+import shutil
 
 import grpc
 import numpy as np
@@ -45,7 +46,7 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 def address(export_dir):
   server = grpc.server(futures.ThreadPoolExecutor(2))
   prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-    Service(versions.latest(export_dir)), server
+    Service(versions.find(export_dir)), server
   )
   port = server.add_insecure_port('localhost:0')
   server.start()
@@ -76,7 +77,10 @@ def test_a_server_answers_as_the_model_in_this_process(
     (dict(model_name='other'), 'NOT_FOUND.*other'),
     (dict(version=99), 'NOT_FOUND.*99'),
     (dict(address='localhost:1'), 'UNAVAILABLE'),
-    (dict(address='nohost:x'), 'UNAVAILABLE'),
+    (dict(address='localhost:x'), 'must be host:port'),
+    (dict(address='localhost'), 'must be host:port'),
+    (dict(address='localhost:99999'), 'must be host:port'),
+    (dict(timeout_seconds=-1.0), 'timeout_seconds'),
   ],
 )
 def test_a_server_that_has_no_answer_is_named(
@@ -87,8 +91,20 @@ def test_a_server_that_has_no_answer_is_named(
     client.ServerClient(**settings).transcribe(sounds)
 
 
+def test_a_model_of_others_is_named(export_dir, sounds, monkeypatch):
+  here = client.LocalClient(export_dir)
+  monkeypatch.setattr(here, '_predict', lambda _: {'scores': np.zeros(3)})
+  with pytest.raises(errors.UserError, match='does not give confidence'):
+    here.transcribe(sounds)
+
+
 def test_a_damaged_model_is_named(export_dir, tmp_path):
   (tmp_path / '3').mkdir()
   (tmp_path / '3' / 'saved_model.pb').write_bytes(b'\xff' * 99)
   with pytest.raises(errors.UserError, match='3 cannot be loaded'):
+    client.LocalClient(tmp_path)
+  shutil.copytree(versions.find(export_dir), tmp_path / '4')
+  (data,) = (tmp_path / '4/variables').glob('*.data*')
+  data.write_bytes(data.read_bytes()[:500])
+  with pytest.raises(errors.UserError, match='4 cannot be loaded'):
     client.LocalClient(tmp_path)

@@ -17,7 +17,7 @@ def test_texts_are_much_the_same(served, export_dir, letters, sounds, kind):
   expected = [t.decode() for t in found]
   texts = [transcribe(s / np.float32(2**15)) for s in sounds]
   # Weights without training: many outputs are nearly as good as the best.
-  assert jiwer.cer(expected, texts) < {'float16': 0.05, 'int8': 0.5}[kind]
+  assert jiwer.cer(expected, texts) < {'float16': 0.02, 'int8': 0.1}[kind]
 
 
 @pytest.mark.parametrize('samples', [0, 1, 399, 719, 720])
@@ -25,11 +25,3 @@ def test_short_ones_are_answered(export_dir, letters, samples):
   path = export_dir / '1/assets.extra/float16.tflite'
   transcribe = tflite.load(path, letters)
   assert transcribe(np.ones(samples, np.float32)).strip() == '' or samples > 719
-
-
-def test_int8_is_the_smaller(export_dir):
-  sizes = [
-    (export_dir / '1/assets.extra' / f'{kind}.tflite').stat().st_size
-    for kind in tflite.KINDS
-  ]
-  assert sizes[1] < sizes[0]

@@ -178,6 +178,21 @@ def test_files_that_are_none_harm_no_other(served, sounds):
   ]
 
 
+def test_a_batch_that_would_take_too_much_is_refused(served):
+  """By its longest utterance: 16 times 3 s in all."""
+  message = 'no more than 48 s'
+  longest = server_files.wav_file(np.zeros(47_000, np.int16))
+  served.functions['wav'](wav=tf.constant([longest, *[b''] * 15]))
+  with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+    served.functions['wav'](wav=tf.constant([longest, *[b''] * 16]))
+  for count, lengths in (17, [46_000] + [0] * 16), (5_000, [0] * 5_000):
+    width = 46_000 if count == 17 else 0
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+      served.functions['serving_default'](
+        waveform=tf.zeros([count, width]), lengths=tf.constant(lengths)
+      )
+
+
 @pytest.mark.parametrize(
   ('waveforms', 'lengths', 'message'),
   [(0, 0, 'There is no utterance'), (2, 3, 'a length for each waveform')],

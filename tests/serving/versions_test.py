@@ -1,6 +1,7 @@
 """Versions appear whole or not at all."""
 
 import multiprocessing
+import shutil
 
 import pytest
 
@@ -18,11 +19,23 @@ def test_the_next_number_is_free(tmp_path):
   folder = tmp_path / 'deep' / 'asr'
   assert [versions.add(folder, write).name for _ in range(2)] == ['1', '2']
   (folder / '7').mkdir()
-  (folder / '12.old').mkdir()
+  for other in '12.old', '0123', '²':
+    (folder / other).mkdir()
   newest = versions.add(folder, write)
-  assert newest.name == '8' and versions.latest(folder) == newest
-  assert versions.latest(folder / '2') == folder / '2'
+  assert newest.name == '8' and versions.find(folder) == newest
+  assert versions.find(folder / '2') == folder / '2'
   assert (folder / '2/variables/data').read_text() == '2'
+  assert versions.find(folder, 2) == folder / '2'
+  with pytest.raises(errors.UserError, match=r'no version 3 .* has 1, 2, 7, 8'):
+    versions.find(folder, 3)
+
+
+def test_a_number_is_never_given_again(tmp_path):
+  """Not after its version was deleted: somebody may be asking for it."""
+  newest = [versions.add(tmp_path, write) for _ in range(2)][-1]
+  shutil.rmtree(newest)
+  assert versions.add(tmp_path, write).name == '3'
+  assert versions.find(tmp_path).name == '3'
 
 
 def test_what_fails_leaves_nothing(tmp_path):
@@ -54,9 +67,9 @@ def test_calls_at_once_have_numbers_of_their_own(tmp_path):
 
 def test_where_nothing_can_be_is_named(tmp_path):
   with pytest.raises(errors.UserError, match='no exported model'):
-    versions.latest(tmp_path)
+    versions.find(tmp_path)
   with pytest.raises(errors.UserError, match='no exported model'):
-    versions.latest(tmp_path / 'nowhere')
+    versions.find(tmp_path / 'nowhere')
   (tmp_path / 'file').write_text('x')
   with pytest.raises(errors.UserError, match='is a file'):
     versions.add(tmp_path / 'file', write)

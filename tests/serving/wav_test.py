@@ -55,8 +55,8 @@ def test_another_rate_sounds_as_in_training(rate):
   assert abs(len(waveform) - len(expected)) <= 1
   inside = slice(200, 15_800)
   difference = waveform.numpy()[inside] - expected[inside]
-  # The edge of the filters, at 7.6 kHz or so, is not the same.
-  assert np.std(difference) < 0.03 * np.std(expected)
+  # The edges of the filters, at 7.6 kHz or so, are not quite the same.
+  assert np.std(difference) < 0.01 * np.std(expected)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,27 @@ def test_what_is_wrong_is_named(contents, message):
 def test_a_file_from_a_pipe_has_no_size(size):
   waveform, error = DECODE(WHOLE[:40] + size + WHOLE[44:])
   assert error == b'' and len(waveform) == 4_000
+
+
+def test_no_samples_and_another_chunk_behind_them():
+  more = b'LIST' + (4_000).to_bytes(4, 'little') + bytes(4_000)
+  contents = WHOLE[:4] + bytes(4) + WHOLE[8:40] + bytes(4) + more
+  waveform, error = DECODE(contents)
+  assert error == b'' and len(waveform) == 0
+  assert decoding.decode(contents).size == 0
+  # What only looks like a chunk is sound.
+  waveform, _ = DECODE(contents[:-1_000])
+  assert len(waveform) == len(decoding.decode(contents[:-1_000])) > 1_000
+
+
+@pytest.mark.parametrize('count', [10, 2_000])
+def test_so_many_chunks_are_looked_at_and_no_more(count):
+  chunks = (b'junk' + bytes(4)) * count
+  waveform, error = DECODE(WHOLE[:12] + chunks + WHOLE[12:])
+  if count < 1_000:
+    assert error == b'' and len(waveform) == 4_000
+  else:
+    assert error == b'a WAV file without a format' and not len(waveform)
 
 
 @settings(max_examples=150, deadline=None)

@@ -64,13 +64,11 @@ def waveform_of(pcm: tf.Tensor) -> tf.Tensor:
   return tf.cast(pcm, tf.float32) / _INT16_SCALE
 
 
-def log_mel(waveform: tf.Tensor, precision: tf.DType = tf.float64) -> tf.Tensor:
+def log_mel(waveform: tf.Tensor) -> tf.Tensor:
   """Log-mel features of a waveform.
 
   Args:
     waveform: float32 `[..., samples]`, 16 kHz, in [-1, 1].
-    precision: What the matrix is applied in; float32 is for phones, which have
-      nothing else.
 
   Returns:
     float32 `[..., frames, 80]` with `frames = num_frames(samples)`; a waveform
@@ -78,14 +76,36 @@ def log_mel(waveform: tf.Tensor, precision: tf.DType = tf.float64) -> tf.Tensor:
   """
   windows = tf.signal.frame(waveform, WINDOW, HOP)
   spectrum = tf.cast(
-    tf.linalg.matmul(
-      tf.cast(windows, precision), tf.constant(_analysis_matrix(), precision)
-    ),
+    tf.linalg.matmul(tf.cast(windows, tf.float64), _analysis_matrix()),
     tf.float32,
   )
   real, imaginary = tf.split(spectrum, 2, axis=-1)
   magnitude = tf.sqrt(tf.square(real) + tf.square(imaginary))
   mel = tf.linalg.matmul(magnitude, _mel_matrix())
+  return tf.math.log(tf.maximum(mel, 1.0))
+
+
+def log_mel_float32(
+  waveform: tf.Tensor, scale: tf.Tensor | float = 1.0
+) -> tf.Tensor:
+  """The features of `log_mel` in float32, for phones, which have nothing else.
+
+  Pre-emphasis comes first, which takes away what would be lost beside a
+  constant offset or a hum.
+
+  Args:
+    waveform: As in `log_mel`.
+    scale: float32 `[]`, a factor of the mel bands.
+
+  Returns:
+    As `log_mel`.
+  """
+  windows = _INT16_SCALE * tf.signal.frame(waveform, WINDOW, HOP)
+  before = tf.concat([windows[..., :1], windows[..., :-1]], -1)
+  emphasised = windows - _PRE_EMPHASIS * before
+  shaped = emphasised * np.hamming(WINDOW).astype(np.float32)
+  magnitude = tf.abs(tf.signal.rfft(shaped, [_FFT]))
+  mel = tf.linalg.matmul(magnitude, scale * tf.constant(_mel_matrix()))
   return tf.math.log(tf.maximum(mel, 1.0))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import json
 import pathlib
+import re
 from typing import Any
 
 from tff_asr import errors
@@ -32,7 +33,7 @@ def export(
   Raises:
     UserError: If there is no finished run, or a folder cannot be written to.
   """
-  if not name or not name.replace('-', '').replace('_', '').isalnum():
+  if not re.fullmatch('[A-Za-z0-9_-]+', name):
     raise errors.UserError(
       f'--model_name={name} must be letters, digits, - and _: it is part of the'
       ' address.'
@@ -43,6 +44,11 @@ def export(
     raise errors.UserError(
       f'The run in {run_dir} has not come to its end: call //pipelines:train'
       ' with its flags again, which goes on with it.'
+    )
+  if not run.paths.model_card.is_file():
+    raise errors.UserError(
+      f'The run in {run_dir} has no {run.paths.model_card.name}: call'
+      ' //pipelines:report on it first.'
     )
   encoder, vocabulary = model_folder.load(run.paths.model)
   model = transcriber.Transcriber(encoder, vocabulary, beam, max_seconds)

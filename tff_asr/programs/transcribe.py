@@ -1,24 +1,29 @@
 """Transcribes audio files by an exported model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import dataclasses
 import json
 import pathlib
 import sys
 
+import numpy as np
 import tqdm
 
 from tff_asr import errors
-from tff_asr.audio import decoding
+from tff_asr.audio import decoding, features
 from tff_asr.serving import client as client_lib
 
 _BATCH = 8
+_BATCH_SECONDS = 120.0  # Padding included; a longer file is a batch of its own.
+_MAX_SECONDS = 3_600.0
+
+
+_Sound = tuple[pathlib.Path, np.ndarray]
 
 
 def transcribe(
   client: client_lib.Client,
   files: Sequence[pathlib.Path],
-  batch: int = _BATCH,
   as_json: bool = False,
 ) -> None:
   """Prints a line for each file, in their order.
@@ -26,7 +31,6 @@ def transcribe(
   Args:
     client: What transcribes.
     files: Audio of any kind that `decoding` reads.
-    batch: How many are handed over at once.
     as_json: Whether a line is an object with all that is known; else it is the
       file, a tab, and the text.
 
@@ -38,18 +42,9 @@ def transcribe(
     raise errors.UserError('Give one audio file or more.')
   faults = []
   with tqdm.tqdm(total=len(files), unit='file', disable=None) as bar:
-    for start in range(0, len(files), batch):
-      paths, sounds = [], []
-      for path in files[start : start + batch]:
-        try:
-          sounds.append(decoding.decode(path.read_bytes()))
-          paths.append(path)
-        except OSError as error:
-          faults.append(f'{path} ({error.strerror})')
-        except decoding.AudioError as error:
-          faults.append(f'{path} ({error})')
-      found = client.transcribe(sounds) if sounds else []
-      for path, transcript in zip(paths, found, strict=True):
+    for batch in _batches(files, faults):
+      found = client.transcribe([sound for _, sound in batch])
+      for (path, _), transcript in zip(batch, found, strict=True):
         if transcript.error:
           faults.append(f'{path} ({transcript.error})')
           continue
@@ -60,9 +55,36 @@ def transcribe(
             ensure_ascii=False,
           )
         bar.write(line, file=sys.stdout)
-      bar.update(len(files[start : start + batch]))
+      bar.update(len(batch))
   if faults:
     raise errors.UserError(
       f'{len(faults)} of {len(files)} files cannot be transcribed: '
       + ', '.join(faults)
     )
+
+
+def _batches(
+  files: Sequence[pathlib.Path], faults: list[str]
+) -> Iterator[list[_Sound]]:
+  """Decodes files and puts neighbours together; adds to `faults`."""
+  batch: list[_Sound] = []
+  for path in files:
+    try:
+      sound = decoding.decode(path.read_bytes(), _MAX_SECONDS)
+    except OSError as error:
+      faults.append(f'{path} ({error.strerror})')
+      continue
+    except decoding.TooLongError:
+      faults.append(f'{path} (longer than {_MAX_SECONDS:g} s)')
+      continue
+    except decoding.AudioError as error:
+      faults.append(f'{path} ({error})')
+      continue
+    longest = max(len(s) for _, s in [*batch, (path, sound)])
+    size = (len(batch) + 1) * longest / features.SAMPLE_RATE
+    if batch and (len(batch) == _BATCH or size > _BATCH_SECONDS):
+      yield batch
+      batch = []
+    batch.append((path, sound))
+  if batch:
+    yield batch

@@ -61,7 +61,8 @@ def batch_of(utterances: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     lengths: int32 `[batch]`, in samples.
   """
   lengths = np.array([len(u) for u in utterances], np.int32)
-  waveform = np.zeros([len(lengths), lengths.max(initial=0)], np.float32)
+  # A server that makes batches refuses a waveform with no place at all.
+  waveform = np.zeros([len(lengths), lengths.max(initial=1)], np.float32)
   for row, utterance in zip(waveform, utterances, strict=True):
     row[: len(utterance)] = utterance / np.float32(2**15)
   return {'waveform': waveform, 'lengths': lengths}
@@ -91,17 +92,21 @@ class Client(abc.ABC):
 class LocalClient(Client):
   """Loads the model into this process."""
 
-  def __init__(self, export_dir: pathlib.Path):
-    """Loads the newest version in a folder, or the version that it is.
+  def __init__(self, export_dir: pathlib.Path, version: int | None = None):
+    """Loads a version.
+
+    Args:
+      export_dir: Folder of all versions, or the version itself.
+      version: Its number, by default the newest.
 
     Raises:
       UserError: If there is none, or it cannot be loaded.
     """
-    folder = versions.latest(export_dir)
+    folder = versions.find(export_dir, version)
     try:
       self._model = tf.saved_model.load(str(folder))
       self._function = self._model.signatures[_SIGNATURE]
-    except (OSError, tf.errors.OpError, KeyError, ValueError) as error:
+    except (OSError, tf.errors.OpError, LookupError, ValueError) as error:
       raise errors.UserError(
         f'The model in {folder} cannot be loaded: {str(error).splitlines()[0]}'
       ) from error
@@ -130,7 +135,16 @@ class ServerClient(Client):
       model_name: Of the model.
       version: Of the model, by default the newest.
       timeout_seconds: How long to wait for an answer.
+
+    Raises:
+      UserError: If `address` is none, or the time is not positive.
     """
+    _, _, port = address.rpartition(':')
+    if not (port.isdecimal() and 0 < int(port) < 2**16):
+      raise errors.UserError(
+        f'--server={address} must be host:port, as localhost:8500.'
+      )
+    errors.require_positive(timeout_seconds=timeout_seconds)
     self._address = address
     self._model = model_name, _SIGNATURE, version
     self._timeout = timeout_seconds
@@ -156,6 +170,12 @@ class ServerClient(Client):
 
 def _transcripts(found: Mapping[str, np.ndarray]) -> Iterator[Transcript]:
   columns = ('tokens', 'token_starts', 'token_ends', 'token_confidences')
+  missing = {'text', 'confidence', 'error', *columns} - found.keys()
+  if missing:
+    raise errors.UserError(
+      'The model is not one of //pipelines:export: it does not give'
+      f' {", ".join(sorted(missing))}.'
+    )
   for row, text in enumerate(found['text']):
     tokens = (
       Token(token.decode(), float(start), float(end), float(confidence))

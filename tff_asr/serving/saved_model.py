@@ -25,7 +25,6 @@ def export(
       already stay as they are.
     name: That the server gives the model.
     assets: Contents of text files by name, for the version's `assets`.
-
     extra: Contents of files by name, for its `assets.extra`, of which the
       server takes no notice.
 
@@ -38,6 +37,7 @@ def export(
 
   def write(folder: pathlib.Path, number: int) -> None:
     del number
+    server_files.write_configuration(export_dir, name)
     tf.saved_model.save(model, str(folder), signatures=model.functions)
     (folder / 'assets').mkdir(exist_ok=True)
     for file, contents in assets.items():
@@ -49,6 +49,4 @@ def export(
       folder / EXTRA / server_files.WARM_UP, name, model.functions
     )
 
-  version = versions.add(export_dir, write)
-  server_files.write_configuration(export_dir, name)
-  return version
+  return versions.add(export_dir, write)

@@ -23,6 +23,9 @@ max_batch_size { value: 16 }
 # How long a request waits for others.
 batch_timeout_micros { value: 10000 }
 max_enqueued_batches { value: 64 }
+# A request of more than 16 utterances is refused, unless you add
+#   enable_large_batch_splitting { value: true }
+#   max_execution_batch_size { value: 16 }
 """
 
 
@@ -107,4 +110,6 @@ def write_configuration(export_dir: pathlib.Path, name: str) -> None:
     ('batching.config', _BATCHING),
   ):
     if not (export_dir / file).exists():
-      (export_dir / file).write_text(contents)
+      aside = export_dir / f'partial.{file}'
+      aside.write_text(contents)
+      aside.rename(export_dir / file)

@@ -58,7 +58,10 @@ def _transcribe(encoder, waveform):
   # The encoder takes no fewer frames than one of its outputs stands for.
   least = features.WINDOW + (features.OUTPUT_STRIDE - 1) * features.HOP
   missing = tf.maximum(least - tf.size(waveform), 0)
-  log_mel = features.log_mel(tf.pad(waveform, [[0, missing]]), tf.float32)
+  # One, which the converter cannot know: what it multiplies by it stores as
+  # weights, of 8 bits, and features are to be exact.
+  one = tf.cast(frames >= 0, tf.float32)
+  log_mel = features.log_mel_float32(tf.pad(waveform, [[0, missing]]), one)
   logits = encoder.call(log_mel[None], frames[None], training=False)[0]
   best = tf.argmax(logits, axis=-1, output_type=tf.int32)
   before = tf.concat([[-1], best[:-1]], 0)

@@ -14,6 +14,8 @@ from tff_asr.serving import wav
 from tff_asr.text import vocabulary as vocabulary_lib
 
 MAX_SECONDS = 60.0
+_MAX_BATCH = 16  # Utterances of the greatest length.
+_SHORT = 480  # Samples that an utterance takes the place of, if it has fewer.
 FRAME_SECONDS = features.OUTPUT_STRIDE * features.HOP / features.SAMPLE_RATE
 _WAVEFORM = (
   tf.TensorSpec([None, None], tf.float32, 'waveform'),
@@ -88,6 +90,7 @@ class Transcriber(tf.Module):
       ),
     )
     lengths = tf.cast(sounds.row_lengths(), tf.int32)
+    self._check_size(lengths)
     logits, frames, more = self._forward(sounds.to_tensor(), lengths)
     return self._greedy(
       logits, frames, tf.where(tf.equal(errors, b''), more, errors)
@@ -117,9 +120,9 @@ class Transcriber(tf.Module):
   def _logits(self, waveform, lengths):
     """Logits `[batch, frames, vocabulary]`, their lengths, and errors."""
     batch, samples = tf.unstack(tf.shape(waveform))
-    tf.debugging.assert_positive(batch, 'There is no utterance.')
+    tf.debugging.assert_positive(batch, 'There is no utterance')
     tf.debugging.assert_equal(
-      tf.size(lengths), batch, 'There must be a length for each waveform.'
+      tf.size(lengths), batch, 'There must be a length for each waveform'
     )
     limit = int(self._max_seconds * features.SAMPLE_RATE)
     present = tf.sequence_mask(lengths, samples)
@@ -138,12 +141,24 @@ class Transcriber(tf.Module):
       ),
     )
     lengths = tf.where(tf.equal(error, b''), lengths, 0)
-    longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
+    self._check_size(lengths)
+    longest = tf.reduce_max(lengths)
     sound = tf.where(present & is_sound, waveform, 0.0)[:, :longest]
     frames = tf.maximum(features.num_frames(lengths), 0)
     log_mel = _log_mel(tf.clip_by_value(sound, -1.0, 1.0))
     logits = self._encoder(log_mel, frames, training=False)
     return logits, transformer.output_frames(frames), error
+
+  def _check_size(self, lengths):
+    """A batch takes memory by its size and its longest utterance."""
+    samples = tf.reduce_max(tf.concat([lengths, [_SHORT]], 0))
+    size = tf.size(lengths, tf.int64) * tf.cast(samples, tf.int64)
+    seconds = _MAX_BATCH * self._max_seconds
+    tf.debugging.assert_less_equal(
+      size,
+      tf.constant(int(seconds * features.SAMPLE_RATE), tf.int64),
+      f'A batch is to have no more than {seconds:g} s, padding included',
+    )
 
   def _greedy(self, logits, frames, error):
     """What each utterance's most probable tokens are.

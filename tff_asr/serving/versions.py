@@ -4,26 +4,37 @@ from collections.abc import Callable, Iterator
 import contextlib
 import fcntl
 import pathlib
+import re
 import shutil
+from typing import TextIO
 
 from tff_asr import durable, errors
 
 _ASIDE = 'partial-'  # Servers look at folders whose name is a number.
 _LOCK = '.lock'
+_NUMBER = re.compile('[1-9][0-9]*')
 
 
-def latest(export_dir: pathlib.Path) -> pathlib.Path:
-  """Returns the folder of the newest version.
+def find(export_dir: pathlib.Path, version: int | None = None) -> pathlib.Path:
+  """Returns the folder of a version.
 
   Args:
     export_dir: As given to `//pipelines:export`; or a version itself.
+    version: Its number, by default the newest.
 
   Raises:
     UserError: If there is none.
   """
-  if (export_dir / 'saved_model.pb').is_file():
+  if version is None and (export_dir / 'saved_model.pb').is_file():
     return export_dir
   found = _numbers(export_dir)
+  if version is not None and version not in found:
+    raise errors.UserError(
+      f'There is no version {version} in {export_dir}, which has'
+      f' {", ".join(map(str, sorted(found))) or "none"}.'
+    )
+  if version is not None:
+    return export_dir / str(version)
   if not found:
     raise errors.UserError(
       f'There is no exported model in {export_dir}: give the --export_dir of'
@@ -53,10 +64,10 @@ def add(
     raise errors.UserError(
       f'{export_dir} is a file: give another --export_dir.'
     ) from error
-  with _locked(export_dir):
+  with _locked(export_dir) as lock:
     for left in export_dir.glob(f'{_ASIDE}*'):  # By a call that was killed.
       shutil.rmtree(left)
-    number = max(_numbers(export_dir), default=0) + 1
+    number = max([*_numbers(export_dir), int(lock.read() or 0)]) + 1
     aside = export_dir / f'{_ASIDE}{number}'
     aside.mkdir()
     try:
@@ -67,6 +78,9 @@ def add(
       raise
     version = export_dir / str(number)
     aside.rename(version)
+    # A number is never given twice: somebody may be asking for it.
+    lock.seek(0)
+    lock.write(f'{number}\n')
     durable.sync(export_dir)
   return version
 
@@ -77,13 +91,15 @@ def _numbers(export_dir: pathlib.Path) -> list[int]:
   return [
     int(path.name)
     for path in export_dir.iterdir()
-    if path.name.isdecimal() and path.is_dir()
+    if _NUMBER.fullmatch(path.name) and path.is_dir()
   ]
 
 
 @contextlib.contextmanager
-def _locked(export_dir: pathlib.Path) -> Iterator[None]:
-  """Lets one call at a time add a version."""
-  with open(export_dir / _LOCK, 'w') as file:
+def _locked(export_dir: pathlib.Path) -> Iterator[TextIO]:
+  """Lets one call at a time add a version; the file has the last number."""
+  path = export_dir / _LOCK
+  path.touch()
+  with open(path, 'r+') as file:
     fcntl.flock(file, fcntl.LOCK_EX)
-    yield
+    yield file

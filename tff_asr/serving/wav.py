@@ -15,6 +15,7 @@ _PCM = 1
 _EXTENSIBLE = 0xFFFE  # The kind then stands further back.
 _STREAMED = 0x7FFF_F000  # Sizes from here on are not meant, nor is 0.
 _HEADER = 12
+_MAX_CHUNKS = 1_000  # Before the one that is wanted.
 
 
 def decode(
@@ -50,16 +51,21 @@ def decode(
     end = tf.cast(size, tf.int64)
 
     def is_other(at):
-      return (at + 8 <= end) & tf.not_equal(
-        text(tf.cast(at, tf.int32), 4), name
-      )
+      found = text(tf.cast(at, tf.int32), 4)
+      return (at + 8 <= end) & tf.not_equal(found, name)
 
     def following(at):
       length = number(tf.cast(at, tf.int32) + 4, 4)
       return tf.minimum(at + 8 + length + length % 2, end)
 
-    found = tf.while_loop(is_other, lambda at: [following(at)], [start])[0]
-    return tf.cast(tf.where(found + 8 <= end, found, end), tf.int32)
+    found = tf.while_loop(
+      is_other,
+      lambda at: [following(at)],
+      [start],
+      maximum_iterations=_MAX_CHUNKS,
+    )[0]
+    is_there = (found + 8 <= end) & ~is_other(found)
+    return tf.cast(tf.where(is_there, found, end), tf.int32)
 
   form, data = find(b'fmt '), find(b'data')
   kind = number(form + 8, 2)
@@ -68,8 +74,15 @@ def decode(
   bits = number(form + 22, 2)
   said, there = number(data + 4, 4), tf.cast(size - data - 8, tf.int64)
   is_meant = (said > 0) & (said < _STREAMED)
+  # No samples, and another chunk, or the end, behind them.
+  behind = tf.cast(tf.io.decode_raw(text(data + 8, 4), tf.uint8), tf.int32)
+  is_chunk = tf.reduce_all((behind >= 0x20) & (behind < 0x7F)) & (
+    8 + number(data + 12, 4) <= there
+  )
+  is_empty = tf.equal(said, 0) & ((there <= 0) | is_chunk)
   # One byte of padding may be missing, as libsndfile has it.
   length = tf.where(is_meant, tf.minimum(said, there), tf.maximum(there, 0))
+  length = tf.where(is_empty, tf.zeros_like(length), length)
   frame = tf.maximum(2 * channels, 2)
   frames = length // frame
   seconds = tf.cast(frames, tf.float32) / tf.cast(

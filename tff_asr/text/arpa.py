@@ -308,4 +308,5 @@ class _Reader:
     return LanguageModel(self._log_probs, self._back_offs)
 
   def _error(self, problem: str) -> errors.UserError:
-    return errors.UserError(f'{self._path}, line {self.number}: {problem}.')
+    end = '' if problem.endswith('?') else '.'
+    return errors.UserError(f'{self._path}, line {self.number}: {problem}{end}')
