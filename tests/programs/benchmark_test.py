@@ -8,6 +8,7 @@ from tff_asr.programs import (
   benchmark_data,
   benchmark_model,
   benchmark_rounds,
+  benchmark_serving,
 )
 
 
@@ -37,3 +38,14 @@ def test_rounds(monkeypatch):
     r'rounds between \| \d\.\d{3} \|',
   ):
     assert re.search(row, table), table
+
+
+def test_serving(monkeypatch):
+  monkeypatch.setattr(benchmark_corpora, 'SPEAKERS', 2)
+  monkeypatch.setattr(benchmark_serving, '_TURNS', 1)
+  table = benchmark_serving.run(None, None, 'tiny')
+  for name in "the model's own forward pass", 'logits', 'wav', 'beam':
+    assert re.search(rf'\| {name} \| 0\.\d+ \| 0\.\d+ \|', table), table
+  assert re.search(r'forward pass \(target: <= 1\.05\) \| [\d.]+ \|', table)
+  for name in 'SavedModel', 'float16.tflite', 'int8.tflite':
+    assert re.search(rf'\| {name} \| \d+\.\d\d \| 0\.\d+ \|', table), table

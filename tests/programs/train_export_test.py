@@ -40,6 +40,11 @@ def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
   vocabulary = json.loads((version / 'assets/vocabulary.json').read_text())
   assert vocabulary['pieces'][:3] == ['', ' ', "'"]
 
+  assert 'add it there' not in text
+  assert 'has no model other: add it there' in ' '.join(
+    exported(run, tmp_path / 'asr', name='other', beam=0, phones=[]).split()
+  )
+
   model = tf.saved_model.load(str(version))
   store = store_lib.ClientStore(config.eval_store)
   expected = {
@@ -62,6 +67,7 @@ def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
   ('changes', 'message'),
   [
     (dict(name='a/b'), '--model_name=a/b'),
+    (dict(name='été'), '--model_name=été'),
     (dict(max_seconds=0.0), 'max_seconds'),
   ],
 )

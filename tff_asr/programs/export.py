@@ -9,7 +9,7 @@ from typing import Any
 from tff_asr import errors
 from tff_asr.models import model_folder
 from tff_asr.programs import model_card, run_record
-from tff_asr.serving import saved_model, tflite, transcriber
+from tff_asr.serving import saved_model, server_files, tflite, transcriber
 
 
 def export(
@@ -85,6 +85,11 @@ def export(
     f'For phones: {version / saved_model.EXTRA / file}.tflite'
     for file in phones
   ]
+  if f'"{name}"' not in (export_dir / server_files.MODELS).read_text():
+    lines.append(
+      f'{export_dir / server_files.MODELS} stays as it is, and has no model'
+      f' {name}: add it there.'
+    )
   lines += ['Privacy', *(f'  {p}' for p in facts['privacy'])]
   return '\n'.join(lines)
 

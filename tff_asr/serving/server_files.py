@@ -13,6 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from tff_asr.audio import features
 
+MODELS = 'models.config'
 WARM_UP = 'tf_serving_warmup_requests'  # In `assets.extra`.
 _WARM_UP_SECONDS = (1.0, 4.0, 12.0)
 # https://github.com/tensorflow/serving, session_bundle_config.proto
@@ -106,7 +107,7 @@ def write_configuration(export_dir: pathlib.Path, name: str) -> None:
   # One version back, to go back to.
   model.model_version_policy.latest.num_versions = 2
   for file, contents in (
-    ('models.config', text_format.MessageToString(server)),
+    (MODELS, text_format.MessageToString(server)),
     ('batching.config', _BATCHING),
   ):
     if not (export_dir / file).exists():
