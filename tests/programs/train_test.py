@@ -63,6 +63,9 @@ def test_a_second_call_goes_on_and_can_add_rounds(finished, config):
       training.run(config, output_dir, rounds=fewer)
   assert training.rows(output_dir)[:3] == before
   assert len(training.rows(output_dir)) == 4
+  assert ledger.Ledger(output_dir / 'ledger.jsonl').last_round == 3
+  plan = config.privacy.plan(population=4, rounds=3)
+  assert training.summary_of(output_dir)['epsilon'] == plan.epsilons().best
   assert (output_dir / 'seed_model' / 'model.weights.h5').read_bytes() == seed
 
 

@@ -53,6 +53,7 @@ def export(
   encoder, vocabulary = model_folder.load(run.paths.model)
   model = transcriber.Transcriber(encoder, vocabulary, beam, max_seconds)
   facts = _provenance(run)
+  made = facts['exported_with']
   version = saved_model.export(
     model,
     export_dir,
@@ -69,8 +70,8 @@ def export(
           run.paths.model_card.read_text().rstrip(),
           '## Served',
           f'As `{name}`, utterances of up to {max_seconds:g} s; exported by'
-          f' tff_asr at revision {facts["exported_with"]["revision"]}, with'
-          f' TensorFlow {facts["exported_with"]["packages"]["tensorflow"]}.\n',
+          f' tff_asr at revision {made["revision"] or "unknown"}, with'
+          f' TensorFlow {made["packages"]["tensorflow"]}.\n',
         ]
       ),
     },
