@@ -9,8 +9,8 @@ import tensorflow as tf
 from tff_asr.audio import features
 from tff_asr.serving import resampling
 
-MIN_RATE = 4_000
-MAX_RATE = 192_000
+_MIN_RATE = 4_000
+_MAX_RATE = 192_000
 _PCM = 1
 _EXTENSIBLE = 0xFFFE  # The kind then stands further back.
 _STREAMED = 0x7FFF_F000  # Sizes from here on are not meant, nor is 0.
@@ -33,41 +33,9 @@ def decode(
       has it; empty if something is wrong.
     error: string `[]`, empty if nothing is.
   """
-  size = tf.strings.length(contents)
-  # Whatever is read lies in the file, or in these zeros.
-  filled = tf.strings.join([contents, tf.constant(bytes(64))])
-
-  def text(at, length):
-    return tf.strings.substr(filled, tf.minimum(at, size), length)
-
-  def number(at, length):
-    digits = tf.cast(tf.io.decode_raw(text(at, length), tf.uint8), tf.int64)
-    places = tf.constant([256**i for i in range(length)], tf.int64)
-    return tf.reduce_sum(digits * places)
-
-  def find(name):
-    """Where the first chunk of a name begins, or past the end."""
-    start = tf.constant(_HEADER, tf.int64)
-    end = tf.cast(size, tf.int64)
-
-    def is_other(at):
-      found = text(tf.cast(at, tf.int32), 4)
-      return (at + 8 <= end) & tf.not_equal(found, name)
-
-    def following(at):
-      length = number(tf.cast(at, tf.int32) + 4, 4)
-      return tf.minimum(at + 8 + length + length % 2, end)
-
-    found = tf.while_loop(
-      is_other,
-      lambda at: [following(at)],
-      [start],
-      maximum_iterations=_MAX_CHUNKS,
-    )[0]
-    is_there = (found + 8 <= end) & ~is_other(found)
-    return tf.cast(tf.where(is_there, found, end), tf.int32)
-
-  form, data = find(b'fmt '), find(b'data')
+  file = _Reader(contents)
+  number, size = file.number, file.size
+  form, data = file.find(b'fmt '), file.find(b'data')
   kind = number(form + 8, 2)
   kind = tf.where(tf.equal(kind, _EXTENSIBLE), number(form + 32, 2), kind)
   channels, rate = number(form + 10, 2), number(form + 12, 4)
@@ -75,7 +43,7 @@ def decode(
   said, there = number(data + 4, 4), tf.cast(size - data - 8, tf.int64)
   is_meant = (said > 0) & (said < _STREAMED)
   # No samples, and another chunk, or the end, behind them.
-  behind = tf.cast(tf.io.decode_raw(text(data + 8, 4), tf.uint8), tf.int32)
+  behind = tf.cast(tf.io.decode_raw(file.text(data + 8, 4), tf.uint8), tf.int32)
   is_chunk = tf.reduce_all((behind >= 0x20) & (behind < 0x7F)) & (
     8 + number(data + 12, 4) <= there
   )
@@ -90,7 +58,8 @@ def decode(
   )
   error = _first(
     (
-      tf.not_equal(text(0, 4), b'RIFF') | tf.not_equal(text(8, 4), b'WAVE'),
+      tf.not_equal(file.text(0, 4), b'RIFF')
+      | tf.not_equal(file.text(8, 4), b'WAVE'),
       'not a WAV file',
     ),
     (form >= size, 'a WAV file without a format'),
@@ -100,8 +69,8 @@ def decode(
     ),
     (tf.equal(channels, 0), 'no channels'),
     (
-      (rate < MIN_RATE) | (rate > MAX_RATE),
-      f'a sample rate outside of {MIN_RATE} to {MAX_RATE} Hz',
+      (rate < _MIN_RATE) | (rate > _MAX_RATE),
+      f'a sample rate outside of {_MIN_RATE} to {_MAX_RATE} Hz',
     ),
     (data >= size, 'a WAV file without samples'),
     (is_meant & (said > there + 1), 'shorter than its header says'),
@@ -125,6 +94,50 @@ def decode(
     return features.waveform_of(tf.cast(steps, tf.int16))
 
   return tf.cond(tf.equal(error, b''), samples, lambda: tf.zeros([0])), error
+
+
+class _Reader:
+  """Reads a file in chunks; whatever is read lies in it, or is zero.
+
+  Attributes:
+    size: Of the file in bytes, int32 `[]`.
+  """
+
+  def __init__(self, contents: tf.Tensor):
+    """Takes the file, string `[]`."""
+    self.size = tf.strings.length(contents)
+    self._filled = tf.strings.join([contents, tf.constant(bytes(64))])
+
+  def text(self, at: tf.Tensor, length: int) -> tf.Tensor:
+    """Bytes from a place on."""
+    return tf.strings.substr(self._filled, tf.minimum(at, self.size), length)
+
+  def number(self, at: tf.Tensor, length: int) -> tf.Tensor:
+    """Number of some bytes from a place on, int64."""
+    digits = tf.io.decode_raw(self.text(at, length), tf.uint8)
+    places = tf.constant([256**i for i in range(length)], tf.int64)
+    return tf.reduce_sum(tf.cast(digits, tf.int64) * places)
+
+  def find(self, name: bytes) -> tf.Tensor:
+    """Where the first chunk of a name begins, or the end of the file."""
+    end = tf.cast(self.size, tf.int64)
+
+    def is_other(at):
+      found = self.text(tf.cast(at, tf.int32), 4)
+      return (at + 8 <= end) & tf.not_equal(found, name)
+
+    def following(at):
+      length = self.number(tf.cast(at, tf.int32) + 4, 4)
+      return tf.minimum(at + 8 + length + length % 2, end)
+
+    found = tf.while_loop(
+      is_other,
+      lambda at: [following(at)],
+      [tf.constant(_HEADER, tf.int64)],
+      maximum_iterations=_MAX_CHUNKS,
+    )[0]
+    is_there = (found + 8 <= end) & ~is_other(found)
+    return tf.cast(tf.where(is_there, found, end), tf.int32)
 
 
 def _first(*faults: tuple[tf.Tensor, str]) -> tf.Tensor:
