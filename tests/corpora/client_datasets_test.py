@@ -10,10 +10,19 @@ from tests import stores
 from tff_asr import errors
 from tff_asr.audio import features
 from tff_asr.corpora import client_datasets, utterance
+from tff_asr.executors import native
 
 TEXTS = ['one', "it's two", 'three', 'four - five'.replace(' - ', '-'), 'six']
 SEED = tf.constant([3, 4])
 SAMPLES = [8_000 + 900 * i for i in range(len(TEXTS))]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def worker():
+  """TFF's own runtime, which would outlive a process that just ends."""
+  worker = native.set_native_context()
+  yield
+  worker.stop()
 
 
 @pytest.fixture(scope='module')
