@@ -1,5 +1,7 @@
 import itertools
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import numpy as np
 import tensorflow as tf
 
@@ -59,3 +61,33 @@ def test_greedy_tokens():
   logits = tf.one_hot(paths, 4) * 9.0
   found = ctc.greedy_tokens(logits, tf.constant([6, 4, 6])).to_list()
   assert found == [[1, 1, 2], [2, 3], []]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+  st.lists(
+    st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=4
+  ),
+  st.integers(0, 99),
+)
+def test_runs_are_where_a_token_is_the_best(paths, seed):
+  """Best tokens of the frames of a batch; behind an utterance, of anything."""
+  rng = np.random.default_rng(seed)
+  lengths = [len(path) for path in paths]
+  logits = rng.normal(size=[len(paths), max(lengths), 4]).astype(np.float32)
+  for row, path in zip(logits, paths, strict=True):
+    row[np.arange(len(path)), path] += 9.0
+  found = ctc.greedy_runs(tf.constant(logits), tf.constant(lengths))
+  scores = tf.nn.log_softmax(logits).numpy()
+  for row, path in enumerate(paths):
+    runs, at = [], 0
+    for token, frames in itertools.groupby(path):
+      end = at + len(list(frames))
+      if token:
+        runs.append((token, at, end, scores[row, at:end, token].max()))
+      at = end
+    columns = [value[row].numpy().tolist() for value in found]
+    assert [list(c) for c in zip(*columns[:3], strict=True)] == [
+      list(run[:3]) for run in runs
+    ]
+    np.testing.assert_allclose(columns[3], [r[3] for r in runs], rtol=1e-5)

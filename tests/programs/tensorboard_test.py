@@ -3,6 +3,7 @@
 import asyncio
 import math
 
+import numpy as np
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
@@ -27,3 +28,20 @@ def test_every_figure_of_every_round_can_be_read(tmp_path):
   assert math.isclose(found[0]['norm/conv/kernel'], 1e-9, rel_tol=1e-6)
   assert math.isnan(found[1]['norm/conv/kernel'])
   assert found[1]['unprotected/clients'] == 3.0
+
+
+def test_tensorflow_is_given_no_number_of_pythons(tmp_path, monkeypatch):
+  """It would keep each of them until the process ends."""
+  given = []
+  scalar = tf.summary.scalar
+
+  def noted(name, data, step):
+    given.extend([data, step])
+    return scalar(name, data, step=step)
+
+  monkeypatch.setattr(tf.summary, 'scalar', noted)
+  asyncio.run(tensorboard.TensorBoard(tmp_path).release({'a': 0.1, 'b': 2}, 3))
+  assert len(given) == 4
+  for value in given:
+    assert isinstance(value, np.generic)
+    assert not isinstance(value, float | int)

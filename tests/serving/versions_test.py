@@ -9,9 +9,9 @@ from tff_asr import errors
 from tff_asr.serving import versions
 
 
-def write(folder, number):
+def write(folder):
   (folder / 'variables').mkdir()
-  (folder / 'variables' / 'data').write_text(f'{number}')
+  (folder / 'variables' / 'data').write_text(folder.name)
   (folder / 'saved_model.pb').write_text('x')
 
 
@@ -24,7 +24,7 @@ def test_the_next_number_is_free(tmp_path):
   newest = versions.add(folder, write)
   assert newest.name == '8' and versions.find(folder) == newest
   assert versions.find(folder / '2') == folder / '2'
-  assert (folder / '2/variables/data').read_text() == '2'
+  assert (folder / '2/variables/data').read_text() == 'partial-2'
   assert versions.find(folder, 2) == folder / '2'
   with pytest.raises(errors.UserError, match=r'no version 3 .* has 1, 2, 7, 8'):
     versions.find(folder, 3)
@@ -41,8 +41,8 @@ def test_a_number_is_never_given_again(tmp_path):
 def test_what_fails_leaves_nothing(tmp_path):
   versions.add(tmp_path, write)
 
-  def fail(folder, number):
-    write(folder, number)
+  def fail(folder):
+    write(folder)
     assert not (tmp_path / '2').exists()
     raise OSError('no space')
 

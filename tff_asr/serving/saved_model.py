@@ -35,8 +35,7 @@ def export(
     UserError: If `export_dir` cannot be written to.
   """
 
-  def write(folder: pathlib.Path, number: int) -> None:
-    del number
+  def write(folder: pathlib.Path) -> None:
     server_files.write_configuration(export_dir, name)
     tf.saved_model.save(model, str(folder), signatures=model.functions)
     (folder / 'assets').mkdir(exist_ok=True)

@@ -44,13 +44,13 @@ def find(export_dir: pathlib.Path, version: int | None = None) -> pathlib.Path:
 
 
 def add(
-  export_dir: pathlib.Path, write: Callable[[pathlib.Path, int], None]
+  export_dir: pathlib.Path, write: Callable[[pathlib.Path], None]
 ) -> pathlib.Path:
   """Adds the next version, which appears at once and whole.
 
   Args:
     export_dir: The folder of all versions, made if needed.
-    write: Writes a version into a folder that exists, given its number.
+    write: Writes a version into a folder that exists.
 
   Returns:
     The folder of the version, named by its number.
@@ -71,7 +71,7 @@ def add(
     aside = export_dir / f'{_ASIDE}{number}'
     aside.mkdir()
     try:
-      write(aside, number)
+      write(aside)
       durable.sync_tree(aside)
     except BaseException:
       shutil.rmtree(aside, ignore_errors=True)
