@@ -77,8 +77,8 @@ def test_the_mechanism_is_to_be_had_from_the_plan_alone():
     r'\bdp_accounting\b': 'privacy/*.py',
     r'\btensorflow_privacy\b': 'privacy/*.py',
     r'\b(gaussian|adaptive)_query\b': 'privacy/*.py',
-    r'\bDifferentiallyPrivateFactory\b': 'privacy/plan.py',
-    r'\bGaussianSource\b': 'privacy/*.py',
+    r'\bDifferentiallyPrivateFactory\b': 'privacy/aggregation.py',
+    r'\bSeedSource\b': 'privacy/*.py',
   }
   for file in (ROOT / 'tff_asr').rglob('*.py'):
     for part, place in parts.items():

@@ -11,6 +11,7 @@ CLIENTS = tff.CLIENTS
 Value = tff.Value
 federated_map = tff.federated_map
 federated_sum = tff.federated_sum
+federated_value = tff.federated_value
 tf_computation = tff.tensorflow.computation
 
 ProgramStateManager = tff.program.ProgramStateManager

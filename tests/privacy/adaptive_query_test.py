@@ -20,7 +20,7 @@ from tests.privacy.updates import (
   spoilt,
   updates,
 )
-from tff_asr.privacy import adaptive_query, groups
+from tff_asr.privacy import adaptive_query, discrete_gaussian, groups
 
 CASES = settings(max_examples=40, deadline=None)
 
@@ -34,11 +34,15 @@ def make(bounds, multiplier=0.0, clients=10.0, grouping='tensor', **kwargs):
 @CASES
 @given(updates(), st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=3))
 def test_the_bits_of_a_client_have_the_stated_length(update, bounds):
-  """At most sqrt(H) / 2, so that adding a client moves their sum by no more."""
-  sent = contribution(make(bounds), update)
-  assert set(np.abs(sent.bits.numpy())) == {0.5}
-  assert norm([sent.bits]) <= math.sqrt(3) / 2 * (1 + 1e-12)
-  assert norm(sent.update) <= norm(np.array(bounds, np.float64))
+  """At most sqrt(H) / 2, so that adding a client moves their sum by no more.
+
+  Over the noise on their sum, of 3.0, since they are in steps of a grid.
+  """
+  sent = contribution(make(bounds, 1.0, count_stddev=3.0), update)
+  over_noise = sent.bits.numpy() / discrete_gaussian.STDDEV
+  assert len(set(np.abs(over_noise))) == 1
+  assert norm([over_noise]) <= math.sqrt(3) / 2 / 3.0
+  assert norm([over_noise]) == pytest.approx(math.sqrt(3) / 2 / 3.0, rel=1e-5)
 
 
 @CASES
@@ -48,10 +52,15 @@ def test_a_client_that_is_not_finite_sends_no_bits(update, bad, layer):
   assert norm([sent.bits]) == norm(sent.update) == 0.0
 
 
+def test_noise_on_the_counts_has_a_limit():
+  with pytest.raises(ValueError, match='clip counts'):
+    make([1.0] * 3, 1.0, count_stddev=2.0**22)
+
+
 def test_bits_say_which_groups_are_within_their_bounds():
   update = [np.full(SHAPES[0], 1.0, 'f'), np.zeros(5, 'f'), np.float32(2.0)]
   sent = contribution(make([1.0, 1.0, 2.0]), update)
-  assert list(sent.bits.numpy()) == [-0.5, 0.5, 0.5]
+  assert list(np.sign(sent.bits)) == [-1, 1, 1]
 
 
 @CASES
@@ -174,7 +183,7 @@ def test_one_group_does_as_tensorflow_privacys_query_does():
     assert bound == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize('counts', [-1e9, 1e9])
+@pytest.mark.parametrize('counts', [-(10**9), 10**9])
 def test_wild_counts_move_bounds_by_a_step_and_within_reason(counts):
   """Whatever the noise: a share of clients is between 0 and 1."""
   start = [1e-10, 1.0, 1e10]

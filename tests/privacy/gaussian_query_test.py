@@ -1,5 +1,6 @@
 """Sensitivity and robustness of the clipped sum."""
 
+import fractions
 import math
 
 import dp_accounting
@@ -20,7 +21,12 @@ from tests.privacy.updates import (
   spoilt,
   updates,
 )
-from tff_asr.privacy import gaussian_query
+from tff_asr.privacy import (
+  allocation,
+  discrete_gaussian,
+  gaussian_query,
+  groups,
+)
 
 CASES = settings(max_examples=40, deadline=None)
 GROUPINGS = pytest.mark.parametrize('grouping', GROUPS)
@@ -28,9 +34,9 @@ MODES = pytest.mark.parametrize('mode', ['clip', 'normalise'])
 
 
 def make(grouping, bounds, multiplier=0.0, **kwargs):
-  groups = GROUPS[grouping]
+  layers = GROUPS[grouping]
   return gaussian_query.LayerClippedGaussianSumQuery(
-    groups, bounds[: len(groups.names)], multiplier, **kwargs
+    layers, bounds[: len(layers.names)], multiplier, **kwargs
   )
 
 
@@ -51,6 +57,54 @@ def test_no_group_of_a_client_is_longer_than_its_bound(
   for tensors, bound in zip(parts, bounds, strict=True):
     assert norm(tensors) <= bound
   assert norm(clipped) <= total(bounds)
+
+
+def squared_multipliers(query, update, members):
+  """1 / z^2 of each group: squared length over variance, no rounding."""
+  variance = fractions.Fraction(discrete_gaussian.STDDEV) ** 2
+  return [
+    sum(int(n) ** 2 for t in tensors for n in np.ravel(t)) / variance
+    for tensors in by_group(contribution(query, update), members)
+  ]
+
+
+@GROUPINGS
+@MODES
+@pytest.mark.parametrize('noise_allocation', allocation.NAMES)
+@CASES
+@given(
+  updates(), st.lists(BOUNDS, min_size=3, max_size=3), st.floats(1e-5, 100.0)
+)
+def test_a_client_costs_at_most_what_is_accounted_for(
+  grouping, mode, noise_allocation, update, bounds, multiplier
+):
+  """In integers, as sent: 1 / z^2 is the most, for any update and noise."""
+  if mode == 'normalise' and noise_allocation != 'equal':
+    return
+  query = make(
+    grouping,
+    bounds,
+    multiplier,
+    mode=mode,
+    noise_allocation=noise_allocation,
+  )
+  found = squared_multipliers(query, update, GROUPS[grouping].members)
+  assert sum(found) <= 1 / fractions.Fraction(multiplier) ** 2
+
+
+@CASES
+@given(
+  updates(st.floats(-(2.0**-10), 2.0**-10, width=32)), st.floats(0.01, 10.0)
+)
+def test_the_grid_is_finer_than_any_noise(update, multiplier):
+  """A coordinate is sent to 2^-22 of the noise, towards zero."""
+  query = make('tensor', [1.0, 1.0, 1.0], multiplier)
+  step = multiplier * math.sqrt(3.0) / discrete_gaussian.STDDEV
+  sent = contribution(query, update)
+  for tensor, before in zip(sent, update, strict=True):
+    lost = np.abs(before.astype(float)) - np.abs(tensor.numpy()) * step
+    assert np.all(lost < step * (1 + 1e-9))
+    assert np.all(lost >= -1e-9 * step)
 
 
 @GROUPINGS
@@ -131,7 +185,8 @@ def test_one_client_more_or_less_moves_the_sum_by_at_most_the_bound(
   mode, clients, bad
 ):
   bounds = [0.1, 0.2, 0.3]
-  query = make('tensor', bounds, mode=mode)
+  query = make('tensor', bounds, 0.5, mode=mode)
+  most = int(discrete_gaussian.STDDEV / 0.5)
   clients = [*clients, spoilt(clients[0], bad, 1)]
 
   def summed(clients):
@@ -140,20 +195,62 @@ def test_one_client_more_or_less_moves_the_sum_by_at_most_the_bound(
       state = query.accumulate_preprocessed_record(
         state, list(contribution(query, client))
       )
-    return [np.asarray(t, np.float64) for t in state]
+    return state
 
   whole = summed(clients)
   for left_out in range(len(clients)):
     fewer = summed(clients[:left_out] + clients[left_out + 1 :])
-    moved = [a - b for a, b in zip(whole, fewer, strict=True)]
-    assert norm(moved) <= total(bounds) * (1 + 1e-5)  # Sums are in float32.
+    moved = [(a - b).numpy().ravel() for a, b in zip(whole, fewer, strict=True)]
+    assert sum(int(n) ** 2 for t in moved for n in t) <= most**2
+
+
+# Of 50,000 clients, the first bring a sum in float32 close to 2^14.  Up to
+# there the small ones that follow are rounded to 2^-10, then to 2^-9.
+BIG, SMALL, ONE = np.float32(1.0), np.float32(1.2 * 2**-10), np.float32(1.25)
+BIG_CLIENTS, SMALL_CLIENTS = 2**14 - 1, 50_000 - 2**14 + 1
+
+
+def test_one_of_50_000_clients_moves_the_sum_by_no_more_than_its_bound():
+  query = gaussian_query.LayerClippedGaussianSumQuery(
+    groups.group({'a': 1}), [ONE], 2.0
+  )
+  big, small, one = (
+    contribution(query, [np.full([1], value)])[0] for value in (BIG, SMALL, ONE)
+  )
+
+  @tf.function
+  def summed(first):
+    total = query.accumulate_preprocessed_record(
+      query.initial_sample_state(tf.zeros([1])), first
+    )
+    for count, record in (BIG_CLIENTS, big), (SMALL_CLIENTS, small):
+      for _ in tf.range(count):
+        total = query.accumulate_preprocessed_record(total, record)
+    return total
+
+  moved = int(summed(one)[0] - summed(tf.zeros_like(one))[0])
+  assert moved == int(one[0]) <= discrete_gaussian.STDDEV / 2.0
+  assert moved == pytest.approx(discrete_gaussian.STDDEV / 2.0, rel=1e-6)
+
+
+def test_a_sum_in_float32_would_be_moved_by_more():
+  """So the clients above are such as would show a sum that is rounded."""
+
+  def summed(first):
+    total = first
+    for count, value in (BIG_CLIENTS, BIG), (SMALL_CLIENTS, SMALL):
+      for _ in range(count):
+        total += value
+    return total
+
+  assert summed(ONE) - summed(np.float32(0.0)) > 1.5 * ONE
 
 
 def test_the_event_is_one_gaussian_of_the_joint_multiplier():
   query = make('block', [3.0, 4.0], 2.0)
   state = query.initial_global_state()
   _, new_state, event = query.get_noised_result(
-    tuple(tf.zeros(s) for s in SHAPES), state
+    query.initial_sample_state(tuple(tf.zeros(s) for s in SHAPES)), state
   )
   assert event == dp_accounting.GaussianDpEvent(2.0)
   assert (int(state.draw), int(new_state.draw)) == (0, 1)
@@ -168,6 +265,10 @@ def test_the_event_is_one_gaussian_of_the_joint_multiplier():
     ([1.0, 1.0, math.nan], 1.0),
     ([1.0] * 3, -1.0),
     ([1.0] * 3, math.nan),
+    ([1.0] * 3, 9e-6),
+    ([1.0] * 3, 2e9),
+    ([1.0, 1.0, 2e-38], 1.0),
+    ([1.0, 1.0, 1e38], 0.0),
   ],
 )
 def test_what_bounds_nothing_is_refused(bounds, multiplier):

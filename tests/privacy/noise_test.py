@@ -36,15 +36,21 @@ def query(name='equal', seed=None):
     BOUNDS,
     MULTIPLIER,
     name,
-    source=noise.GaussianSource(seed),
+    source=noise.SeedSource(seed),
+  )
+
+
+def nobody(a_query):
+  """The sum over no clients."""
+  return a_query.initial_sample_state(
+    tuple(tf.zeros([n]) for n in LAYERS.values())
   )
 
 
 def draw(a_query, state=None):
   """One round's noise on a sum of zeros, by layers, and the next state."""
-  zeros = tuple(tf.zeros([n]) for n in LAYERS.values())
   state = state or a_query.initial_global_state()
-  result, state, _ = a_query.get_noised_result(zeros, state)
+  result, state, _ = a_query.get_noised_result(nobody(a_query), state)
   return [np.asarray(t, np.float64) for t in result], state
 
 
@@ -102,9 +108,8 @@ def test_no_seed_of_a_program_makes_noise_repeat():
 
 
 def draw_tensors(a_query):
-  zeros = tuple(tf.zeros([n]) for n in LAYERS.values())
   result, _, _ = a_query.get_noised_result(
-    zeros, a_query.initial_global_state()
+    nobody(a_query), a_query.initial_global_state()
   )
   return result[0][:9]
 
@@ -113,7 +118,7 @@ _SECOND_PROCESS = """
 import tensorflow as tf
 from tff_asr.privacy import noise
 tf.keras.utils.set_random_seed(1)
-seeds = noise.GaussianSource().seeds(tf.constant(0, tf.int64), 3)
+seeds = noise.SeedSource().seeds(tf.constant(0, tf.int64), 3)
 print(*seeds.numpy().ravel())
 """
 
@@ -140,7 +145,7 @@ def test_forked_processes_would_not_share_their_noise(monkeypatch):
     'NonDeterministicInts',
     lambda shape, dtype: tf.zeros(shape, dtype),
   )
-  source = noise.GaussianSource()
+  source = noise.SeedSource()
   zero = tf.constant(0, tf.int64)
   assert not np.array_equal(source.seeds(zero, 1), source.seeds(zero, 1))
 
@@ -153,7 +158,7 @@ def test_seeds_are_secret_even_if_the_runtime_could_be_predicted(monkeypatch):
   )
   monkeypatch.setattr(tf, 'timestamp', lambda: tf.constant(0.0, tf.float64))
   zero = tf.constant(0, tf.int64)
-  seeds = [noise.GaussianSource().seeds(zero, 1).numpy() for _ in range(50)]
+  seeds = [noise.SeedSource().seeds(zero, 1).numpy() for _ in range(50)]
   assert len(np.unique(seeds)) == 100
   # Every bit of the seed is a coin: over 50 of them, 0 or 50 is one in 2^44.
   bits = np.unpackbits(np.array(seeds).view(np.uint8).reshape(50, 16), axis=1)

@@ -88,7 +88,8 @@ def test_the_noise_on_the_mean_is_that_of_the_sum_over_the_expected_cohort():
   """30,000 coordinates: 5 standard errors of the std are 2 %."""
   query = PLAN.query({'a': 30_000})
   mean, _, event = query.get_noised_result(
-    (tf.zeros([30_000]),), query.initial_global_state()
+    query.initial_sample_state((tf.zeros([30_000]),)),
+    query.initial_global_state(),
   )
   assert np.std(mean[0]) == pytest.approx(1.0 * 0.5 / 10, rel=0.0205)
   assert event.noise_multiplier == PLAN.noise_multiplier
@@ -128,8 +129,10 @@ def test_the_sampler_takes_the_population_of_the_plan_only():
     (dict(clip_norm=math.nan), 'clip_norm'),
     (dict(noise_multiplier=-1.0), 'noise_multiplier'),
     (dict(noise_multiplier=math.nan), 'noise_multiplier'),
-    (dict(noise_multiplier=9e-6), 'round the noise away'),
-    (dict(noise_multiplier=1e-3, clip_norm=1e-10), 'noise_multiplier'),
+    (dict(noise_multiplier=9e-6), 'noise_multiplier 9e-06 must be from'),
+    (dict(noise_multiplier=2e9), 'noise_multiplier'),
+    (dict(clip_norm=9e-11), 'clip_norm 9e-11 must be from'),
+    (dict(clip_norm=2e10), 'clip_norm'),
     (dict(delta=0.0), 'delta'),
     (dict(delta=0.01), 'publish somebody'),
     (dict(delta=math.nan), 'delta'),
@@ -167,6 +170,15 @@ def test_bounds_may_be_given_by_name():
     plan.query({'a/kernel': 4})
 
 
+def test_a_layer_whose_bound_is_beyond_all_sense_is_refused():
+  """The total is within the limits, and one of its parts is not."""
+  with pytest.raises(errors.UserError, match='layer a/bias must be from'):
+    changed(clip_norm=1.5e-10, layer_bounds='dim').query(LAYERS)
+  given = (('a/bias', 2e-38), ('a/kernel', 0.5))
+  with pytest.raises(errors.UserError, match='layer a/bias must be from'):
+    changed(layer_bounds='given', given_bounds=given).query(LAYERS)
+
+
 def test_clip_counts_that_cost_too_much_are_refused():
   plan = changed(layer_bounds='adaptive', count_stddev=0.1)
   with pytest.raises(errors.UserError, match=r'at least 0\.7'):
@@ -180,6 +192,8 @@ def test_clip_counts_that_cost_too_much_are_refused():
     ('a\t1\nb 2\n', 'Line 2'),
     ('a\t-1\n', 'Line 1'),
     ('a\tnan\n', 'Line 1'),
+    ('a\t1e38\n', 'Line 1 .* from 1e-10 to 1e\\+10'),
+    ('a\t2e-38\n', 'Line 1'),
     ('a\t1\na\t2\n', 'Line 2'),
   ],
 )

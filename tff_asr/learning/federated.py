@@ -13,7 +13,7 @@ import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.corpora import client_datasets
-from tff_asr.learning import measurements, speech_model
+from tff_asr.learning import measurements, private_process, speech_model
 from tff_asr.models import precision, transformer
 from tff_asr.optimizers import gradient_clipping, lamb, lars, schedules
 from tff_asr.privacy import plan as plan_lib
@@ -24,8 +24,6 @@ SERVER_OPTIMIZERS = {
   'adam': tff.learning.optimizers.build_adam,
   'sgd': tff.learning.optimizers.build_sgdm,
 }
-# A function that reduces a dataset is compiled anew for each client.
-DEFAULT_LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,7 @@ def build_learning_process(
   config: FederatedConfig,
   plan: plan_lib.PrivacyPlan | None,
   precision_name: str = precision.FLOAT32,
-  loop: tff.learning.LoopImplementation = DEFAULT_LOOP,
+  loop: tff.learning.LoopImplementation = private_process.DEFAULT_LOOP,
 ) -> tff.learning.templates.LearningProcess:
   """Builds federated averaging for a speech model.
 
@@ -106,7 +104,6 @@ def build_learning_process(
     return speech_model.SpeechModel(
       transformer.build(model_config, precision_name),
       client_datasets.CLIENT_BATCH_SPEC,
-      with_metrics=unprotected,
     )
 
   if plan is None:
@@ -129,5 +126,6 @@ def build_learning_process(
       ),
       server_measurement_fn=measurements.norms_of_aggregate,
     ),
+    metrics_aggregator=None if unprotected else private_process.no_metrics,
     loop_implementation=loop,
   )

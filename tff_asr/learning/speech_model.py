@@ -41,15 +41,14 @@ class SpeechModel(tff.learning.models.VariableModel):
   """A CTC encoder with its loss.
 
   The metrics are the mean training loss over batches and the number of
-  utterances trained on.  They are sums over the cohort without noise: who
-  trains with privacy leaves them out.
+  utterances trained on.  They are sums over the cohort without noise, which a
+  private process must not release (`private_process.no_metrics`).
   """
 
   def __init__(
     self,
     encoder: transformer.Transformer,
     batch_spec: collections.OrderedDict[str, tf.TensorSpec],
-    with_metrics: bool,
   ):
     self._encoder = encoder
     self._batch_spec = batch_spec
@@ -57,7 +56,6 @@ class SpeechModel(tff.learning.models.VariableModel):
       tf.Variable(0.0, trainable=False, name=name)
       for name in ('loss_sum', 'batches', 'utterances')
     )
-    self._with_metrics = with_metrics
 
   @property
   def trainable_variables(self):
@@ -93,15 +91,11 @@ class SpeechModel(tff.learning.models.VariableModel):
     )
 
   def report_local_unfinalized_metrics(self):
-    if not self._with_metrics:
-      return collections.OrderedDict()
     return collections.OrderedDict(
       loss=[self._loss_sum, self._batches], utterances=[self._utterances]
     )
 
   def metric_finalizers(self):
-    if not self._with_metrics:
-      return collections.OrderedDict()
     return collections.OrderedDict(
       loss=lambda sums: tf.math.divide_no_nan(sums[0], sums[1]),
       utterances=lambda sums: sums[0],

@@ -8,9 +8,11 @@ within the bound, and
 
   C_h <- C_h exp(-rate (b_h - quantile)).
 
-Sensitivity.  A client's bits are H numbers of magnitude 1/2, or all zero if the
-update is not finite: their L2 norm is at most sqrt(H) / 2, and by so much
-adding or removing a client moves their sum.  With noise of standard deviation
+Sensitivity.  A client's bits are H numbers of magnitude 1/2: their L2 norm is
+sqrt(H) / 2, and by so much adding or removing a client moves their sum.  They
+are all zero for an update that is not finite; TFF's own processes put zeros for
+such an update before it gets here, and then its bits are those of an update of
+zeros, all +1/2.  With noise of standard deviation
 sigma_b on each sum, the bits are a Gaussian mechanism of multiplier
 2 sigma_b / sqrt(H).  Together with the update, of multiplier z_update for the
 bounds of this round, which were known before it,
@@ -29,12 +31,13 @@ from typing import Any
 import dp_accounting
 import tensorflow as tf
 
-from tff_asr.privacy import allocation, gaussian_query
+from tff_asr.privacy import allocation, discrete_gaussian, gaussian_query
+from tff_asr.privacy import bounds as bounds_lib
 from tff_asr.privacy import groups as groups_lib
 from tff_asr.privacy import noise as noise_lib
 
-# Bounds that noise drives beyond all sense would overflow float32.
-_LEAST_BOUND, _GREATEST_BOUND = 1e-10, 1e10
+# A bit is at least a step of its grid, which is 2^-22 of the noise.
+_GREATEST_COUNT_STDDEV = discrete_gaussian.STDDEV / 2.0
 # Of the budget z^-2, what the bits get at most if their noise is not given.
 _BITS_BUDGET = 0.1
 
@@ -96,7 +99,7 @@ class AdaptiveLayerClippedGaussianSumQuery(
     rate: float = 0.2,
     count_stddev: float | None = None,
     noise_allocation: str = allocation.EQUAL,
-    source: noise_lib.GaussianSource | None = None,
+    source: noise_lib.SeedSource | None = None,
   ):
     """Builds the query.
 
@@ -110,7 +113,7 @@ class AdaptiveLayerClippedGaussianSumQuery(
       count_stddev: Standard deviation of the noise on each sum of clip bits;
         by default `default_count_stddev`.
       noise_allocation: How the noise on the update is divided.
-      source: Of the noise; by default a new one.
+      source: Of the noise's seeds; by default a new one.
 
     Raises:
       ValueError: As for fixed bounds, or if the clip bits cost too much.
@@ -130,7 +133,17 @@ class AdaptiveLayerClippedGaussianSumQuery(
     self._update_multiplier = update_multiplier(
       noise_multiplier, count_stddev, layers
     )
-    self._count_stddev = count_stddev
+    if count_stddev > _GREATEST_COUNT_STDDEV:
+      raise ValueError(
+        f'Noise of {count_stddev:g} on the clip counts is more than'
+        f' {_GREATEST_COUNT_STDDEV:g}: give less, or fixed bounds.'
+      )
+    # A bit in steps of its grid, a whole number; so the noise on the counts is
+    # at least `count_stddev`.
+    self._bit = 1
+    self._counts_are_noised = count_stddev > 0.0
+    if self._counts_are_noised:
+      self._bit = int(discrete_gaussian.STDDEV / (2.0 * count_stddev))
     self._expected_clients = expected_clients
     self._quantile = quantile
     self._rate = rate
@@ -138,32 +151,40 @@ class AdaptiveLayerClippedGaussianSumQuery(
   def initial_sample_state(self, template: Any = None) -> Contribution:
     return Contribution(
       super().initial_sample_state(template),
-      tf.zeros([len(self._groups.names)], tf.float64),
+      tf.zeros([len(self._groups.names)], tf.int64),
     )
 
-  def preprocess_record(self, params: tf.Tensor, record: Any) -> Contribution:
-    """Returns what one client sends: the clipped update and the clip bits."""
+  def preprocess_record(
+    self, params: gaussian_query.Params, record: Any
+  ) -> Contribution:
+    """Returns the contribution of one client: clipped update and clip bits.
+
+    Bits are int64 `[H]`, +-1/2 in steps of a grid; without noise on the counts
+    a step is 1/2.
+    """
     clipped, norms, finite = self._clip(params, record)
-    bits = tf.where(norms <= params, 0.5, -0.5)
-    bits = tf.where(finite, bits, 0.0)
-    return Contribution(clipped, tf.cast(bits, tf.float64))
+    bit = tf.constant(self._bit, tf.int64)
+    bits = tf.where(norms <= params.bounds, bit, -bit)
+    return Contribution(clipped, tf.where(finite, bits, tf.zeros_like(bits)))
 
   def get_noised_result(
     self, sample_state: Contribution, global_state: gaussian_query.State
   ) -> Any:
     """Returns the noised sum, the state with the next bounds, the event."""
-    *seeds, bits_seed = tf.unstack(
-      self._source.seeds(global_state.draw, len(self._groups.members) + 1)
+    seeds = self._source.seeds(global_state.draw, len(self._groups.members) + 1)
+    noised = self._add_noise(
+      sample_state.update, global_state.bounds, seeds[:-1]
     )
-    noised = self._add_noise(sample_state.update, global_state.bounds, seeds)
     bits = sample_state.bits
-    bits += self._count_stddev * self._source.normal(bits, bits_seed)
-    within = tf.clip_by_value(bits / self._expected_clients + 0.5, 0.0, 1.0)
+    if self._counts_are_noised:
+      (bits,) = discrete_gaussian.add_noise([bits], [seeds[-1]])
+    count = tf.cast(bits, tf.float64) / (2.0 * self._bit)
+    within = tf.clip_by_value(count / self._expected_clients + 0.5, 0.0, 1.0)
     bounds = global_state.bounds * tf.exp(
       -self._rate * (within - self._quantile)
     )
     state = gaussian_query.State(
-      tf.clip_by_value(bounds, _LEAST_BOUND, _GREATEST_BOUND),
+      tf.clip_by_value(bounds, bounds_lib.LEAST, bounds_lib.GREATEST),
       global_state.draw + 1,
     )
     return noised, state, dp_accounting.GaussianDpEvent(self._noise_multiplier)

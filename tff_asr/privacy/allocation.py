@@ -37,6 +37,18 @@ PER_LAYER = 'per_layer'
 OPTIMAL = 'optimal'
 NAMES = (EQUAL, PER_LAYER, OPTIMAL)
 
+# With the limits of bounds, and since sigma_h >= z C_h by any allocation, the
+# noise of each group is from 1e-15 to 1e23: neither it nor a mean over the
+# largest cohort overflows float32 or is flushed to zero.
+LEAST_NOISE_MULTIPLIER, GREATEST_NOISE_MULTIPLIER = 1e-5, 2.0**30
+
+
+def is_noise_multiplier(value: float) -> bool:
+  """Returns whether a noise multiplier is 0, for none, or within the limits."""
+  return (
+    value == 0.0 or LEAST_NOISE_MULTIPLIER <= value <= GREATEST_NOISE_MULTIPLIER
+  )
+
 
 def standard_deviations(
   name: str,

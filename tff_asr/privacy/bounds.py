@@ -17,6 +17,10 @@ ADAPTIVE = 'adaptive'
 GIVEN = 'given'
 NAMES = (UNIFORM, DIM, ADAPTIVE, GIVEN)
 
+# Bounds beyond all sense: sums of squares, noise and means stay far from where
+# float32 overflows or is flushed to zero.
+LEAST, GREATEST = 1e-10, 1e10
+
 
 def uniform(clip_norm: float, sizes: Sequence[int]) -> list[float]:
   """The same bound for every layer, C / sqrt(H).
@@ -68,10 +72,10 @@ def read(path: pathlib.Path) -> dict[str, float]:
       bound = float(value)
     except ValueError:
       bound = math.nan
-    if not (name and tab and 0.0 < bound < math.inf) or name in found:
+    if not (name and tab and LEAST <= bound <= GREATEST) or name in found:
       raise errors.UserError(
         f'Line {number} of {path} must be the name of a layer (once), a tab and'
-        f' a positive bound, found {line!r}.'
+        f' a bound from {LEAST:g} to {GREATEST:g}, found {line!r}.'
       )
     found[name] = bound
   if not found:

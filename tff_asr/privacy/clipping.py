@@ -1,6 +1,8 @@
 """What one client contributes is bounded here and nowhere else.
 
-Norms are taken in float64, in which no finite float32 value overflows.
+Norms are taken in float64, in which no finite float32 value overflows.  Where
+there is to be noise, a client sends its update in whole steps of a grid,
+rounded towards zero, so that rounding makes no coordinate longer.
 """
 
 from collections.abc import Sequence
@@ -14,8 +16,9 @@ CLIP = 'clip'
 NORMALISE = 'normalise'
 MODES = (CLIP, NORMALISE)
 
-# Scaling rounds each coordinate by at most one part in 2^24; the bound is
-# aimed at from below by more than that, so that rounding cannot pass it.
+# Scaling rounds each coordinate by at most one part in 2^24, and the norm of
+# 2^28 coordinates is off by at most one in 2^25; the bound is aimed at from
+# below by more than both, so that rounding cannot pass it.
 _ROUNDING_MARGIN = 1.0 - 2.0**-22
 
 
@@ -74,9 +77,8 @@ def clip_factors(layer_norms: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
   Returns:
     float64 `[H]`.
   """
-  return tf.where(
-    layer_norms > bounds, bounds * _ROUNDING_MARGIN / layer_norms, 1.0
-  )
+  aims = bounds * _ROUNDING_MARGIN
+  return tf.where(layer_norms > aims, aims / layer_norms, 1.0)
 
 
 def normalise_factors(layer_norms: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
@@ -116,3 +118,31 @@ def scale(
 @tracing.once_per_shape
 def _scaled(tensor, factor):
   return tf.cast(tf.cast(tensor, tf.float64) * factor, tensor.dtype)
+
+
+def scale_to_steps(
+  tensors: Sequence[tf.Tensor],
+  factors: tf.Tensor,
+  steps: tf.Tensor,
+  groups: groups_lib.LayerGroups,
+) -> list[tf.Tensor]:
+  """Scales every tensor, and counts its coordinates in steps of a grid.
+
+  Args:
+    tensors: Finite floats.
+    factors: float64 `[H]`, of each group.
+    steps: float64 `[H]`, length of a step of each group.
+    groups: The groups.
+
+  Returns:
+    int64 tensors, rounded towards zero.
+  """
+  return [
+    _in_steps(t, factors[group] / steps[group])
+    for t, group in zip(tensors, groups.members, strict=True)
+  ]
+
+
+@tracing.once_per_shape
+def _in_steps(tensor, factor):
+  return tf.cast(tf.cast(tensor, tf.float64) * factor, tf.int64)

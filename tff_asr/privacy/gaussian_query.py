@@ -6,11 +6,20 @@ NaN or an infinity counts as zero.  So adding or removing one client moves the
 sum by at most the total bound C = sqrt(C_1^2 + ... + C_H^2), and each group by
 at most C_h.  The noise has the joint multiplier z of `allocation`: the sum is
 one Gaussian mechanism, accounted for once, not once for each layer.
+
+A client sends integers, steps of a grid, rounded towards zero: they are within
+the bounds exactly.  Their sum is exact for any number of clients in any order,
+and the noise on it is drawn from the integers (`discrete_gaussian`).  A step of
+group h is its noise sigma_h over `discrete_gaussian.STDDEV`, 2^-22 of it.  A
+client sends at most 2^22 / z steps for a coordinate, so that sums of 64 bits
+hold 2^41 z clients.  An overflow would spoil the sum, and not the guarantee: it
+can be computed from the exact noised sum.
+
+Without noise there is no grid: updates are summed as they are.
 """
 
 import collections
 from collections.abc import Sequence
-import math
 from typing import Any
 
 import dp_accounting
@@ -18,16 +27,23 @@ import tensorflow as tf
 import tensorflow_privacy as tfp
 
 from tff_asr import tracing
-from tff_asr.privacy import allocation, clipping
+from tff_asr.privacy import allocation, clipping, discrete_gaussian
+from tff_asr.privacy import bounds as bounds_lib
 from tff_asr.privacy import groups as groups_lib
 from tff_asr.privacy import noise as noise_lib
 
 State = collections.namedtuple('State', ['bounds', 'draw'])
 """Bounds of the groups, float64 `[H]`; number of the draw, int64 scalar."""
 
+Params = collections.namedtuple('Params', ['bounds', 'steps'])
+"""Bounds of the groups, and steps of their grids, float64 `[H]` each."""
+
 
 class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
-  """Sum of updates, each layer group clipped to its bound, plus noise."""
+  """Sum of updates, each layer group clipped to its bound, plus noise.
+
+  Updates are of float32, and so is the noised sum.
+  """
 
   def __init__(
     self,
@@ -36,7 +52,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     noise_multiplier: float,
     noise_allocation: str = allocation.EQUAL,
     mode: str = clipping.CLIP,
-    source: noise_lib.GaussianSource | None = None,
+    source: noise_lib.SeedSource | None = None,
   ):
     """Builds the query.
 
@@ -47,20 +63,27 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
       noise_multiplier: Joint multiplier z of the noise on the sum; 0 for none.
       noise_allocation: How the noise is divided over the groups.
       mode: How an update is brought within its bounds.
-      source: Of the noise; by default a new one.
+      source: Of the noise's seeds; by default a new one.
 
     Raises:
-      ValueError: If a bound is not positive and finite, or the multiplier is
-        negative or not finite, or the groups of a normalised update, which
-        keep within the total bound only, were to get unequal noise.
+      ValueError: If a bound, or the noise of a group, is beyond all sense, or
+        the groups of a normalised update, which keep within the total bound
+        only, were to get unequal noise.
     """
     if len(bounds) != len(groups.names):
       raise ValueError(f'{len(bounds)} bounds, {len(groups.names)} groups.')
-    if not all(0.0 < b < math.inf for b in bounds):
-      raise ValueError(f'Layer bounds must be positive and finite: {bounds}.')
-    if not 0.0 <= noise_multiplier < math.inf:
+    for name, bound in zip(groups.names, bounds, strict=True):
+      if not bounds_lib.LEAST <= bound <= bounds_lib.GREATEST:
+        raise ValueError(
+          f'The bound {bound:g} of layer {name} must be from'
+          f' {bounds_lib.LEAST:g} to {bounds_lib.GREATEST:g}: change clip_norm,'
+          ' or the given bounds.'
+        )
+    if not allocation.is_noise_multiplier(noise_multiplier):
       raise ValueError(
-        f'The noise multiplier must be finite and >= 0: {noise_multiplier}.'
+        f'The noise multiplier {noise_multiplier} must be from'
+        f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
+        f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.'
       )
     if mode == clipping.NORMALISE and noise_allocation != allocation.EQUAL:
       raise ValueError('Normalised updates are covered by equal noise only.')
@@ -70,18 +93,31 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     self._update_multiplier = noise_multiplier
     self._allocation = noise_allocation
     self._factors = clipping.FACTORS[mode]
-    self._source = source or noise_lib.GaussianSource()
+    self._source = source or noise_lib.SeedSource()
+
+  @property
+  def _is_noised(self) -> bool:
+    return self._noise_multiplier > 0.0
 
   def initial_global_state(self) -> State:
     return State(
       tf.constant(self._bounds, tf.float64), tf.constant(0, tf.int64)
     )
 
-  def derive_sample_params(self, global_state: State) -> tf.Tensor:
-    return global_state.bounds
+  def derive_sample_params(self, global_state: State) -> Params:
+    return Params(global_state.bounds, self._steps(global_state.bounds))
 
-  def preprocess_record(self, params: tf.Tensor, record: Any) -> Any:
-    """Returns the contribution of one client: finite, clipped by groups."""
+  def initial_sample_state(self, template: Any = None) -> Any:
+    zeros = super().initial_sample_state(template)
+    if not self._is_noised:
+      return zeros
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.int64), zeros)
+
+  def preprocess_record(self, params: Params, record: Any) -> Any:
+    """Returns the contribution of one client: finite, clipped by groups.
+
+    In steps of the grids, int64, if there is to be noise.
+    """
     clipped, _, _ = self._clip(params, record)
     return clipped
 
@@ -102,7 +138,10 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
       self._allocation, self._update_multiplier, bounds, self._groups.sizes
     )
 
-  def _clip(self, bounds: tf.Tensor, record: Any) -> Any:
+  def _steps(self, bounds: tf.Tensor) -> tf.Tensor:
+    return self.noise_stddevs(bounds) / discrete_gaussian.STDDEV
+
+  def _clip(self, params: Params, record: Any) -> Any:
     """Returns the clipped update, norms before, and if all was finite."""
     tensors = tf.nest.flatten(record)
     if len(tensors) != len(self._groups.members):
@@ -112,19 +151,32 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
       )
     tensors, finite = clipping.finite_or_zero(tensors)
     norms = clipping.norms(tensors, self._groups)
-    clipped = clipping.scale(
-      tensors, self._factors(norms, bounds), self._groups
-    )
+    factors = self._factors(norms, params.bounds)
+    if self._is_noised:
+      clipped = clipping.scale_to_steps(
+        tensors, factors, params.steps, self._groups
+      )
+    else:
+      clipped = clipping.scale(tensors, factors, self._groups)
     return tf.nest.pack_sequence_as(record, clipped), norms, finite
 
   def _add_noise(self, total: Any, bounds: tf.Tensor, seeds: tf.Tensor) -> Any:
     """Adds noise to the update, to each tensor from a seed of its own."""
-    stddevs = self.noise_stddevs(bounds)
-    add_noise = tracing.once_per_shape(self._source.add_normal)
-    noised = [
-      add_noise(tensor, stddevs[group], seeds[i])
-      for i, (tensor, group) in enumerate(
-        zip(tf.nest.flatten(total), self._groups.members, strict=True)
-      )
-    ]
-    return tf.nest.pack_sequence_as(total, noised)
+    if not self._is_noised:
+      return total
+    steps = self._steps(bounds)
+    noised = discrete_gaussian.add_noise(
+      tf.nest.flatten(total), tf.unstack(seeds)
+    )
+    return tf.nest.pack_sequence_as(
+      total,
+      [
+        _in_float32(tensor, steps[group])
+        for tensor, group in zip(noised, self._groups.members, strict=True)
+      ],
+    )
+
+
+@tracing.once_per_shape
+def _in_float32(steps_of_grid, step):
+  return tf.cast(tf.cast(steps_of_grid, tf.float64) * step, tf.float32)

@@ -48,8 +48,9 @@ class LayerClipping:
   def __post_init__(self):
     require = errors.require
     require(
-      0.0 < self.clip_norm < math.inf,
-      f'clip_norm {self.clip_norm} must be positive and finite.',
+      bounds.LEAST <= self.clip_norm <= bounds.GREATEST,
+      f'clip_norm {self.clip_norm} must be from {bounds.LEAST:g} to'
+      f' {bounds.GREATEST:g}.',
     )
     for name, allowed in (
       ('layer_groups', groups_lib.NAMES),
@@ -117,7 +118,7 @@ class LayerClipping:
     noise_multiplier: float,
     noise_allocation: str,
     expected_clients: float,
-    source: noise_lib.GaussianSource,
+    source: noise_lib.SeedSource,
   ) -> gaussian_query.LayerClippedGaussianSumQuery:
     """Returns the noised sum of clipped updates as a query.
 
@@ -126,7 +127,7 @@ class LayerClipping:
       noise_multiplier: Joint multiplier of all that the query releases.
       noise_allocation: How noise is divided over the groups.
       expected_clients: Expected size of a cohort.
-      source: Of the noise.
+      source: Of the noise's seeds.
 
     Raises:
       UserError: If the settings do not fit the layers.

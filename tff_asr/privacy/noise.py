@@ -1,4 +1,4 @@
-"""Where the Gaussian noise comes from.
+"""Seeds of the noise.
 
 The seed of every draw is the exclusive or of a secret, which the operating
 system gives each process that builds a mechanism, of numbers that TensorFlow's
@@ -6,7 +6,7 @@ runtime takes anew each time it executes the graph, and of the clock.  The
 secret makes the seeds unpredictable (the runtime's own numbers start from 32
 bits) and keeps processes apart; the runtime's numbers keep apart the rounds and
 the tensors of a process; the clock, processes that were forked.  No seed that a
-program sets, in TensorFlow or Python, enters.
+program sets, in TensorFlow or Python, enters.  A seed has 128 bits.
 """
 
 import secrets
@@ -14,8 +14,8 @@ import secrets
 import tensorflow as tf
 
 
-class GaussianSource:
-  """Standard normal numbers, fresh in every execution of a graph."""
+class SeedSource:
+  """Gives seeds that are fresh in every execution of a graph."""
 
   def __init__(self, insecure_seed: int | None = None):
     """Takes a secret from the operating system.
@@ -53,20 +53,3 @@ class GaussianSource:
     return tf.bitwise.bitwise_xor(
       tf.bitwise.bitwise_xor(fresh, secret), tf.stack([clock, 0])
     )
-
-  def normal(self, like: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Standard normal numbers of the shape and type of a tensor.
-
-    Args:
-      like: A tensor of floats.
-      seed: int64 `[2]`, one of `seeds`.
-    """
-    return tf.random.stateless_normal(
-      tf.shape(like), seed, dtype=like.dtype, alg='philox'
-    )
-
-  def add_normal(
-    self, tensor: tf.Tensor, stddev: tf.Tensor, seed: tf.Tensor
-  ) -> tf.Tensor:
-    """Adds normal numbers of a standard deviation, a scalar, to a tensor."""
-    return tensor + tf.cast(stddev, tensor.dtype) * self.normal(tensor, seed)

@@ -18,6 +18,7 @@ import tensorflow_privacy as tfp
 from tff_asr import errors
 from tff_asr.privacy import (
   accounting,
+  aggregation,
   allocation,
   calibration,
   cohorts,
@@ -28,9 +29,6 @@ from tff_asr.privacy import (
   sampling,
 )
 from tff_asr.privacy import noise as noise_lib
-
-# A float32 sum of the size of a client's bound is rounded to 6e-8 of it.
-LEAST_NOISE_MULTIPLIER = 1e-5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,18 +76,10 @@ class PrivacyPlan(sampling.Sampling):
     )
     require(self.rounds >= 0, f'rounds {self.rounds} must be >= 0.')
     require(
-      0.0 <= self.noise_multiplier < math.inf,
-      f'noise_multiplier {self.noise_multiplier} must be finite and >= 0.',
-    )
-    require(
-      self.noise_multiplier == 0.0
-      or (
-        self.noise_multiplier >= LEAST_NOISE_MULTIPLIER
-        and self.noise_stddev >= 1e-12
-      ),
-      f'noise_multiplier {self.noise_multiplier} at clip_norm'
-      f' {self.clipping.clip_norm} is too little: float32 would round the noise'
-      f' away. Give at least {LEAST_NOISE_MULTIPLIER:g}, or 0 for none.',
+      allocation.is_noise_multiplier(self.noise_multiplier),
+      f'noise_multiplier {self.noise_multiplier} must be from'
+      f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
+      f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.',
     )
     require(
       0.0 < self.delta < 1.0 / self.population
@@ -163,18 +153,22 @@ class PrivacyPlan(sampling.Sampling):
       self.noise_multiplier,
       self.noise_allocation,
       self.expected_cohort,
-      noise_lib.GaussianSource(self.insecure_noise_seed),
+      noise_lib.SeedSource(self.insecure_noise_seed),
     )
 
   def aggregation_factory(
-    self, layers: Mapping[str, int]
+    self, layers: Mapping[str, int] | None = None
   ) -> tff.aggregators.UnweightedAggregationFactory:
     """Returns the only aggregation of client updates that this plan covers.
 
+    Its result is covered.  A process around it may release more: see
+    `learning.private_process`.
+
     Args:
-      layers: As for `query`.
+      layers: As for `query`, checked against the type of the updates; by
+        default from that type.
     """
-    return tff.aggregators.DifferentiallyPrivateFactory(self.query(layers))
+    return aggregation.PrivateAggregation(self.query, layers)
 
   def release(self, number: int) -> ledger.RoundRelease:
     """What a round releases, to be recorded before it does.

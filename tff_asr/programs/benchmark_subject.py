@@ -18,7 +18,7 @@ import tensorflow_federated as tff
 
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
-from tff_asr.learning import federated, speech_model
+from tff_asr.learning import federated, private_process, speech_model
 from tff_asr.models import presets, transformer
 from tff_asr.privacy import layer_clipping
 from tff_asr.privacy import plan as plan_lib
@@ -198,7 +198,7 @@ def _round(config, store, cohort) -> Callable[[], None]:
     loop=(
       tff.learning.LoopImplementation.DATASET_REDUCE
       if config.tff_loop
-      else federated.DEFAULT_LOOP
+      else private_process.DEFAULT_LOOP
     ),
   )
   batches = client_datasets.dataset_computation(store, _batches(config))

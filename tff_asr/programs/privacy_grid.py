@@ -7,7 +7,13 @@ import math
 import pathlib
 
 from tff_asr import errors
-from tff_asr.privacy import accounting, calibration, layer_clipping, plan_words
+from tff_asr.privacy import (
+  accounting,
+  allocation,
+  calibration,
+  layer_clipping,
+  plan_words,
+)
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.privacy import sampling as sampling_lib
 
@@ -118,7 +124,10 @@ def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
   errors.require(on_mean > 0.0, 'Without noise no cohort meets an epsilon.')
   return least(
     lambda size: plan.hypothetical(size, plan.population),
-    min(plan.population, math.ceil(plan_lib.LEAST_NOISE_MULTIPLIER / on_mean)),
+    min(
+      plan.population,
+      math.ceil(allocation.LEAST_NOISE_MULTIPLIER / on_mean),
+    ),
     plan.population,
   )
 

@@ -1,4 +1,4 @@
-"""The plan's aggregation in TFF's own runtime, with a process of any kind."""
+"""The plan's aggregation in both runtimes, with a process of any kind."""
 
 import collections
 import dataclasses
@@ -11,11 +11,12 @@ import tensorflow_federated as tff
 from tests.privacy.updates import (
   are_independent,
   has_variance,
+  is_gaussian,
   LAYERS,
   norm,
   SHAPES,
 )
-from tff_asr.executors import native
+from tff_asr.executors import context, native
 from tff_asr.privacy import layer_clipping
 from tff_asr.privacy import plan as plan_lib
 
@@ -35,11 +36,19 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope='module', autouse=True)
-def worker():
-  worker = native.set_native_context()
-  yield
-  worker.stop()
+@pytest.fixture(scope='module', autouse=True, params=['device', 'native'])
+def runtime(request):
+  """The default one, in two slots that each have a sum, and TFF's own."""
+  if request.param == 'native':
+    worker = native.set_native_context()
+    yield request.param
+    worker.stop()
+  else:
+    local = context.set_local_device_context(
+      clients_per_device=2, allow_native=False
+    )
+    yield request.param
+    local.close()
 
 
 def plan(kind='fixed', **changes):
@@ -99,23 +108,65 @@ def test_adaptive_bounds_are_in_the_state_and_follow_the_clients():
   assert not measured['dp_query_metrics']
 
 
-def test_noise_in_the_runtime_is_as_planned_and_fresh():
-  """Between rounds from one state, and between two builds of the process."""
+@pytest.mark.parametrize('kind', ['fixed', 'adaptive'])
+def test_noise_in_the_runtime_is_as_planned_and_fresh(kind):
+  """Between rounds from one state, and between two builds of the process.
+
+  It is added once, whoever took part: to the sum, not to the slots' parts.
+  """
   layers, shapes = {'a': 30_000, 'b': 30_000}, [(30_000,), (300, 100)]
-  noisy = plan(noise_multiplier=2.0)
-  stddev = 2.0 * 1.0 / PLAN.cohort_size
+  noisy = plan(kind, noise_multiplier=2.0)
+  nobody = collections.OrderedDict(
+    (name, np.zeros(shape, np.float32))
+    for name, shape in zip(layers, shapes, strict=True)
+  )
+  bounds = tf.constant([0.5**0.5] * 2, tf.float64)
+  stddevs = noisy.noised_sum(layers).noise_stddevs(bounds).numpy()
   draws = []
   for _ in range(2):
     tf.keras.utils.set_random_seed(1)
     aggregation = process(noisy, layers, shapes)
     state = aggregation.initialize()
-    for _ in range(2):
-      draws += [v.ravel() for v in values(aggregation.next(state, []).result)]
-  for sample in draws:
+    for cohort in [], [nobody] * 5:
+      output = aggregation.next(state, cohort)
+      draws += [v.ravel() for v in values(output.result)]
+  for i, sample in enumerate(draws):
+    stddev = stddevs[i % 2] / PLAN.cohort_size
     assert has_variance(sample, stddev, tests=len(draws))
+    assert is_gaussian(sample, stddev, tests=len(draws))
     for wrong in 0.9, 1.1:
       assert not has_variance(wrong * sample, stddev, tests=len(draws))
   assert are_independent(np.array(draws, np.float64))
+
+
+def test_noise_on_clip_counts_in_the_runtime_is_as_planned_and_fresh():
+  """By the bounds that follow them: 40 layers, in rounds from one state."""
+  layers = {f'{i:03}': 1 for i in range(40)}
+  shapes = [(1,)] * 40
+  noisy = plan('adaptive', noise_multiplier=2.0)
+  aggregation = process(
+    dataclasses.replace(
+      noisy,
+      # Counts so far from 0 and from all that no share is cut off.
+      cohort_size=4_000,
+      population=8_000,
+      clipping=dataclasses.replace(
+        noisy.clipping, count_stddev=100.0, adaptation_rate=1.0
+      ),
+    ),
+    layers,
+    shapes,
+  )
+  state = aggregation.initialize()
+  moved = []
+  for _ in range(7):
+    output = aggregation.next(state, [])
+    after = np.asarray(output.measurements['dp_query_metrics']['bounds'])
+    moved.append(-np.log(after * 40**0.5) * 4_000)
+  sample = np.ravel(moved)
+  assert has_variance(sample, 100.0, 2) and is_gaussian(sample, 100.0, 2)
+  assert not has_variance(1.5 * sample, 100.0)
+  assert len(np.unique(sample)) == sample.size
 
 
 def test_an_insecure_seed_repeats_the_noise_of_a_round():
