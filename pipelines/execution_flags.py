@@ -9,7 +9,8 @@ _EXECUTOR = flags.DEFINE_enum(
   execution.DEVICE,
   execution.EXECUTORS,
   'What runs federated computations: the devices of this process, or the'
-  ' process that comes with TFF, on the CPU only.',
+  ' process that comes with TFF, on the CPU only and without a privacy'
+  ' guarantee.',
 )
 _DEVICES = flags.DEFINE_string(
   'devices',
@@ -31,7 +32,8 @@ _MAX_BAD_CLIENTS = flags.DEFINE_integer(
   3,
   'Clients of a round that may fail (on data that cannot be read, for instance)'
   ' and are left out of it, each with a warning; one more ends the run. With'
-  ' --executor=native the first ends it.',
+  ' --executor=native the first ends it. Under a privacy guarantee any number is'
+  ' left out, and nothing tells of it.',
   lower_bound=0,
 )
 

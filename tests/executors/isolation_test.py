@@ -146,6 +146,22 @@ def test_clients_that_fail_are_left_out_up_to_a_number(
   assert total([1.0, 2.0]) == 3.0
 
 
+def test_any_number_of_clients_may_fail_and_nothing_tells_of_it(caplog, capfd):
+  """As if there were no such clients."""
+  local = context.set_local_device_context(
+    allow_native=False, max_failed_clients=None
+  )
+  total = sum_of_positive()
+  capfd.readouterr()
+  assert total([1.0, -2.0, 3.0, -4.0, 5.0]) == 9.0
+  assert total([-1.0] * 9) == 0.0
+  assert total([1.0, 'a text', 2.0]) == 3.0
+  assert not caplog.text and capfd.readouterr() == ('', '')
+  local.max_failed_clients = 0
+  with pytest.raises(map_reduce.ExecutionError, match='number 0'):
+    total([-1.0])
+
+
 def test_a_client_that_has_a_name_is_called_by_it(local_context):
   @tff.tensorflow.computation(np.str_)
   def number(name):

@@ -11,11 +11,13 @@ import pytest
 
 from tests.programs import training
 from tff_asr import errors
+from tff_asr.corpora import store as store_lib
 from tff_asr.privacy import ledger
 from tff_asr.programs import (
   evaluate,
   execution,
   json_log,
+  lineage,
   report,
   train,
 )
@@ -80,28 +82,34 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(
     training.run(config, tmp_path / 'other', prior_ledgers=(unguarded,))
 
 
-def test_clients_whose_data_are_damaged_are_left_out(quick, tmp_path, caplog):
-  """Even the first in the store; too many of them end the run in one line."""
-  store = tmp_path / 'store'
-  shutil.copytree(quick.train_store, store)
-  with sqlite3.connect(store / 'clients.sqlite') as database:
-    names = [
-      name
-      for (name,) in database.execute(
-        'SELECT client_id FROM clients ORDER BY client_id LIMIT 2'
-      )
-    ]
-    database.execute(
+def damaged(store, copy, clients):
+  """A copy of a store in which the records of some clients are cut."""
+  shutil.copytree(store, copy)
+  with sqlite3.connect(copy / 'clients.sqlite') as database:
+    database.executemany(
       'UPDATE records SET record = substr(record, 1, length(record) / 2)'
-      ' WHERE client_id IN (?, ?)',
-      names,
+      ' WHERE client_id = ?',
+      [(client,) for client in clients],
     )
+  return copy
+
+
+@pytest.fixture
+def first_two(quick):
+  return store_lib.ClientStore(quick.train_store).client_ids[:2]
+
+
+def test_clients_whose_data_are_damaged_are_left_out(
+  quick, first_two, tmp_path, caplog
+):
+  """Even the first in the store; too many of them end the run in one line."""
   every = dict(
-    train_store=store,
+    train_store=damaged(quick.train_store, tmp_path / 'store', first_two),
     seed_model=None,
     sampling='fixed',
     cohort_size=6,
     rounds=1,
+    noise_multiplier=0.0,
   )
   training.refused(
     quick,
@@ -117,9 +125,40 @@ def test_clients_whose_data_are_damaged_are_left_out(quick, tmp_path, caplog):
     execution=execution.ExecutionConfig(max_bad_clients=2),
     **every,
   )
-  for name in names:
+  for name in first_two:
     assert f"('{name}')" in caplog.text
   assert len(training.rows(tmp_path / 'many')) == 2
+
+
+def test_under_a_guarantee_nothing_tells_whose_data_are_damaged(
+  quick, first_two, tmp_path, caplog, capfd
+):
+  """Nor how many; but an error that clients have in common shows."""
+  seed_speakers = set().union(
+    *(t.unprotected for t in lineage.read(quick.seed_model))
+  )
+  clients = [
+    c
+    for c in store_lib.ClientStore(quick.train_store).client_ids
+    if c not in seed_speakers
+  ]
+  store = damaged(quick.train_store, tmp_path / 'store', clients)
+  settings = dict(sampling='none', cohort_size=4)
+  training.run(quick, tmp_path / 'run', train_store=store, **settings)
+  assert 'left out' not in caplog.text
+  printed = caplog.text + ''.join(capfd.readouterr())
+  assert not [name for name in clients if name in printed]
+  assert len(training.rows(tmp_path / 'run')) == 2
+  everybody = damaged(
+    quick.train_store, tmp_path / 'all', [*clients, *seed_speakers]
+  )
+  training.refused(
+    quick,
+    tmp_path / 'other',
+    'A round cannot be completed: .* for client number',
+    train_store=everybody,
+    **settings,
+  )
 
 
 def test_a_log_has_what_was_released_and_some_speakers_are_heard_between(

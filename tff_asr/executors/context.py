@@ -39,6 +39,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
   Attributes:
     devices: Names of the devices; the first does the server's work.
     clients_per_device: Number of clients that train at once on each.
+    max_failed_clients: So many clients may fail in a round; `None` for any
+      number, of which nothing tells.
   """
 
   def __init__(
@@ -48,7 +50,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     client_size: ClientSize | None = None,
     allow_native: bool = True,
     watch: placement.Watch | None = None,
-    max_failed_clients: int = 0,
+    max_failed_clients: int | None = 0,
   ):
     """Takes the arguments of `set_local_device_context`."""
     if not devices:
@@ -64,7 +66,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     self._client_size = client_size
     self._allow_native = allow_native
     self._watch = watch
-    self._max_failed_clients = max_failed_clients
+    self.max_failed_clients = max_failed_clients
     self._worker: native.Worker | None = None
     self._executables: dict[int, _Executable] = {}
     self._lock = threading.RLock()
@@ -119,12 +121,12 @@ class LocalDeviceContext(tff.framework.SyncContext):
       self.devices,
       self.clients_per_device,
       self._watch,
-      self._max_failed_clients,
     ).run
 
     def execute(arg):
       server, clients = self._arguments(arg, parameter)
-      return values.pack(run(server, clients), result)
+      results = run(server, clients, self.max_failed_clients)
+      return values.pack(results, result)
 
     return execute
 
@@ -225,7 +227,7 @@ def set_local_device_context(
   client_size: ClientSize | None = None,
   allow_native: bool = True,
   watch: placement.Watch | None = None,
-  max_failed_clients: int = 0,
+  max_failed_clients: int | None = 0,
 ) -> LocalDeviceContext:
   """Makes TFF execute on devices of this machine; returns the context.
 
@@ -244,6 +246,8 @@ def set_local_device_context(
       first time, once for each device.
     max_failed_clients: So many clients may fail in a round: they are left out
       of it, with a warning that names them.  By default the first ends it.
+      `None` lets any number fail, and says nothing of it: who fails is private,
+      and each counts as if there were no such client.
   """
   context = LocalDeviceContext(
     devices,

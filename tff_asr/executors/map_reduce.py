@@ -53,7 +53,6 @@ class MapReduce:
     devices: Sequence[str],
     clients_per_device: int,
     watch: placement.Watch | None = None,
-    max_failed_clients: int = 0,
   ):
     """Traces the computation's functions.
 
@@ -62,7 +61,6 @@ class MapReduce:
       devices: Names of the devices; the first does the server's work.
       clients_per_device: Number of clients that train at once on each.
       watch: Operations whose devices are reported, once for each device.
-      max_failed_clients: So many may fail in a round, and are left out of it.
 
     Raises:
       UnsupportedError: If a piece cannot run here.
@@ -70,7 +68,6 @@ class MapReduce:
     self._devices = devices
     self._clients_per_device = clients_per_device
     self._to_watch = dict.fromkeys(devices, watch)
-    self._max_failed_clients = max_failed_clients
     piece = graph_piece.GraphPiece
     server = values.specs(form.prepare.type_signature.parameter)
     client, broadcast = form.work.type_signature.parameter
@@ -110,13 +107,18 @@ class MapReduce:
     )
 
   def run(
-    self, server: Sequence[tf.Tensor], clients: Sequence[Client]
+    self,
+    server: Sequence[tf.Tensor],
+    clients: Sequence[Client],
+    max_failed_clients: int | None = 0,
   ) -> list[tf.Tensor]:
     """Runs a round.
 
     Args:
       server: Leaves of what lies at the server.
       clients: In the order in which they are taken.
+      max_failed_clients: So many may fail, and are left out with a warning that
+        names them.  With `None` any number may, and nothing tells of it.
 
     Returns:
       Leaves of the results at the server.
@@ -128,7 +130,7 @@ class MapReduce:
     with tf.device(self._devices[0]):
       with _stage('prepare'):
         broadcast = self._prepare(server)
-      queue = _Queue(clients, self._max_failed_clients)
+      queue = _Queue(clients, max_failed_clients)
       total = self._total(broadcast, queue, len(clients))
       del broadcast
       with _stage('update'):
@@ -188,7 +190,7 @@ class MapReduce:
 class _Queue:
   """Clients, each of which is handed out once; some of them may fail."""
 
-  def __init__(self, clients: Sequence[Client], max_failures: int):
+  def __init__(self, clients: Sequence[Client], max_failures: int | None):
     self._clients = iter(clients)
     self._failures_left = max_failures
     self._lock = threading.Lock()
@@ -206,7 +208,11 @@ class _Queue:
     """Lets a client fail, as long as not too many have."""
     try:
       yield
-    except ExecutionError as error:
+    except (ExecutionError, TypeError) as error:
+      if self._failures_left is None:
+        return
+      if isinstance(error, TypeError):  # Of the caller, not of the data.
+        raise
       with self._lock:
         self._failures_left -= 1
         if self._failures_left < 0:

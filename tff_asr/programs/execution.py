@@ -23,7 +23,8 @@ class ExecutionConfig:
     clients_per_device: Clients that train at once on each device; by default
       what `devices.default_clients_per_device` says.
     max_bad_clients: So many clients of a round may fail and are left out of it;
-      `native` knows of no such thing.
+      `native` knows of no such thing.  Under a guarantee any number may fail,
+      and nothing tells of it.
   """
 
   executor: str = DEVICE
@@ -31,16 +32,24 @@ class ExecutionConfig:
   clients_per_device: int | None = None
   max_bad_clients: int = 0
 
-  def select(self, trains_clients: bool) -> list[str]:
+  def select(self, trains_clients: bool, promises: bool = False) -> list[str]:
     """Finds the devices; call it before TensorFlow computes anything.
 
     Args:
       trains_clients: Whether there will be rounds: cores are shared then.
+      promises: Whether they will have a guarantee.
 
     Raises:
-      UserError: If they are not there, or not for this executor.
+      UserError: If they are not there, or not for this executor, or the
+        executor cannot keep a guarantee.
     """
     if self.executor == NATIVE:
+      errors.require(
+        not promises,
+        "--executor=native with a guarantee: TFF's own runtime ends a run when"
+        ' the data of one client fail, which tells of that client. Take'
+        ' --executor=device, or --noise_multiplier=0.',
+      )
       errors.require(
         not self.devices,
         f"--devices={self.devices} with --executor=native: TFF's own runtime"
@@ -54,22 +63,29 @@ class ExecutionConfig:
 
   @contextlib.contextmanager
   def running(
-    self, selected: list[str], client_seconds: Callable[[str], float]
-  ) -> Iterator[str]:
-    """Lets TFF execute so; yields what is in use, in words.
+    self,
+    selected: list[str],
+    client_seconds: Callable[[str], float],
+    promises: bool = False,
+  ) -> Iterator['Runtime']:
+    """Lets TFF execute so; yields the runtime in use.
 
     Args:
       selected: What `select` returned.
       client_seconds: Audio of a client; those with the most are taken first.
+      promises: Whether the rounds have a guarantee.
     """
     if self.executor == NATIVE:
       worker = native.set_native_context(self.clients_per_device)
       try:
-        yield f"TFF's own runtime, {devices.describe(selected)}"
+        yield Runtime(
+          f"TFF's own runtime, {devices.describe(selected)}",
+          contextlib.nullcontext,
+        )
       finally:
         worker.stop()
       return
-    runtime = context.set_local_device_context(
+    local = context.set_local_device_context(
       selected,
       self.clients_per_device,
       client_size=client_seconds,
@@ -78,12 +94,34 @@ class ExecutionConfig:
         if devices.any_gpu(selected)
         else None
       ),
-      max_failed_clients=self.max_bad_clients,
+      max_failed_clients=None if promises else self.max_bad_clients,
     )
+
+    @contextlib.contextmanager
+    def strictly():
+      most, local.max_failed_clients = local.max_failed_clients, 0
+      try:
+        yield
+      finally:
+        local.max_failed_clients = most
+
     try:
-      yield str(runtime)
+      yield Runtime(str(local), strictly)
     finally:
-      runtime.close()
+      local.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+  """A runtime that TFF executes in.
+
+  Attributes:
+    description: Its name and devices, in words.
+    strictly: Context in which the first client that fails ends a round.
+  """
+
+  description: str
+  strictly: Callable[[], contextlib.AbstractContextManager]
 
 
 def _tell_loss_kernel(found: list[tuple[str, str]]) -> None:

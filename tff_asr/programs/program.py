@@ -5,7 +5,7 @@ The order of things is in `program_logic.py`, what a round computes in
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 
 import tensorflow_federated as tff
@@ -72,6 +72,7 @@ def run(
   cohorts: cohorts_lib.Cohorts,
   run_folder: run_folder_lib.RunFolder,
   store: store_lib.ClientStore,
+  rehearsal: Sequence[str],
   encoder: transformer.Transformer,
   devices: list[str],
   error_rates: Callable[[], program_logic.Metrics],
@@ -86,6 +87,9 @@ def run(
     cohorts: Says who takes part in a round.
     run_folder: Where checkpoints and metrics are.
     store: The clients.
+    rehearsal: Speakers of the store to whom nothing is promised.  Under a
+      guarantee one of them trains first, for nothing: an error that clients
+      have in common shows, and those of single clients never do.
     encoder: Has the weights to begin with, and the last ones afterwards.
     devices: What `execution.select` gave.
     error_rates: Evaluates `encoder` as it is.
@@ -140,9 +144,10 @@ def run(
         ' clients that fail (--max_bad_clients).'
       ) from error
 
-  running = config.execution.running(devices, client_seconds)
-  with running as description, stopping.StopRequest() as stop:
-    print(f'The rounds run on {description}.')
+  promises = plan is not None and plan.is_guarantee
+  running = config.execution.running(devices, client_seconds, promises)
+  with running as runtime, stopping.StopRequest() as stop:
+    print(f'The rounds run on {runtime.description}.')
     initial_state = process.set_model_weights(
       process.initialize(),
       tff.learning.models.ModelWeights(
@@ -150,6 +155,15 @@ def run(
         non_trainable=[],
       ),
     )
+    last_released = report.last_round(run_folder.metrics)
+    if promises and rehearsal and last_released < config.rounds:
+      # No client may tell that all of them fail, for instance of no memory.
+      longest = max(rehearsal, key=store.client_seconds.get)
+      with runtime.strictly():
+        next_round(
+          initial_state,
+          [longest if seed is None else client_datasets.in_round(longest, 0)],
+        )
     # Without a terminal there are only the lines of the evaluations.
     with tqdm.tqdm(
       total=config.rounds, desc='federated', unit='round', disable=None
@@ -173,7 +187,7 @@ def run(
         program_logic.train(
           next_round=next_round,
           initial_state=initial_state,
-          last_released=report.last_round(run_folder.metrics),
+          last_released=last_released,
           cohorts=cohort_of,
           rounds=rounds,
           checkpoints=checkpoints.Checkpoints(

@@ -94,7 +94,10 @@ def train(
     UserError: If the settings or the data cannot be used.
   """
   started = time.monotonic()
-  devices = config.execution.select(trains_clients=config.rounds > 0)
+  devices = config.execution.select(
+    trains_clients=config.rounds > 0,
+    promises=bool(config.rounds) and config.privacy.promises,
+  )
   precision.check(config.precision)
   train_store = store_lib.ClientStore(config.train_store)
   eval_store = store_lib.ClientStore(config.eval_store)
@@ -192,6 +195,7 @@ def train(
       cohorts,
       run_folder,
       train_store,
+      sorted(set(train_store.client_ids) - set(population)),
       encoder,
       devices,
       lambda: _rates(evaluator.transcribe(some)),
