@@ -187,9 +187,10 @@ class ClientStore:
         f'SELECT number FROM (SELECT number, {", ".join(starts)} FROM (SELECT'
         ' number, samples, ',
         _chance(seed),
-        ' AS chance FROM records WHERE client_id = ',
+        ' AS chance FROM (SELECT number, samples, ROW_NUMBER() OVER (ORDER BY'
+        ' number) AS place FROM records WHERE client_id = ',
         name,
-        f')) WHERE {" AND ".join(bounds)}',
+        f'))) WHERE {" AND ".join(bounds)}',
       ]
     query = [
       'SELECT record FROM records WHERE number IN (',
@@ -205,7 +206,8 @@ def _chance(seed: tf.Tensor | None) -> tf.Tensor | str:
   """SQL for a number of each record, by whose order they are drawn.
 
   From a seed it is a polynomial over a prime field whose coefficients follow
-  from the seed: of two records, either is as likely the first.
+  from the seed: of two records, either is as likely the first.  It is of the
+  record's place among those of its client: its number depends on other clients.
   """
   if seed is None:
     return 'RANDOM()'
@@ -213,8 +215,8 @@ def _chance(seed: tf.Tensor | None) -> tf.Tensor | str:
   prime = str(2**31 - 1)
   return tf.strings.join(
     [
-      *('((number + ', first, f') % {prime}) * '),
-      *('((number + ', second, f') % {prime}) % {prime}'),
+      *('((place + ', first, f') % {prime}) * '),
+      *('((place + ', second, f') % {prime}) % {prime}'),
     ]
   )
 
