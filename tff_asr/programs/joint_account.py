@@ -29,9 +29,9 @@ def in_words(
       by_store.setdefault(store, []).append(_Named(name, run))
   return [
     paragraph
-    for store, group in by_store.items()
+    for group in by_store.values()
     if len(group) > 1
-    for paragraph in _of_store(store, group)
+    for paragraph in _of_store(group)
   ]
 
 
@@ -40,7 +40,7 @@ class _Named(NamedTuple):
   run: run_record.RunRecord
 
 
-def _of_store(store: str, runs: Sequence[_Named]) -> list[str]:
+def _of_store(runs: Sequence[_Named]) -> list[str]:
   private = [named for named in runs if _promises(named.run)]
   others = [named for named in runs if not _promises(named.run)]
   if not private:
@@ -63,7 +63,9 @@ def _of_store(store: str, runs: Sequence[_Named]) -> list[str]:
       f'{_names(shown)} released figures on the clients without noise'
       ' (UNPROTECTED): to whoever has seen these, no epsilon holds.'
     )
-  unprotected = [lineage.unprotected(n.run.lineage, store) for n in private]
+  unprotected = [
+    lineage.unprotected(n.run.lineage, n.run.clients_store) for n in private
+  ]
   changing = set().union(*unprotected) - set.intersection(*unprotected)
   if changing:
     paragraphs.append(

@@ -159,19 +159,19 @@ def _data(run: run_record.RunRecord) -> list[str]:
 
 
 def _trainings(run: run_record.RunRecord) -> Iterable[str]:
-  for training in run.lineage:
-    where = (
-      'the same store'
-      if training.store == run.stores.get('train')
-      else 'another store'
+  trainings = [
+    (
+      'the same store' if t.store in run.clients_store else 'another store',
+      t.unprotected,
+      t.ledger,
     )
-    if training.ledger:
+    for t in run.lineage
+  ]
+  for where, unprotected, ledger in dict.fromkeys(trainings):  # By each name.
+    if ledger:
       yield f'by a private run, on clients of {where}'
     else:
-      yield (
-        f'without any promise, on {len(training.unprotected):,} speakers of'
-        f' {where}'
-      )
+      yield f'without any promise, on {len(unprotected):,} speakers of {where}'
   if not run.lineage:
     yield 'none is recorded'
 

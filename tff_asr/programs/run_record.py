@@ -31,6 +31,7 @@ class RunRecord:
     summary: Final figures, empty if the run is not finished.
     transcripts: Of the final evaluation, empty if there was none.
     account: What it promises.
+    store_names: Names of the store of its clients.
   """
 
   paths: run_folder.RunPaths
@@ -40,6 +41,12 @@ class RunRecord:
   summary: Mapping[str, Any]
   transcripts: Sequence[evaluation.Transcript]
   account: account_lib.Account
+  store_names: tuple[str, ...] = ()
+
+  @property
+  def clients_store(self) -> frozenset[str]:
+    """What records of trainings may call the store of its clients."""
+    return frozenset([self.stores.get('train', ''), *self.store_names])
 
   @property
   def name(self) -> str:
@@ -116,10 +123,12 @@ def read(path: pathlib.Path) -> RunRecord:
     )
   flags = run_folder.read_flags(paths.flags)
   rows = read_metrics(paths.metrics) if paths.metrics.exists() else []
+  stores, store_names = run_folder.read_stores(path)
   record = RunRecord(
     paths=paths,
     flags=flags,
-    stores=_json(paths.stores),
+    stores=stores,
+    store_names=store_names,
     rows=rows,
     summary=_json(paths.summary),
     transcripts=(),

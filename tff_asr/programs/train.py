@@ -105,18 +105,24 @@ def train(
   heard_between = speakers.sample(
     eval_store, config.evaluate_clients, config.seed
   )
+  promises = bool(config.rounds) and config.privacy.promises
+  names = lineage.names_of(train_store, config.output_dir, promises)
   given, trained_on = None, ()
   if config.seed_model:
     given = _load_seed(
       config.seed_model, train_store, config.precision, config.chance
     )
-    trained_on = lineage.read(model_folder.find(config.seed_model))
+    trained_on = lineage.renamed(
+      lineage.read(model_folder.find(config.seed_model)),
+      train_store.digest,
+      names,
+    )
   seed_ids, population = speakers.split(
     train_store,
     config.seed_clients,
     config.seed,
-    left_out=lineage.unprotected(trained_on, train_store.digest),
-    promises=bool(config.rounds) and config.privacy.promises,
+    left_out=lineage.unprotected(trained_on, names),
+    promises=promises,
   )
   if config.rounds and not population:
     raise errors.UserError(
@@ -137,7 +143,7 @@ def train(
     hypothetical = config.privacy.hypothetical(plan)
     lineage.check_told(
       trained_on,
-      train_store.digest,
+      names,
       ledger.names(config.privacy.prior_ledgers),
     )
   released = report.last_round(config.output_dir / 'metrics.csv')
@@ -151,6 +157,7 @@ def train(
     flags,
     {'train': train_store.digest, 'eval': eval_store.digest},
     _MAY_CHANGE,
+    names,
   )
   print(f'Run folder: {run_folder.path}')
   seed_speakers = len(train_store.client_ids) - len(population)
@@ -171,9 +178,12 @@ def train(
       run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
 
   if seed_ids:
-    trained_on += (lineage.Training(train_store.digest, tuple(seed_ids)),)
-  if not model_folder.is_complete(run_folder.seed_model):
-    lineage.write(run_folder.seed_model, trained_on)
+    trained_on += lineage.trainings(names, seed_ids)
+  if model_folder.is_complete(run_folder.seed_model):
+    trained_on = lineage.check_seeds(
+      run_folder.seed_model, trained_on, {train_store.digest, *names}
+    )
+  lineage.write(run_folder.seed_model, trained_on)
   encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
   everybody = evaluation.batches(eval_store)
@@ -208,12 +218,10 @@ def train(
     )
   if cohorts:
     private = plan is not None and plan.is_guarantee
-    trained_on += (
-      lineage.Training(
-        train_store.digest,
-        unprotected=() if private else tuple(population),
-        ledger=run_ledger.name if private else None,
-      ),
+    trained_on += lineage.trainings(
+      names,
+      unprotected=() if private else population,
+      ledger=run_ledger.name if private else None,
     )
   lineage.write(run_folder.model, trained_on)
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
