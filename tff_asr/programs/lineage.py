@@ -6,12 +6,13 @@ run has used.  So every model carries a record; it knows speakers by the store
 they are in, and nothing of the same speakers in another store.
 """
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 import dataclasses
 import json
 import pathlib
 
 from tff_asr import errors
+from tff_asr.models import model_folder
 
 _FILE = 'lineage.json'
 
@@ -55,6 +56,21 @@ def read(folder: pathlib.Path) -> Lineage:
     ) from error
 
 
+def of_run(folder: pathlib.Path) -> Lineage:
+  """Reads the record of a model, and of the run that it is from.
+
+  The seed model of a run knows nothing of the rounds that began with it.
+
+  Args:
+    folder: A model's, or a run's.
+
+  Raises:
+    UserError: If a record is damaged.
+  """
+  folder = model_folder.find(folder)
+  return read(folder) + read(model_folder.find(folder.parent))
+
+
 def write(folder: pathlib.Path, lineage: Lineage) -> None:
   """Writes the record; call before the model itself is written."""
   folder.mkdir(parents=True, exist_ok=True)
@@ -72,6 +88,40 @@ def unprotected(lineage: Lineage, store: str) -> set[str]:
     if training.store == store
     for speaker in training.unprotected
   }
+
+
+def has_promised(lineage: Lineage, store: str, speakers: Iterable[str]) -> bool:
+  """Whether private trainings promised something to some of a store's speakers.
+
+  Args:
+    lineage: Of a model.
+    store: What identifies the store.
+    speakers: All that are in the store.
+  """
+  is_private = any(t.store == store and t.ledger for t in lineage)
+  return is_private and not set(speakers) <= unprotected(lineage, store)
+
+
+def check_evaluated(
+  lineage: Lineage, store: str, speakers: Iterable[str], unprotected: bool
+) -> None:
+  """Checks that a model's error rates on a store break no promise.
+
+  Args:
+    lineage: Of the model.
+    store: What identifies the store.
+    speakers: All that are in the store.
+    unprotected: Whether figures without noise were asked for.
+
+  Raises:
+    UserError: If something was promised to them, and they were not.
+  """
+  errors.require(
+    unprotected or not has_promised(lineage, store, speakers),
+    'A private run trained the model on clients of --eval_store: error rates on'
+    ' them have no noise, and its guarantee does not cover them. Give a store'
+    ' of other speakers, or --release_unprotected_metrics.',
+  )
 
 
 def check_told(lineage: Lineage, store: str, ledgers: Set[str]) -> None:
