@@ -39,6 +39,21 @@ def test_speakers_of_every_training_on_a_store_are_unprotected(
   )
 
 
+@given(LINEAGES, STORES, st.sets(st.text()), st.booleans())
+def test_error_rates_break_no_promise(trainings, store, speakers, unprotected):
+  private = any(t.store == store and t.ledger for t in trainings)
+  protected = speakers - lineage.unprotected(trainings, store)
+  assert lineage.has_promised(trainings, store, speakers) == (
+    private and bool(protected)
+  )
+  arguments = trainings, store, speakers, unprotected
+  if private and protected and not unprotected:
+    with pytest.raises(errors.UserError, match='--release_unprotected_metrics'):
+      lineage.check_evaluated(*arguments)
+  else:
+    lineage.check_evaluated(*arguments)
+
+
 @given(LINEAGES, STORES, st.sets(st.sampled_from(['one', 'two'])))
 def test_every_ledger_on_a_store_must_be_told_of(trainings, store, told):
   needed = {t.ledger for t in trainings if t.store == store and t.ledger}
