@@ -12,7 +12,7 @@ from tff_asr import errors
 from tff_asr.privacy import accounting
 from tff_asr.programs import joint_account, page, run_record
 
-_NO_SETTINGS = frozenset(['output_dir'])
+_NO_SETTINGS = frozenset(['output_dir', 'private_details'])
 
 
 def write(

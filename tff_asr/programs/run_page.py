@@ -217,8 +217,8 @@ def _speakers(
   if not private_details:
     elsewhere = [
       page.paragraph(
-        'Speakers by name, and what they said, are on a second page, if it was'
-        ' asked for (--private_details).'
+        'Speakers by name, and what they said, are on a second page, for the'
+        ' maker of the run: --private_details writes one.'
       )
     ]
   return [
