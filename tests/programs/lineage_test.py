@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import types
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,24 @@ def test_speakers_of_every_training_on_a_store_are_unprotected(
   assert found == set().union(
     *(t.unprotected for t in trainings if t.store == store)
   )
+
+
+@given(LINEAGES, STORES, st.sets(st.text()), st.booleans())
+def test_error_rates_break_no_promise(trainings, store, speakers, unprotected):
+  private = any(t.store == store and t.ledger for t in trainings)
+  protected = speakers - lineage.unprotected(trainings, {store})
+  # By its name, or by the content hash of earlier releases.
+  for known_as in dict(name=store, digest='c'), dict(name=None, digest=store):
+    opened = types.SimpleNamespace(client_ids=sorted(speakers), **known_as)
+    assert lineage.has_promised(trainings, opened) == (
+      private and bool(protected)
+    )
+  arguments = trainings, opened, unprotected
+  if private and protected and not unprotected:
+    with pytest.raises(errors.UserError, match='--release_unprotected_metrics'):
+      lineage.check_evaluated(*arguments)
+  else:
+    lineage.check_evaluated(*arguments)
 
 
 @given(LINEAGES, STORES, st.sets(st.sampled_from(['one', 'two'])))

@@ -27,7 +27,7 @@ def finish(tmp_path, plan, opened, rounds=2):
   facts = model_card.provenance(
     opened, opened, ['ann'], ['bob'] if rounds else (), promises
   )
-  report.write(folder, promised, rounds, runs.TRANSCRIPTS, 1.5, facts)
+  report.write(folder, promised, rounds, runs.TRANSCRIPTS, runs.MINUTES, facts)
   return folder, folder.model_card.read_text()
 
 

@@ -1,10 +1,13 @@
 """Export of a run that came to its end."""
 
 import json
+import pathlib
+import sys
 
 import pytest
 import tensorflow as tf
 
+import tff_asr
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.programs import export, transcripts
@@ -33,8 +36,12 @@ def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
   assert facts['trained_with'] == summary['provenance']
   assert facts['exported_with']['packages']['tensorflow'] == tf.__version__
   # The model goes to others: they are to see no folders of this machine.
-  for path in version.glob('assets/*'):
-    assert str(config.train_store.parent) not in path.read_text()
+  places = [config.train_store.parent, run.parent, tmp_path, sys.prefix]
+  places.append(pathlib.Path(tff_asr.__file__).parent)
+  for path in version.rglob('*'):
+    for place in places:
+      if path.is_file():
+        assert str(place).encode() not in path.read_bytes(), path
   flags = (version / 'assets/flags.txt').read_text()
   assert '--train_store=train\n' in flags and '--rounds=' in flags
   card = (version / 'assets/model_card.md').read_text()

@@ -10,10 +10,12 @@ import pytest
 
 from tests import stores
 from tests.programs import training
+from tff_asr import errors
 from tff_asr.corpora import store
 from tff_asr.models import model_folder
 from tff_asr.privacy import bounds, layer_clipping
 from tff_asr.programs import (
+  evaluate,
   lineage,
   speakers,
 )
@@ -131,6 +133,26 @@ def test_a_run_goes_on_with_a_store_that_was_prepared_again(config, tmp_path):
   training.refused(
     config, output_dir, 'told who the clients are', train_store=path, rounds=0
   )
+
+
+@pytest.mark.parametrize('rounds', [0, 1])
+@pytest.mark.parametrize('model', ['', 'model', 'seed_model'])
+def test_clients_of_a_private_run_are_not_evaluated(
+  quick, finished, tmp_path, model, rounds
+):
+  training.refused(
+    quick,
+    tmp_path / 'run',
+    'A private run trained',
+    seed_model=finished[0] / model,
+    train_store=quick.eval_store,
+    eval_store=quick.train_store,
+    cohort_size=1,
+    rounds=rounds,
+  )
+  assert not (tmp_path / 'run').exists()
+  with pytest.raises(errors.UserError, match='A private run trained'):
+    evaluate.evaluate(finished[0] / model, quick.train_store, 0)
 
 
 def test_nothing_is_promised_to_whom_the_model_was_trained_on(

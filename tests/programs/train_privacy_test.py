@@ -51,8 +51,10 @@ def test_unprotected_figures_mark_all_that_a_run_writes(unprotected):
   last = training.rows(output_dir)[-1]
   assert float(last['unprotected/loss']) >= 0
   assert float(last['unprotected/clients']) >= 0
-  assert float(last['unprotected/seconds/train']) > 0
-  known = ('norm/', 'bound/', 'unprotected/', 'seconds/')
+  for name in 'train', 'save', 'evaluate':
+    assert float(last[f'unprotected/seconds/{name}']) > 0
+  assert training.summary_of(output_dir)['unprotected/minutes'] > 0
+  known = ('norm/', 'bound/', 'unprotected/')
   rest = {name for name in last if not name.startswith(known)}
   assert rest == {
     *('round', 'wer', 'cer', 'eval_loss'),

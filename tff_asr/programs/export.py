@@ -52,7 +52,7 @@ def export(
     )
   encoder, vocabulary = model_folder.load(run.paths.model)
   model = transcriber.Transcriber(encoder, vocabulary, beam, max_seconds)
-  facts = _provenance(run)
+  facts = provenance(run)
   made = facts['exported_with']
   version = saved_model.export(
     model,
@@ -95,8 +95,8 @@ def export(
   return '\n'.join(lines)
 
 
-def _provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
-  """Where a model is from: no paths, nothing that the run did not release."""
+def provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
+  """Says where a model is from: no paths, nothing that was not released."""
   figures = {
     name: run.summary[name]
     for name in ('rounds', 'wer', 'cer', 'eval_utterances', 'seed_wer')
@@ -107,11 +107,7 @@ def _provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
     **figures,
     **run.account.figures(run.rounds),
     'privacy': run.account.statement(run.rounds),
-    'flags': {name: _without_path(v) for name, v in run.flags.items()},
+    'flags': run.flags_without_paths,
     'trained_with': run.summary.get('provenance', {}),
     'exported_with': model_card.software(),
   }
-
-
-def _without_path(value: str) -> str:
-  return ','.join(part.rpartition('/')[2] for part in value.split(','))

@@ -84,7 +84,10 @@ def _joint(runs: Sequence[_Named]) -> str:
     releases = ledger.released([a.ledger.path for a in accounts], relation)
     epsilons = accounting.epsilons(releases, relation, delta)
   except errors.UserError as error:
-    together = f'cannot be given ({error})'
+    reason = str(error)
+    for name, run in runs:  # The page that says so has no paths.
+      reason = reason.replace(str(run.paths.path), name)
+    together = f'cannot be given ({reason})'
   else:
     together = (
       f'is {plan_words.epsilons_in_words(epsilons)}, at delta {delta:g}'

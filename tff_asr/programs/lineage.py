@@ -18,6 +18,7 @@ import re
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.corpora import store_names
+from tff_asr.models import model_folder
 from tff_asr.programs import run_folder
 
 _FILE = 'lineage.json'
@@ -60,6 +61,21 @@ def read(folder: pathlib.Path) -> Lineage:
       f'{path} is damaged: it tells on whose data the model was trained.'
       ' Restore it, or take another model.'
     ) from error
+
+
+def of_run(folder: pathlib.Path) -> Lineage:
+  """Reads the record of a model, and of the run that it is from.
+
+  The seed model of a run knows nothing of the rounds that began with it.
+
+  Args:
+    folder: A model's, or a run's.
+
+  Raises:
+    UserError: If a record is damaged.
+  """
+  folder = model_folder.find(folder)
+  return read(folder) + read(model_folder.find(folder.parent))
 
 
 def write(folder: pathlib.Path, lineage: Lineage) -> None:
@@ -183,6 +199,43 @@ def check_seeds(
     ' told who the clients are. Give another --output_dir.',
   )
   return tuple(dict.fromkeys([*recorded, *lineage]))
+
+
+def has_promised(lineage: Lineage, store: store_lib.ClientStore) -> bool:
+  """Whether private trainings promised something to some of a store's speakers.
+
+  Args:
+    lineage: Of a model.
+    store: The store.
+  """
+  stores = {name for name in (store.name, store.digest) if name}
+  is_private = any(training.ledger for training in _on(lineage, stores))
+  return is_private and not set(store.client_ids) <= unprotected(
+    lineage, stores
+  )
+
+
+def check_evaluated(
+  lineage: Lineage,
+  store: store_lib.ClientStore,
+  releases_unprotected: bool,
+) -> None:
+  """Checks that a model's error rates on a store break no promise.
+
+  Args:
+    lineage: Of the model.
+    store: The store.
+    releases_unprotected: Whether figures without noise were asked for.
+
+  Raises:
+    UserError: If something was promised to them, and they were not.
+  """
+  errors.require(
+    releases_unprotected or not has_promised(lineage, store),
+    'A private run trained the model on clients of --eval_store: error rates on'
+    ' them have no noise, and its guarantee does not cover them. Give a store'
+    ' of other speakers, or --release_unprotected_metrics.',
+  )
 
 
 def check_told(

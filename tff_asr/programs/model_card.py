@@ -251,8 +251,9 @@ def _made_with(run: run_record.RunRecord) -> list[str]:
     items.append(f'Python {facts["python"]}')
   if facts.get('revision'):
     items.append(f'tff_asr at revision {facts["revision"]}')
+  flags = run.flags_without_paths
   settings = [
-    f'`--{name}={run.flags[name]}`' for name in _SETTINGS if name in run.flags
+    f'`--{name}={flags[name]}`' for name in _SETTINGS if name in flags
   ]
   parts = [_items(items)] if items else []
   return (

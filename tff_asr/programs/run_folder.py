@@ -8,7 +8,8 @@ ledger.jsonl  what was released under the privacy plan
 seed_model/   the model that the rounds began with
 model/        the trained model
 layer_bounds.tsv  where adaptive bounds came to
-report.html   the run in pictures and words
+report.html   the run in pictures and words, without names or paths
+report_private.html  the same with them, if it was asked for
 summary.json  its figures
 transcripts.tsv  what the final model heard from the held-out speakers
 model_card.md    the model for those who are to use it; also in model/
@@ -72,6 +73,10 @@ class RunPaths:
   @property
   def report(self) -> pathlib.Path:
     return self.path / 'report.html'
+
+  @property
+  def private_report(self) -> pathlib.Path:
+    return self.path / 'report_private.html'
 
   @property
   def summary(self) -> pathlib.Path:

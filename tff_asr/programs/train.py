@@ -34,6 +34,7 @@ _MAY_CHANGE = frozenset(
     *('rounds', 'max_epsilon', 'prior_ledger'),
     *('executor', 'devices', 'clients_per_device'),
     *('max_bad_clients', 'checkpoint_every', 'keep_checkpoints', 'log_json'),
+    'private_details',
   ]
 )
 
@@ -55,6 +56,7 @@ class TrainConfig(program.RoundsConfig):
     central: How the seed model, or a given one further, is trained on them.
     seed: Of initial weights and of the choice of seed speakers; never of noise
       or cohorts.
+    private_details: Whether a second page has names, words and paths.
   """
 
   train_store: pathlib.Path
@@ -66,6 +68,7 @@ class TrainConfig(program.RoundsConfig):
   seed_clients: int
   central: central.CentralConfig
   seed: int
+  private_details: bool = False
 
   def encoder(self, vocabulary_size: int) -> transformer.TransformerConfig:
     """Returns the sizes of a new encoder.
@@ -146,6 +149,11 @@ def train(
       names,
       ledger.names(config.privacy.prior_ledgers),
     )
+  lineage.check_evaluated(
+    lineage.of_run(config.seed_model) if config.seed_model else (),
+    eval_store,
+    plan is not None and plan.unprotected_metrics,
+  )
   released = report.last_round(config.output_dir / 'metrics.csv')
   if config.rounds < released:
     raise errors.UserError(
@@ -247,6 +255,7 @@ def train(
       population if config.rounds else (),
       promises=plan is not None and plan.is_guarantee,
     ),
+    private_details=config.private_details,
   )
   if log:
     log.write('result', **json.loads(run_folder.summary.read_text()))
