@@ -11,6 +11,7 @@ from tff_asr.privacy import (
   allocation,
   bounds,
   cohorts,
+  earlier_runs,
   layer_clipping,
   ledger,
 )
@@ -195,7 +196,7 @@ class PrivacyConfig:
       insecure_noise_seed=self.insecure_noise_seed,
       unprotected_metrics=self.unprotected_metrics,
     )
-    others = ledger.released(self.prior_ledgers, plan.relation)
+    others = earlier_runs.released(self.prior_ledgers, plan.relation)
     spent = accounting.epsilons(others, plan.relation, plan.delta).best
     for name in ('target_epsilon', 'max_epsilon'):
       value = getattr(self, name)

@@ -14,7 +14,7 @@ from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
-from tff_asr.privacy import ledger
+from tff_asr.privacy import earlier_runs, ledger
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   json_log,
@@ -135,7 +135,7 @@ def train(
     lineage.check_told(
       trained_on,
       train_store.digest,
-      ledger.names(config.privacy.prior_ledgers),
+      earlier_runs.names(config.privacy.prior_ledgers),
     )
   released = report.last_round(config.output_dir / 'metrics.csv')
   if config.rounds < released:
