@@ -18,6 +18,7 @@ from tff_asr.privacy import (
 from tff_asr.privacy import availability as availability_lib
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.privacy import sampling as sampling_lib
+from tff_asr.programs import whole_ledger
 
 _GREATEST_TARGET = 1e4
 
@@ -196,6 +197,8 @@ class PrivacyConfig:
       insecure_noise_seed=self.insecure_noise_seed,
       unprotected_metrics=self.unprotected_metrics,
     )
+    for path in self.prior_ledgers:
+      whole_ledger.check(path)
     others = earlier_runs.released(self.prior_ledgers, plan.relation)
     spent = accounting.epsilons(others, plan.relation, plan.delta).best
     for name in ('target_epsilon', 'max_epsilon'):
