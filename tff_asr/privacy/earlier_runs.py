@@ -1,4 +1,4 @@
-"""What several runs on the same clients have released together."""
+"""Adds up the releases of several runs on the same clients."""
 
 from collections.abc import Sequence
 import pathlib

@@ -1,4 +1,4 @@
-"""What other ledgers have released, round by round, each round once.
+"""The known releases of other ledgers, each round once.
 
 A ledger is known by its name and by the hashes of its rounds' lines.  These are
 chained, and every line has a random number, so that equal hashes are the same
@@ -28,7 +28,7 @@ OLD_VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-  """What a copy of a ledger has released.
+  """The releases of one copy of a ledger.
 
   Attributes:
     name: Of the ledger.
@@ -70,7 +70,7 @@ def require_one_run(is_one: bool) -> None:
 
 
 class Priors:
-  """What is known of several ledgers.
+  """The known releases of several ledgers.
 
   Version 1 recorded of another ledger no list, only its last line (`head`) and
   how much it had released.  Where a known list has that line, it has those

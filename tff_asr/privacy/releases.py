@@ -1,4 +1,4 @@
-"""What rounds release, and to whom most of it."""
+"""Releases of rounds, and the client whom most of them concern."""
 
 from collections.abc import Iterable
 import dataclasses
@@ -8,7 +8,7 @@ import dp_accounting
 
 @dataclasses.dataclass(frozen=True)
 class RoundRelease:
-  """What one round releases.
+  """The release of one round.
 
   Attributes:
     event: The mechanism, as a client sees it who may take part.
