@@ -95,6 +95,7 @@ def test_the_figures_of_an_earlier_call_are_not_those_of_a_later_one(path):
   folder, _ = runs.finish(path, runs.PLAN)
   more = folder.metrics.read_text() + '3,0.4,0.2,0.1,0.1,0.1,30.0,31.0,30.0\n'
   folder.metrics.write_text(more)
+  runs.PLAN.open_ledger(folder.ledger).append(3, runs.PLAN.release(3))
   run = run_record.read(path)
   assert not run.is_finished and not run.transcripts and run.rounds == 3
 

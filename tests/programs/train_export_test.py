@@ -2,14 +2,17 @@
 
 import json
 import pathlib
+import shutil
 import sys
 
 import pytest
 import tensorflow as tf
 
+from tests import old_ledgers
 import tff_asr
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
+from tff_asr.privacy import ledger
 from tff_asr.programs import export, transcripts
 
 
@@ -91,3 +94,18 @@ def test_what_is_no_finished_run_is_refused(finished, tmp_path):
   with pytest.raises(errors.UserError, match='has not come to its end'):
     exported(tmp_path, tmp_path / 'asr')
   assert not (tmp_path / 'asr').exists()
+
+
+def test_a_card_without_what_is_known_of_old_ledgers_gets_it(
+  finished, tmp_path
+):
+  run, old = tmp_path / 'run', tmp_path / 'old.jsonl'
+  shutil.copytree(finished[0], run)
+  book = ledger.Ledger(run / ledger.FILE_NAME)
+  old_ledgers.begin(old, book.plan, book.relation.name)
+  ledger.Ledger.open(book.path, book.plan, book.relation, [old])
+  text = exported(run, tmp_path / 'asr', beam=0, phones=[])
+  assert 'ledger version 1' in text
+  assets = tmp_path / 'asr' / '1' / 'assets'
+  for name in 'model_card.md', 'provenance.json':
+    assert 'ledger version 1' in (assets / name).read_text()

@@ -67,7 +67,7 @@ def export(
       'flags.txt': ''.join(f'--{k}={v}\n' for k, v in facts['flags'].items()),
       run.paths.model_card.name: '\n\n'.join(
         [
-          run.paths.model_card.read_text().rstrip(),
+          _card(run),
           '## Served',
           f'As `{name}`, utterances of up to {max_seconds:g} s; exported by'
           f' tff_asr at revision {made["revision"] or "unknown"}, with'
@@ -93,6 +93,15 @@ def export(
     )
   lines += ['Privacy', *(f'  {p}' for p in facts['privacy'])]
   return '\n'.join(lines)
+
+
+def _card(run: run_record.RunRecord) -> str:
+  """The run's card, which may be older than what is known of its ledger."""
+  card = run.paths.model_card.read_text().rstrip()
+  for note in run.account.warnings:
+    if note not in card:
+      card = card.replace('## Privacy\n', f'## Privacy\n\n{note}\n', 1)
+  return card
 
 
 def provenance(run: run_record.RunRecord) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ import math
 from typing import NamedTuple
 
 from tff_asr import errors
-from tff_asr.privacy import accounting, ledger, plan_words
+from tff_asr.privacy import accounting, earlier_runs, plan_words
+from tff_asr.programs import account as account_lib
 from tff_asr.programs import lineage, run_record
 
 
@@ -63,6 +64,14 @@ def _of_store(runs: Sequence[_Named]) -> list[str]:
       f'{_names(shown)} released figures on the clients without noise'
       ' (UNPROTECTED): to whoever has seen these, no epsilon holds.'
     )
+  old = [
+    named
+    for named in private
+    if account_lib.old_ledger_note(named.run.account.ledger)
+  ]
+  if old:
+    note = account_lib.old_ledger_note(old[0].run.account.ledger)
+    paragraphs.append(f'{_names(old)}: {note}')
   unprotected = [
     lineage.unprotected(n.run.lineage, n.run.clients_store) for n in private
   ]
@@ -81,7 +90,9 @@ def _joint(runs: Sequence[_Named]) -> str:
   delta = min(account.plan.delta for account in accounts)
   relation = accounts[0].plan.relation
   try:
-    releases = ledger.released([a.ledger.path for a in accounts], relation)
+    releases = earlier_runs.released(
+      [a.ledger.path for a in accounts], relation
+    )
     epsilons = accounting.epsilons(releases, relation, delta)
   except errors.UserError as error:
     reason = str(error)

@@ -182,7 +182,7 @@ def _privacy(run: run_record.RunRecord) -> list[str]:
   first, *others = run.account.statement(run.rounds)
   parts = [f'Epsilon: {first}', *others]
   if run.account.plan:
-    parts.append(f'```\n{run.account.plan}\n```')
+    parts.append(f'```\n{run.account.plan_text()}\n```')
   return parts
 
 

@@ -44,7 +44,7 @@ class Rounds(Protocol):
     """Raises a `UserError` unless a state's last round is in the record."""
 
   def last_round(self, done: int) -> int:
-    """The last round that may be done, at least `done`."""
+    """The last round that may be done, at least `done`; never grows again."""
 
   def record(self, number: int) -> str:
     """Records a round for good; returns what identifies the entry."""
@@ -158,6 +158,7 @@ async def train(
     output = next_round(state.learning, cohort)
     seconds = time.monotonic() - started
     entry = rounds.record(number)
+    last = rounds.last_round(number)  # Less, if others have released since.
     metrics = json.dumps(round_metrics(output.metrics, seconds))
     state = ProgramState(output.state, number, entry, metrics)
     timing = {}

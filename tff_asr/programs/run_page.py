@@ -11,7 +11,6 @@ import numpy as np
 
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.privacy import accounting
-from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   heat,
   page,
@@ -39,11 +38,9 @@ def page_of(run: run_record.RunRecord, private_details: bool = False) -> str:
   found = None
   if run.transcripts:
     found = error_statistics.statistics(run.transcripts)
-  head = []
+  head = [page.warning(text) for text in run.account.warnings]
   if private_details:
-    head.append(page.warning(_PRIVATE))
-  if run.account.is_unprotected:
-    head.append(page.warning(account_lib.UNPROTECTED_NOTE))
+    head.insert(0, page.warning(_PRIVATE))
   if not run.is_finished:
     head.append(page.warning(_unfinished(run)))
   head.append(page.cards(_figures(run)))
@@ -88,7 +85,8 @@ def _figures(run: run_record.RunRecord) -> list[tuple[str, str, str]]:
       else (
         'Epsilon',
         accounting.text(epsilon),
-        f'at delta {figures["delta"]:g}',
+        f'at delta {figures["delta"]:g}'
+        + ', earlier runs included' * run.account.ledger.has_priors,
       )
     )
     of = run.planned_rounds
@@ -107,10 +105,10 @@ def _privacy(run: run_record.RunRecord) -> list[page.Html]:
   parts += [
     page.paragraph(text)
     for text in others
-    if text != account_lib.UNPROTECTED_NOTE  # It is at the head of the page.
+    if text not in account.warnings  # They are at the head of the page.
   ]
   if plan:
-    title, words = plan.in_words()
+    title, words = account.plan_in_words()
     parts += [page.element('h3', title), page.facts(words)]
   if plan and plan.is_guarantee and account.ledger.releases():
     parts.append(page.plots([_epsilon(run), _deltas(run)]))
@@ -126,14 +124,16 @@ def _epsilon(run: run_record.RunRecord) -> page.Html:
     }
     | {1}
   )
-  planned = [(float(n), plan.epsilons(n).best) for n in rounds]
+  planned = [(float(n), run.account.planned(n).best) for n in rounds]
   caption = (
     'Epsilon by round, from the ledger, by both accountants; the bound that is'
-    ' reported is that of PLD where there is one. Dashed: the plan, this run'
-    ' alone.'
+    ' reported is that of PLD where there is one. Dashed: the plan.'
   )
   if run.account.ledger.has_priors:
-    caption += ' What earlier runs released to the same clients comes on top.'
+    caption += (
+      ' Earlier runs on the same clients are included, in the plan from the'
+      ' first round on.'
+    )
   spent = [row for row in run.rows if 'epsilon' in row]
   return page.plot(run_plots.epsilon(spent, planned, run.budget), caption)
 

@@ -16,7 +16,13 @@ from tff_asr.models import model_folder, transformer
 from tff_asr.privacy import ledger as ledger_lib
 from tff_asr.privacy import recorded_plan
 from tff_asr.programs import account as account_lib
-from tff_asr.programs import lineage, round_metrics, run_folder, transcripts
+from tff_asr.programs import (
+  lineage,
+  round_metrics,
+  run_folder,
+  transcripts,
+  whole_ledger,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +212,7 @@ def _account(record: RunRecord) -> account_lib.Account:
   promised = any('epsilon' in row for row in record.rows)
   if not ledger_lib.has_begun(path) and not promised:
     return account_lib.Account(None, None, None)
+  whole_ledger.check(record.paths.path)
   book = ledger_lib.Ledger(path)
   plan = recorded_plan.of(book, record.planned_rounds)
   cohort, population = (

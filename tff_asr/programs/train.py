@@ -14,7 +14,7 @@ from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
-from tff_asr.privacy import ledger
+from tff_asr.privacy import earlier_runs, ledger
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   json_log,
@@ -24,6 +24,7 @@ from tff_asr.programs import (
   program_logic,
   report,
   speakers,
+  whole_ledger,
 )
 from tff_asr.programs import run_folder as run_folder_lib
 
@@ -147,7 +148,7 @@ def train(
     lineage.check_told(
       trained_on,
       names,
-      ledger.names(config.privacy.prior_ledgers),
+      earlier_runs.names(config.privacy.prior_ledgers),
     )
   lineage.check_evaluated(
     lineage.of_run(config.seed_model) if config.seed_model else (),
@@ -176,14 +177,18 @@ def train(
     f'{len(population)} clients in the population, {seed_speakers} seed'
     f' speakers, {held_out}.'
   )
-  if config.rounds:
-    print(plan or 'No privacy: updates are neither clipped nor noised.')
   if plan:
+    whole_ledger.check(run_folder.path)
     run_ledger = plan.open_ledger(
       run_folder.ledger, config.privacy.prior_ledgers
     )
-    if plan.unprotected_metrics:
-      run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
+  account = account_lib.Account(plan, run_ledger, hypothetical)
+  if plan:
+    print(account.plan_text())
+  elif config.rounds:
+    print('No privacy: updates are neither clipped nor noised.')
+  if plan and plan.unprotected_metrics:
+    run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
 
   if seed_ids:
     trained_on += lineage.trainings(names, seed_ids)
@@ -241,9 +246,11 @@ def train(
     seed_encoder, _ = model_folder.load(run_folder.seed_model)
     encoder.set_weights(seed_encoder.get_weights())
     seed_rates = evaluation.error_rates(evaluator.transcribe(everybody))
+  if run_ledger:
+    run_ledger.read_priors()  # They may have gone on since the last round.
   table = report.write(
     run_folder,
-    account_lib.Account(plan, run_ledger, hypothetical),
+    account,
     rounds=rounds,
     transcripts=transcripts,
     seed_rates=seed_rates,
