@@ -36,7 +36,7 @@ from tff_asr.programs import execution, privacy_config, train
 OTHERS = [f'client-{i}' for i in range(9)]
 # Not drawn, neither for the hold-out nor for the seed model; first and last by
 # name, so that all others have another place in the list of clients.
-ONE, ANOTHER = 'a-client', 'other-client'
+ONE, ANOTHER = 'a-client', 'y-client'
 MODEL = 'of one block'
 CLIENT_SECONDS = 1_000.0
 

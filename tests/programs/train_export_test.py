@@ -3,7 +3,6 @@
 import json
 import pathlib
 import shutil
-import sys
 
 import pytest
 import tensorflow as tf
@@ -39,8 +38,8 @@ def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
   assert facts['trained_with'] == summary['provenance']
   assert facts['exported_with']['packages']['tensorflow'] == tf.__version__
   # The model goes to others: they are to see no folders of this machine.
-  places = [config.train_store.parent, run.parent, tmp_path, sys.prefix]
-  places.append(pathlib.Path(tff_asr.__file__).parent)
+  places = [config.train_store.parent, run.parent, tmp_path]
+  places += [pathlib.Path(m.__file__).parent for m in (tf, tff_asr)]
   for path in version.rglob('*'):
     for place in places:
       if path.is_file():

@@ -4,12 +4,12 @@ import dataclasses
 import io
 import json
 import math
-import platform
+import pathlib
 import shutil
 import sqlite3
-import sys
 
 import pytest
+import tensorflow as tf
 
 from tests.programs import training
 from tff_asr import errors
@@ -58,7 +58,7 @@ def test_what_is_handed_on_has_no_names_no_paths_and_no_times(finished, config):
   stores = map(store_lib.ClientStore, (config.train_store, config.eval_store))
   secrets = [c for store in stores for c in store.client_ids]
   secrets += [str(run.parent), str(config.train_store.parent)]
-  secrets += [sys.prefix, platform.node(), 'minutes', 'seconds/']
+  secrets += [str(pathlib.Path(tf.__file__).parent), 'minutes', 'seconds/']
   files = [path for path in run.iterdir() if path.name in HANDED_ON]
   for folder in run / 'model', run / 'tensorboard':
     files += [p for p in folder.iterdir() if p.name != 'lineage.json']

@@ -153,7 +153,7 @@ def train(
   lineage.check_evaluated(
     lineage.of_run(config.seed_model) if config.seed_model else (),
     eval_store,
-    plan is not None and plan.unprotected_metrics,
+    config.privacy.unprotected_metrics,
   )
   released = report.last_round(config.output_dir / 'metrics.csv')
   if config.rounds < released:
