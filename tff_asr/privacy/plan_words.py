@@ -44,8 +44,8 @@ def in_words(
       'sampling': plan.sampling_in_words(),
       'clipping': str(plan.clipping),
       'noise': (
-        f'Gaussian, multiplier {plan.noise_multiplier:.4g} over the bounds,'
-        f' {plan.noise_allocation!r} over the layers, fresh each time'
+        f'discrete Gaussian, multiplier {plan.noise_multiplier:.4g} over the'
+        f' bounds, {plan.noise_allocation!r} over the layers, fresh each time'
       ),
       'mean': (
         f'the sum over {plan.expected_cohort:g}, the expected cohort; whoever'
@@ -53,14 +53,14 @@ def in_words(
       ),
       'epsilon': _planned(plan, others),
       'covered': (
-        'the models of all rounds, all else that is released of them, and'
+        'the models of all rounds, all else that this run writes of them, and'
         ' whatever is made of it'
       ),
       'assumed': _ASSUMED[plan.sampling],
       'not covered': (
         (_UNPROTECTED + '; ' if plan.unprotected_metrics else '')
         + 'speakers of a seed model or of the evaluation, settings chosen by'
-        ' looking at results, attacks on floating-point noise'
+        ' looking at results, who finds the 128 bits of a seed of the noise'
       ),
     },
   )
