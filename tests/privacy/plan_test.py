@@ -89,7 +89,8 @@ def test_the_hypothetical_noise_is_what_is_added():
   for each in plan, other:
     query = each.query({'a': 40_000})
     mean, _, _ = query.get_noised_result(
-      (tf.zeros([40_000]),), query.initial_global_state()
+      query.initial_sample_state((tf.zeros([40_000]),)),
+      query.initial_global_state(),
     )
     found.append(np.std(mean[0]))
   assert found[1] == pytest.approx(found[0], rel=0.025)
