@@ -268,7 +268,7 @@ class RecordedProgram(Program):
     return [line['round'] for line in lines if 'round' in line]
 
   def rounds_done(self):
-    return max((n for what, n in self.events if what == 'record'), default=0)
+    return max((n for what, n in self.events if what == 'compute'), default=0)
 
   def next_round(self, state, cohort):
     self.events.append(('compute', int(cohort[0])))
