@@ -1,6 +1,7 @@
 """What all commands share: paths, flags for the record, errors in one line."""
 
 from collections.abc import Callable
+import logging as formatting
 import os
 import pathlib
 import signal
@@ -59,6 +60,10 @@ def run(main: Callable[..., str], takes_arguments: bool = False) -> None:
   def call(argv: list[str]) -> None:
     if len(argv) > 1 and not takes_arguments:
       raise app.UsageError(f'Unknown argument {argv[1]!r}.')
+    # The time of day on every line would tell how long training took.
+    logging.get_absl_handler().setFormatter(
+      formatting.Formatter('%(levelname)s: %(message)s')
+    )
     # TFF notes every file that it opens; --verbosity=0 shows that.
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)

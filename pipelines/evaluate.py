@@ -23,6 +23,12 @@ _WORST = flags.DEFINE_integer(
   'worst', 10, 'How many of the worst utterances are shown.', lower_bound=0
 )
 
+_RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
+  'release_unprotected_metrics',
+  False,
+  'For research: evaluate also on clients of a private run that trained the'
+  ' model. The figures have no noise, and the guarantee does not cover them.',
+)
 _BEAM = flags.DEFINE_integer(
   'beam',
   0,
@@ -78,6 +84,7 @@ def main() -> str:
     _WORST.value,
     _personalisation(),
     decoding,
+    _RELEASE_UNPROTECTED_METRICS.value,
   )
 
 

@@ -32,8 +32,8 @@ _MAX_BAD_CLIENTS = flags.DEFINE_integer(
   3,
   'Clients of a round that may fail (on data that cannot be read, for instance)'
   ' and are left out of it, each with a warning; one more ends the run. With'
-  ' --executor=native the first ends it. Under a privacy guarantee any number is'
-  ' left out, and nothing tells of it.',
+  ' --executor=native the first ends it. Under a privacy guarantee any number'
+  ' is left out, and nothing tells of it.',
   lower_bound=0,
 )
 

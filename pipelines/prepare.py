@@ -74,7 +74,7 @@ _HOLDOUT_CLIENTS = flags.DEFINE_float(
   'holdout_clients',
   0.0,
   'Speakers who go to a store of their own, OUTPUT-holdout: their number, or'
-  ' below 1 their share; 0 for none.',
+  ' below 1 the probability with which each of them does; 0 for none.',
   lower_bound=0.0,
 )
 _SEED = flags.DEFINE_integer(

@@ -144,7 +144,8 @@ _PRIOR_LEDGER = flags.DEFINE_list(
   'prior_ledger',
   [],
   'Run folders (or their ledger.jsonl) of earlier runs on the same clients,'
-  ' with commas: what they released counts as well.',
+  ' with commas: what they released counts as well. They are read again after'
+  ' each round, as they may be at work.',
 )
 _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   'accounting_cohort_size',

@@ -3,13 +3,14 @@ r"""Makes the page of a run anew, or compares several runs on one page.
   bazel run //pipelines:report -- RUN
   bazel run //pipelines:report -- RUN RUN RUN --output=compare.html
 
-Runs may be unfinished: of one that is at work, or was stopped, the page shows
-what there is so far.
+The pages have no names, words or paths; --private_details writes a second one
+that has. Runs may be unfinished: of one that is at work, or was stopped, the
+page shows what there is so far.
 """
 
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, page_flags
 from tff_asr import errors
 from tff_asr.programs import comparison, report
 
@@ -18,6 +19,7 @@ _OUTPUT = flags.DEFINE_string(
   'compare.html',
   'Page that compares several runs. That of one run is its report.html.',
 )
+flags.adopt_module_key_flags(page_flags)
 
 
 def main(runs: list[str]) -> str:
@@ -31,9 +33,9 @@ def main(runs: list[str]) -> str:
       not flags.FLAGS['output'].present,
       '--output is for several runs: the page of one is its report.html.',
     )
-    return report.again(paths[0])
+    return report.again(paths[0], page_flags.PRIVATE_DETAILS.value)
   output = command_line.path(_OUTPUT.value)
-  return comparison.write(paths, output)
+  return comparison.write(paths, output, page_flags.PRIVATE_DETAILS.value)
 
 
 if __name__ == '__main__':

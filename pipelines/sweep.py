@@ -16,7 +16,7 @@ import sys
 from absl import flags
 from absl.testing import flagsaver
 
-from pipelines import command_line, flagfiles, train
+from pipelines import command_line, flagfiles, page_flags, train
 from tff_asr import errors
 from tff_asr.programs import sweep
 
@@ -41,6 +41,7 @@ def main() -> str:
     [_trial(name, arguments) for name, arguments in sweep.combinations(axes)],
     command,
     command_line.path(flags.FLAGS.output_dir),
+    page_flags.PRIVATE_DETAILS.value,
   )
 
 

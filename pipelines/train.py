@@ -18,6 +18,7 @@ from pipelines import (
   command_line,
   execution_flags,
   federated_flags,
+  page_flags,
   privacy_flags,
   seed_flags,
 )
@@ -107,7 +108,10 @@ _SEED = flags.DEFINE_integer(
   upper_bound=2**31 - 1,
 )
 
-for _module in execution_flags, federated_flags, privacy_flags, seed_flags:
+for _module in (
+  *(execution_flags, federated_flags, page_flags),
+  *(privacy_flags, seed_flags),
+):
   flags.adopt_module_key_flags(_module)
 
 _DEFAULT_CLIENTS = 64
@@ -174,6 +178,7 @@ def config() -> train.TrainConfig:
     keep_checkpoints=_KEEP_CHECKPOINTS.value,
     execution=execution_flags.config(),
     seed=_SEED.value,
+    private_details=page_flags.PRIVATE_DETAILS.value,
   )
 
 

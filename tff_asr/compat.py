@@ -19,4 +19,3 @@ ProgramStateExistsError = tff.program.ProgramStateExistsError
 ProgramStateNotFoundError = tff.program.ProgramStateNotFoundError
 ReleaseManager = tff.program.ReleaseManager
 CSVFileReleaseManager = tff.program.CSVFileReleaseManager
-TensorBoardReleaseManager = tff.program.TensorBoardReleaseManager

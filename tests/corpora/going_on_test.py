@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import resource
@@ -53,9 +54,22 @@ def content(path):
 
 
 def all_of(path):
-  """What a store says of itself, and what is in it."""
-  said = (path / 'store.json').read_text(), (path / 'skipped.tsv').read_text()
-  return *said, content(path)
+  """What a store says of itself but for its name, and what is in it."""
+  said = json.loads((path / 'store.json').read_text())
+  del said['name']
+  return said, (path / 'skipped.tsv').read_text(), content(path)
+
+
+def either(path):
+  """A store, or what is there until it is complete."""
+  return path if path.exists() else store_writer.partial_of(path)
+
+
+def names(paths):
+  """The names of those stores that have been completed, published or not."""
+  found = [path / 'store.json' for path in paths]
+  texts = [path.read_text() for path in found if path.exists()]
+  return {json.loads(text)['name'] for text in texts if text}
 
 
 class Interrupts:
@@ -101,12 +115,15 @@ def test_wherever_it_was_stopped_it_is_gone_on_with(
   monkeypatch.setattr(preparation, '_AHEAD', 0)
   items = [make(f'c{i % 3}', f'{i}', 4_800 + i) for i in range(5)]
   items[4] = utterance.Skipped('c1', '4', 'lost')
+  # The draw holds out c0 and c2; c1 shares this with c0, and has its own.
+  items += [dataclasses.replace(items[1], client_id='c0'), make('c1', '5')]
   source = stores.Given(items)
   with monkeypatch.context() as patch:
     interrupts = Interrupts(patch)
     preparation.prepare(source, tmp_path / 'whole', CONFIG, held_out)
   ends = ['', '-holdout'] if held_out else ['']
   whole = [all_of(tmp_path / f'whole{end}') for end in ends]
+  assert ('under a held-out speaker' in whole[0][1]) == bool(held_out)
   for at in range(1, interrupts.calls + 1):
     name = f'stopped{at}'
     paths = [tmp_path / f'{name}{end}' for end in ends]
@@ -114,8 +131,10 @@ def test_wherever_it_was_stopped_it_is_gone_on_with(
       Interrupts(patch, at, is_before)
       with pytest.raises(KeyboardInterrupt):
         preparation.prepare(source, paths[0], CONFIG, held_out)
+    named = names(path for path in map(either, paths) if path.exists())
     if not all(path.exists() for path in paths):
       preparation.prepare(source, paths[0], CONFIG, held_out)
+    assert named <= names(paths)
     assert [all_of(path) for path in paths] == whole
   assert not list(tmp_path.glob('*.partial'))
 
@@ -198,23 +217,21 @@ def test_a_changed_corpus_is_not_gone_on_with(
 def test_a_new_speaker_moves_no_other_from_one_store_to_the_other(
   tmp_path, monkeypatch
 ):
+  """Who is held out in place of another makes it another split."""
   monkeypatch.setattr(preparation, '_AHEAD', 0)
   items = [make(f'c{i % 9}', f'{i}', 4_800 + i) for i in range(18)]
-  more = [*items, *(make(f'd{i}', f'd{i}', 5_800 + i) for i in range(9))]
-
-  def moves(seed):
-    before, after = (
-      holdout.Holdout(0.4, seed).split(sorted({i.client_id for i in given}))
-      for given in (items, more)
-    )
-    return before - after
-
-  draw = holdout.Holdout(0.4, next(filter(moves, range(99))))
+  draw = holdout.Holdout(4, 0)
+  new = next(
+    name
+    for name in map('d{}'.format, range(99))
+    if name in draw.split([*(f'c{i}' for i in range(9)), name])
+  )
   path = tmp_path / 'store'
   with pytest.raises(KeyboardInterrupt):
     preparation.prepare(Interrupted(items, 15), path, CONFIG, draw)
+  more = stores.Given([*items, make(new, 'new')])
   with pytest.raises(errors.UserError, match='corpus has changed'):
-    preparation.prepare(stores.Given(more), path, CONFIG, draw)
+    preparation.prepare(more, path, CONFIG, draw)
 
 
 def test_a_store_of_other_settings_is_not_taken_for_half_of_a_pair(

@@ -1,6 +1,5 @@
 """Making of stores: what is refused, counted and split."""
 
-import contextlib
 import os
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from tests import stores
 from tests.stores import make
 from tff_asr import errors
-from tff_asr.corpora import store, store_writer, utterance
+from tff_asr.corpora import store, utterance
 
 
 def test_the_summary_counts(tmp_path):
@@ -60,10 +59,6 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_an_empty_corpus(
       utterance.Utterance('a', 'x', np.full(9_000, 7, np.int16), 'hm'),
       'silent audio',
     ),
-    (
-      utterance.Utterance('b', 'x', make('a', '1').audio, 'yes'),
-      'same audio under another speaker',
-    ),
   ],
 )
 def test_what_no_model_can_learn_from_is_skipped_and_counted(
@@ -94,15 +89,3 @@ def test_only_regular_files_are_read(tmp_path):
 def test_a_frame_more_is_enough(tmp_path):
   fits = make('a', 'x', 6_960, 'hollowness')
   assert stores.write(tmp_path / 'store', [fits]).utterances == 1
-
-
-def test_the_first_to_have_an_audio_is_whom_it_belongs_to(tmp_path):
-  """Also if a later item is in the store already, as when one goes on."""
-  with contextlib.closing(
-    store_writer.StoreWriter(tmp_path / 'store', {})
-  ) as writer:
-    entry = store_writer.Entry('b', '1', 1, 1, b'audio', b'record', b'')
-    writer.add(3, 'fingerprint', entry)
-    assert writer.speaker_of(b'audio', 4) == 'b'
-    assert writer.speaker_of(b'audio', 3) is None
-    assert writer.speaker_of(b'other', 4) is None

@@ -157,6 +157,22 @@ def test_an_unknown_flag_is_named(workplace):
   assert 'nonsense' in err and 'Traceback' not in err
 
 
+def test_what_is_logged_has_no_time_of_day(workplace):
+  """Lines on both sides of a round would tell how long it took."""
+  script = (
+    'from absl import logging; from pipelines import command_line;'
+    ' command_line.run(lambda: logging.warning("a %s", 1) or "done")'
+  )
+  found = subprocess.run(
+    [sys.executable, '-c', script],
+    cwd=ROOT,
+    env={**environment(workplace), 'TF_CPP_MIN_LOG_LEVEL': '3'},
+    capture_output=True,
+    text=True,
+  )
+  assert (found.stdout, found.stderr) == ('done\n', 'WARNING: a 1\n')
+
+
 def test_help_explains_the_flags(workplace):
   out, _ = start('train', '--help', cwd=workplace).communicate()
   for part in ('bazel run //pipelines:train', '--clip_norm', 'L2 norm'):

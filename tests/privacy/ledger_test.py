@@ -13,7 +13,7 @@ import dp_accounting
 import pytest
 
 from tff_asr import errors
-from tff_asr.privacy import accounting, ledger
+from tff_asr.privacy import accounting, earlier_runs, ledger
 
 PLAN = {'population': 100, 'noise_multiplier': 1.0}
 RELATION = accounting.Relation.ADD_OR_REMOVE_ONE
@@ -212,7 +212,7 @@ def test_earlier_runs_on_the_same_clients_compose(tmp_path, path):
   priors = [tmp_path / 'first', second.path, tmp_path / 'second']
   book = opened(path, priors=priors)
   assert dict(book.releases()) == {EVENT: 2, other: 3}
-  assert dict(ledger.released(priors, RELATION)) == {EVENT: 2, other: 3}
+  assert dict(earlier_runs.released(priors, RELATION)) == {EVENT: 2, other: 3}
   book.append(1, RELEASE)
   assert dict(ledger.Ledger(path).releases()) == {EVENT: 3, other: 3}
   assert book.has_priors and not first.has_priors
@@ -240,15 +240,15 @@ def test_a_ledger_that_two_runs_went_on_with_is_refused(tmp_path):
   shutil.copytree(folder, fork)
   own = ledger.Ledger(folder / ledger.FILE_NAME)
   other = ledger.Ledger(fork / ledger.FILE_NAME)
-  assert ledger.released([folder, fork], own.relation) == own.releases()
+  assert earlier_runs.released([folder, fork], own.relation) == own.releases()
   own.append(3, RELEASE)
   # The fork is an older copy until it goes on as well.
-  assert ledger.released([fork, folder], own.relation) == own.releases()
+  assert earlier_runs.released([fork, folder], own.relation) == own.releases()
   for number in 3, 4:
     other.append(number, RELEASE)
     for order in [folder, fork], [fork, folder]:
       with pytest.raises(errors.UserError, match='gone on with'):
-        ledger.released(order, own.relation)
+        earlier_runs.released(order, own.relation)
   with pytest.raises(errors.UserError, match='gone on with'):
     own._add_prior(fork)
 
@@ -262,7 +262,7 @@ def test_an_older_copy_of_a_ledger_never_takes_the_place_of_a_later_one(
   ledger.Ledger.open(second.path, PLAN, RELATION, [first.path])
   first.append(3, RELEASE)
   for paths in (first.path, second.path), (second.path, first.path):
-    assert ledger.released(paths, RELATION) == ((EVENT, 4),)
+    assert earlier_runs.released(paths, RELATION) == ((EVENT, 4),)
     path.unlink(missing_ok=True)
     assert opened(path, priors=paths).releases() == ((EVENT, 4),)
     assert ledger.Ledger(path).releases() == ((EVENT, 4),)

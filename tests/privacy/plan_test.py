@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tff_asr import errors
-from tff_asr.privacy import bounds, layer_clipping
+from tff_asr.privacy import bounds, layer_clipping, plan_words
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.privacy import sampling as sampling_lib
 
@@ -60,6 +60,63 @@ def test_other_sizes_keep_the_noise_on_the_mean_and_are_only_hypothetical():
   assert other.epsilons().best < PLAN.epsilons().best
   same = PLAN.hypothetical(PLAN.cohort_size, PLAN.population)
   assert same == PLAN
+
+
+@pytest.mark.parametrize('sampling', sampling_lib.SAMPLINGS)
+@pytest.mark.parametrize(
+  'sizes', [(64, 10, 100_000, 2_000), (100, 30, 1_000, 7), (10, 10, 99, 40)]
+)
+def test_the_noise_on_the_mean_stays_however_clients_are_sampled(
+  sizes, sampling
+):
+  """In turns, 10 of 64 are 10.67 in each of six rounds."""
+  population, cohort_size, other_population, other_size = sizes
+  plan = changed(
+    sampling=sampling, population=population, cohort_size=cohort_size
+  )
+  other = plan.hypothetical(other_size, other_population)
+  assert other.cohort_size == other_size
+  assert other.population == other_population
+  on_mean = [p.noise_stddev / p.expected_cohort for p in (plan, other)]
+  assert on_mean[1] == pytest.approx(on_mean[0], rel=1e-12)
+
+
+def test_the_hypothetical_noise_is_what_is_added():
+  """40,000 coordinates: 5 standard errors of the std are 1.8 %."""
+  plan = changed(sampling='none', population=64)
+  other = plan.hypothetical(2_000, 100_000)
+  found = []
+  for each in plan, other:
+    query = each.query({'a': 40_000})
+    mean, _, _ = query.get_noised_result(
+      (tf.zeros([40_000]),), query.initial_global_state()
+    )
+    found.append(np.std(mean[0]))
+  assert found[1] == pytest.approx(found[0], rel=0.025)
+
+
+def test_the_epsilon_with_earlier_runs_comes_first():
+  others = dataclasses.replace(PLAN, noise_multiplier=2.0).releases()
+  joint = PLAN.epsilons(others=others)
+  assert joint.best > PLAN.epsilons().best
+  assert joint.rdp > PLAN.epsilons().rdp
+  _, words = PLAN.in_words(others)
+  alone = plan_words.epsilons_in_words(PLAN.epsilons())
+  assert words['epsilon'] == (
+    f'{plan_words.epsilons_in_words(joint)} at delta 1e-06, after 50 rounds,'
+    f' earlier runs included (this run alone: {alone})'
+  )
+  assert PLAN.in_words() == PLAN.in_words(())
+  assert PLAN.in_words()[1]['epsilon'] == (
+    f'{alone} at delta 1e-06, after 50 rounds'
+  )
+
+
+def test_an_earlier_run_without_a_guarantee_leaves_none():
+  others = changed(insecure_noise_seed=1).releases()
+  title, words = PLAN.in_words(others)
+  assert title == 'No privacy guarantee.'
+  assert words['epsilon'].startswith('none, an earlier run')
 
 
 @pytest.mark.parametrize('layer_groups', ['tensor', 'block', 'model'])
@@ -229,5 +286,7 @@ def test_the_plan_speaks_in_words():
   ):
     assert part in ' '.join(text.split()), part
   assert 'replaced' in str(changed(sampling='fixed'))
-  assert 'take turns' in str(changed(sampling='none'))
+  in_turns = ' '.join(str(changed(sampling='none')).split())
+  assert 'take turns' in in_turns and 'at the same period' in in_turns
+  assert 'probability' not in in_turns
   assert 'UNPROTECTED' in str(changed(unprotected_metrics=True))

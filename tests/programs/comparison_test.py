@@ -1,5 +1,6 @@
 """Several runs on one page, and what they promise together."""
 
+import json
 import re
 
 import pytest
@@ -102,3 +103,20 @@ def test_unprotected_figures_and_other_seed_speakers_are_named(tmp_path):
   said = words_on(*folders)
   assert 'two released figures on the clients without noise' in said
   assert '1 speakers trained the seed model of some' in said
+
+
+def test_one_store_is_recognised_by_its_name_and_by_its_content(tmp_path):
+  """A run of an earlier release, and one of this, with the same speakers."""
+  folders = []
+  for name, recorded in ('old', 'store'), ('new', 'store-1'):
+    folder, _ = runs.begin(tmp_path / name, STRONG)
+    record = {
+      'train': 'store',
+      **({'names': ['store-1']} if name == 'new' else {}),
+    }
+    folder.stores.write_text(json.dumps(record))
+    lineage.write(folder.seed_model, lineage.trainings([recorded], ['bob']))
+    folders.append(folder)
+  said = words_on(*folders)
+  assert 'old, new trained on clients of the same store' in said
+  assert 'speakers trained the seed model' not in said

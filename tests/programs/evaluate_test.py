@@ -4,8 +4,9 @@ import pytest
 
 from tests import stores
 from tff_asr import errors
+from tff_asr.learning import personalisation
 from tff_asr.models import model_folder, presets, transformer
-from tff_asr.programs import evaluate
+from tff_asr.programs import evaluate, lineage
 from tff_asr.text import vocabulary
 
 ENGLISH = vocabulary.CharacterVocabulary()
@@ -49,10 +50,46 @@ def test_a_missing_language_model_is_named(tmp_path):
     decoding.search(ENGLISH)
 
 
-def test_a_model_is_evaluated_with_a_language_model(tmp_path):
+def write_model(folder):
   config = dataclasses.replace(presets.preset('tiny', ENGLISH.size), width=16)
   encoder = transformer.build(config)
-  model_folder.save(tmp_path / 'model', encoder, ENGLISH)
+  model_folder.save(folder, encoder, ENGLISH)
+
+
+def test_clients_of_a_private_run_are_refused_or_marked(tmp_path):
+  items = [stores.make(name, f'{name}-0') for name in ('ann', 'bob')]
+  store = stores.opened(tmp_path / 'store', items)
+  other = stores.opened(tmp_path / 'other', [stores.make('eve', 'eve-0')])
+  model = tmp_path / 'model'
+  write_model(model)
+
+  def evaluated(*trainings, store=store, **settings):
+    lineage.write(model, trainings)
+    return evaluate.evaluate(model, store.path, 0, **settings)
+
+  seed = lineage.Training(store.name, unprotected=('ann',))
+  private = lineage.Training(store.name, ledger='a ledger')
+  with pytest.raises(errors.UserError, match='A private run') as caught:
+    evaluated(seed, private)
+  assert '\n' not in str(caught.value)
+  tuned = personalisation.PersonalisationConfig(1, 0.1, 16.0)
+  with pytest.raises(errors.UserError, match='A private run'):
+    evaluated(seed, private, personalise=tuned)
+  marked = evaluated(seed, private, unprotected=True)
+  assert marked.startswith('UNPROTECTED: ') and 'bob' in marked
+  # To these nothing was promised.
+  everybody = lineage.Training(store.name, unprotected=('ann', 'bob'))
+  for text in (
+    evaluated(seed),
+    evaluated(everybody, private),
+    evaluated(seed, private, store=other),
+    evaluated(seed, unprotected=True),
+  ):
+    assert 'UNPROTECTED' not in text and 'WER' in text
+
+
+def test_a_model_is_evaluated_with_a_language_model(tmp_path):
+  write_model(tmp_path / 'model')
   stores.write(tmp_path / 'store', [stores.make('a', 'a-0')])
   (tmp_path / 'lm.arpa').write_text(ARPA)
 

@@ -57,6 +57,7 @@ from tff_asr import compat  # noqa: E402
 from tff_asr.privacy import (  # noqa: E402
   layer_clipping,
   ledger,
+  ledger_lines,
 )
 from tff_asr.privacy import plan as plan_lib  # noqa: E402
 from tff_asr.programs import (  # noqa: E402
@@ -78,15 +79,15 @@ _Output = collections.namedtuple('_Output', ['state', 'metrics'])
 
 
 def _append_in_two_parts(path, size, line):
-  """As the ledger's own, with a point after half of the line."""
+  """As `ledger_lines.append`, with a point after half of the line."""
   whole = _append(path, size, line[: len(line) // 2])
   _POINTS.pass_one()
   del whole
   return _append(path, size, line)
 
 
-_append = ledger._append
-ledger._append = _append_in_two_parts
+_append = ledger_lines.append
+ledger_lines.append = _append_in_two_parts
 
 
 class _Checkpoints(checkpoints.Checkpoints):

@@ -4,7 +4,13 @@ import pytest
 
 from tests import stores
 from tests.programs import runs
-from tff_asr.programs import model_card, report, run_record
+from tff_asr.programs import (
+  lineage,
+  model_card,
+  report,
+  run_folder,
+  run_record,
+)
 
 
 @pytest.fixture(scope='module')
@@ -21,7 +27,7 @@ def finish(tmp_path, plan, opened, rounds=2):
   facts = model_card.provenance(
     opened, opened, ['ann'], ['bob'] if rounds else (), promises
   )
-  report.write(folder, promised, rounds, runs.TRANSCRIPTS, 1.5, facts)
+  report.write(folder, promised, rounds, runs.TRANSCRIPTS, runs.MINUTES, facts)
   return folder, folder.model_card.read_text()
 
 
@@ -35,6 +41,32 @@ def test_the_card_has_data_guarantee_results_and_limits(tmp_path, opened):
   ):
     assert part in card
   assert (folder.model / 'model_card.md').read_text() == card
+
+
+@pytest.mark.parametrize('known', ['name', 'digest'])
+def test_the_card_knows_the_store_by_name_and_by_content(
+  tmp_path, opened, known
+):
+  """Earlier releases recorded the content."""
+  folder = run_folder.RunFolder(
+    tmp_path / 'run',
+    {},
+    {'train': opened.digest},
+    store_names=[opened.name, 'store-again'],
+  )
+  names = [getattr(opened, known), 'store-again', 'store-other']
+  lineage.write(folder.model, lineage.trainings(names, ['ann']))
+  report.write(
+    folder,
+    runs.account_of(folder.path, None, 0),
+    0,
+    runs.TRANSCRIPTS,
+    1.5,
+    model_card.provenance(opened, opened, ['ann'], (), False),
+  )
+  card = folder.model_card.read_text()
+  assert card.count('on 1 speakers of the same store') == 1
+  assert card.count('on 1 speakers of another store') == 1
 
 
 def test_the_card_names_no_place_on_the_machine(tmp_path, opened):

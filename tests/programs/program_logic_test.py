@@ -74,11 +74,15 @@ class Program:
     return asyncio.run(program_logic.train(**self.arguments))
 
   def rows(self):
-    with open(self.folder / 'metrics.csv', newline='') as file:
-      return [
-        {k: v for k, v in row.items() if not k.startswith('seconds/')}
-        for row in csv.DictReader(file)
-      ]
+    return [
+      {k: v for k, v in row.items() if not k.startswith('seconds/')}
+      for row in all_rows(self.folder)
+    ]
+
+
+def all_rows(folder):
+  with open(folder / 'metrics.csv', newline='') as file:
+    return list(csv.DictReader(file))
 
 
 def test_rounds_are_done_in_order_and_evaluated_as_asked(tmp_path):
@@ -162,6 +166,20 @@ def test_rounds_since_the_last_checkpoint_are_repeated(tmp_path, fail_at):
   saved = max(n for n in (0, 3, 4, 6) if n < fail_at)
   assert rest.seen == list(range(saved + 1, 8))
   assert rest.rows() == whole.rows()
+
+
+def test_durations_are_released_as_asked(tmp_path):
+  program = Program(tmp_path, rounds=2)
+  program.arguments['timed'] = lambda name, seconds: {f'my/{name}': seconds}
+  program.run()
+  for row in all_rows(tmp_path):
+    assert {n for n in row if 'seconds' in n} == {
+      *('my/seconds/save', 'my/seconds/evaluate')
+    }
+  silent = Program(tmp_path / 'silent', rounds=2)
+  silent.arguments['timed'] = lambda name, seconds: {}
+  silent.run()
+  assert set(all_rows(tmp_path / 'silent')[-1]) == {'round', 'wer', 'total'}
 
 
 def test_a_stop_saves_the_round_and_the_next_call_goes_on(tmp_path):

@@ -24,23 +24,26 @@ def headings(text):
 
 def test_the_table_says_what_matters(path):
   folder, table = runs.finish(path, runs.PLAN)
-  for part in ('seed model', '60.0%', 'federated model, 2 rounds', '1.5'):
+  for part in ('seed model', '60.0%', 'federated model, 2 rounds'):
     assert part in table
   assert str(folder.model) in table and str(folder.report) in table
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_shows(path):
-  folder, _ = runs.finish(path, runs.PLAN, evil='"><img src=x>')
-  text = page_text(folder)
-  addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
-  assert all(a.startswith(('#', 'data:')) for a in addresses), addresses
-  assert 'url(http' not in text and '@import' not in text
-  assert '<script' not in text and '<img src=x' not in text
-  assert '&lt;b&gt;anna' in text and 'bob-1' in text
-  assert headings(text) == [
-    *('Privacy', 'Error rates by round', 'Held-out speakers'),
-    *('Transcripts', 'Layers', 'Flags'),
-  ]
+  folder, _ = runs.finish(
+    path, runs.PLAN, private_details=True, evil='"><img src=x>'
+  )
+  public, private = page_text(folder), folder.private_report.read_text()
+  for text in public, private:
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert all(a.startswith(('#', 'data:')) for a in addresses), addresses
+    assert 'url(http' not in text and '@import' not in text
+    assert '<script' not in text and '<img src=x' not in text
+  assert '&lt;b&gt;anna' in private and 'bob-1' in private
+  before = ['Privacy', 'Error rates by round', 'Held-out speakers']
+  by_name = ['Speakers by name', 'Transcripts']
+  assert headings(public) == [*before, 'Layers', 'Flags']
+  assert headings(private) == [*before, *by_name, 'Layers', 'Flags']
 
 
 def test_every_plot_says_what_it_is_and_ids_are_unique(path):
@@ -58,6 +61,18 @@ def test_the_page_is_made_again_from_the_folder(path):
   folder.report.unlink()
   assert str(folder.report) in report.again(path)
   assert page_text(folder) == before
+  assert not folder.private_report.exists()
+
+
+def test_the_private_page_is_there_if_the_last_call_asked_for_it(path):
+  folder, table = runs.finish(path, runs.PLAN, private_details=True)
+  public, private = page_text(folder), folder.private_report.read_text()
+  assert str(folder.private_report) in table
+  assert str(folder.private_report) not in report.again(path)
+  assert not folder.private_report.exists()
+  assert str(folder.private_report) in report.again(path, private_details=True)
+  assert folder.private_report.read_text() == private
+  assert page_text(folder) == public
 
 
 @pytest.mark.parametrize('plan', [runs.PLAN, None])
@@ -80,6 +95,7 @@ def test_the_figures_of_an_earlier_call_are_not_those_of_a_later_one(path):
   folder, _ = runs.finish(path, runs.PLAN)
   more = folder.metrics.read_text() + '3,0.4,0.2,0.1,0.1,0.1,30.0,31.0,30.0\n'
   folder.metrics.write_text(more)
+  runs.PLAN.open_ledger(folder.ledger).append(3, runs.PLAN.release(3))
   run = run_record.read(path)
   assert not run.is_finished and not run.transcripts and run.rounds == 3
 

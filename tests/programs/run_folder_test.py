@@ -46,6 +46,24 @@ def test_other_data_under_the_same_name_is_refused(tmp_path):
     run_folder.RunFolder(tmp_path / 'run', FLAGS, {'train': 'y'})
 
 
+def test_names_of_a_store_are_recorded_and_may_be_more(tmp_path):
+  run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
+  (tmp_path / 'run' / 'stores.json').write_text('{"train": "x"}')  # Of old.
+  assert run_folder.read_stores(tmp_path / 'run') == (STORES, ())
+  for names in ('one',), ('one', 'two'):
+    run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES, store_names=names)
+    assert run_folder.read_stores(tmp_path / 'run') == (STORES, names)
+  assert run_folder.read_stores(tmp_path / 'nowhere') == ({}, ())
+
+
+@pytest.mark.parametrize('damage', ['', '[3]', '{"train": 3}', '{"names": 3}'])
+def test_a_damaged_record_of_stores_is_an_error(tmp_path, damage):
+  run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
+  (tmp_path / 'run' / 'stores.json').write_text(damage)
+  with pytest.raises(errors.UserError, match='damaged'):
+    run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
+
+
 def test_two_calls_cannot_work_in_one_folder(tmp_path):
   first = run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
   with pytest.raises(errors.UserError, match='Another call'):

@@ -1,12 +1,17 @@
 """Export of a run that came to its end."""
 
 import json
+import pathlib
+import shutil
 
 import pytest
 import tensorflow as tf
 
+from tests import old_ledgers
+import tff_asr
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
+from tff_asr.privacy import ledger
 from tff_asr.programs import export, transcripts
 
 
@@ -33,8 +38,12 @@ def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
   assert facts['trained_with'] == summary['provenance']
   assert facts['exported_with']['packages']['tensorflow'] == tf.__version__
   # The model goes to others: they are to see no folders of this machine.
-  for path in version.glob('assets/*'):
-    assert str(config.train_store.parent) not in path.read_text()
+  places = [config.train_store.parent, run.parent, tmp_path]
+  places += [pathlib.Path(m.__file__).parent for m in (tf, tff_asr)]
+  for path in version.rglob('*'):
+    for place in places:
+      if path.is_file():
+        assert str(place).encode() not in path.read_bytes(), path
   flags = (version / 'assets/flags.txt').read_text()
   assert '--train_store=train\n' in flags and '--rounds=' in flags
   card = (version / 'assets/model_card.md').read_text()
@@ -84,3 +93,18 @@ def test_what_is_no_finished_run_is_refused(finished, tmp_path):
   with pytest.raises(errors.UserError, match='has not come to its end'):
     exported(tmp_path, tmp_path / 'asr')
   assert not (tmp_path / 'asr').exists()
+
+
+def test_a_card_without_what_is_known_of_old_ledgers_gets_it(
+  finished, tmp_path
+):
+  run, old = tmp_path / 'run', tmp_path / 'old.jsonl'
+  shutil.copytree(finished[0], run)
+  book = ledger.Ledger(run / ledger.FILE_NAME)
+  old_ledgers.begin(old, book.plan, book.relation.name)
+  ledger.Ledger.open(book.path, book.plan, book.relation, [old])
+  text = exported(run, tmp_path / 'asr', beam=0, phones=[])
+  assert 'ledger version 1' in text
+  assets = tmp_path / 'asr' / '1' / 'assets'
+  for name in 'model_card.md', 'provenance.json':
+    assert 'ledger version 1' in (assets / name).read_text()

@@ -1,15 +1,21 @@
 """Models that begin other runs, and those on whom they were trained."""
 
 import dataclasses
+import gc
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from tests import stores
 from tests.programs import training
+from tff_asr import errors
+from tff_asr.corpora import store
 from tff_asr.models import model_folder
 from tff_asr.privacy import bounds, layer_clipping
 from tff_asr.programs import (
+  evaluate,
   lineage,
   speakers,
 )
@@ -77,6 +83,76 @@ def test_a_private_model_brings_its_ledger_with_it(quick, finished, tmp_path):
     quick, tmp_path / 'run', 'prior_ledger', seed_model=finished[0]
   )
   assert not (tmp_path / 'run').exists()
+
+
+def test_no_hash_of_the_clients_data_is_handed_on(
+  config, finished, unprotected, unguarded
+):
+  """Only `stores.json` has it, which stays."""
+  opened = store.ClientStore(config.train_store)
+  for folder in finished[0], unprotected[0], unguarded:
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    found = {p.name for p in files if opened.digest.encode() in p.read_bytes()}
+    assert found == {'stores.json'}
+    for model in 'seed_model', 'model':
+      trained_on = lineage.read(folder / model)
+      assert {training.store for training in trained_on} == {opened.name}
+
+
+def test_models_of_earlier_releases_are_recognised(
+  config, quick, finished, unguarded, tmp_path
+):
+  """They have the content hash where others have a name."""
+  opened = store.ClientStore(config.train_store)
+  for model, message in (finished[0], 'prior_ledger'), (unguarded, 'without p'):
+    old = tmp_path / model.name
+    shutil.copytree(model / 'model', old)
+    text = (old / 'lineage.json').read_text()
+    (old / 'lineage.json').write_text(text.replace(opened.name, opened.digest))
+    assert lineage.has_content_hash(lineage.read(old))
+    training.refused(quick, tmp_path / 'new', message, seed_model=old)
+
+
+def test_a_run_goes_on_with_a_store_that_was_prepared_again(config, tmp_path):
+  """And then was trained on both, as far as other runs can tell."""
+  items = [stores.make(f'c{i}', f'{i}') for i in range(3)]
+  path, output_dir = tmp_path / 'store', tmp_path / 'run'
+  names = []
+  for _ in range(2):
+    shutil.rmtree(path, ignore_errors=True)
+    names.append(stores.opened(path, items).name)
+    training.run(config, output_dir, train_store=path, rounds=0)
+    gc.collect()
+  for model in 'seed_model', 'model':
+    recorded = lineage.read(output_dir / model)
+    assert [t.store for t in recorded] == names
+    assert len({t.unprotected for t in recorded}) == 1
+  # Another draw of the seed speakers, as earlier releases made it.
+  other = lineage.trainings(names, ['c0', 'c1', 'c2'])
+  lineage.write(output_dir / 'seed_model', other)
+  training.refused(
+    config, output_dir, 'told who the clients are', train_store=path, rounds=0
+  )
+
+
+@pytest.mark.parametrize('rounds', [0, 1])
+@pytest.mark.parametrize('model', ['', 'model', 'seed_model'])
+def test_clients_of_a_private_run_are_not_evaluated(
+  quick, finished, tmp_path, model, rounds
+):
+  training.refused(
+    quick,
+    tmp_path / 'run',
+    'A private run trained',
+    seed_model=finished[0] / model,
+    train_store=quick.eval_store,
+    eval_store=quick.train_store,
+    cohort_size=1,
+    rounds=rounds,
+  )
+  assert not (tmp_path / 'run').exists()
+  with pytest.raises(errors.UserError, match='A private run trained'):
+    evaluate.evaluate(finished[0] / model, quick.train_store, 0)
 
 
 def test_nothing_is_promised_to_whom_the_model_was_trained_on(

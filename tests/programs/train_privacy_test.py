@@ -92,8 +92,10 @@ def test_unprotected_figures_mark_all_that_a_run_writes(unprotected):
   last = training.rows(output_dir)[-1]
   assert float(last['unprotected/loss']) >= 0
   assert float(last['unprotected/clients']) >= 0
-  assert float(last['unprotected/seconds/train']) > 0
-  known = ('norm/', 'bound/', 'unprotected/', 'seconds/')
+  for name in 'train', 'save', 'evaluate':
+    assert float(last[f'unprotected/seconds/{name}']) > 0
+  assert training.summary_of(output_dir)['unprotected/minutes'] > 0
+  known = ('norm/', 'bound/', 'unprotected/')
   rest = {name for name in last if not name.startswith(known)}
   assert rest == {
     *('round', 'wer', 'cer', 'eval_loss'),
@@ -121,7 +123,9 @@ def test_adaptive_bounds_are_released(unprotected):
     assert f'aria-label="{plot} by layer and round"' in page
 
 
-def test_the_noise_can_be_made_to_meet_an_epsilon(unprotected, quick, tmp_path):
+def test_the_noise_can_be_made_to_meet_an_epsilon(
+  unprotected, quick, tmp_path, capfd
+):
   """Of all runs on the clients together."""
   first, second = unprotected[0], tmp_path / 'second'
   spent = training.summary_of(first)['epsilon']
@@ -134,6 +138,9 @@ def test_the_noise_can_be_made_to_meet_an_epsilon(unprotected, quick, tmp_path):
     assert not second.exists()
   table = training.run(quick, second, target_epsilon=2 * spent, **second_run)
   assert 'earlier runs included' in ' '.join(table.split())
+  # In the plan, which is printed before the rounds begin.
+  printed = ' '.join(capfd.readouterr().out.split())
+  assert 'earlier runs included (this run alone: ' in printed
   assert 0.99 * 2 * spent < training.summary_of(second)['epsilon'] <= 2 * spent
   # The noise stays as it was, and the target is not exceeded.
   training.run(quick, second, rounds=3, target_epsilon=2 * spent, **second_run)

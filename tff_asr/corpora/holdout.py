@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 import dataclasses
 
-import numpy as np
-
 from tff_asr import errors
+from tff_asr.corpora import draws
+
+_PURPOSE = 'hold-out'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Holdout:
   """Which speakers are held out.
 
   Attributes:
-    clients: How many: below 1 a fraction of the speakers, else their number.
+    clients: How many: below 1 the probability with which each one is, else
+      their number.
     seed: Seed of the draw.
   """
 
@@ -23,21 +25,22 @@ class Holdout:
   def split(self, client_ids: Sequence[str]) -> frozenset[str]:
     """Returns the speakers that are held out.
 
-    They are the last of a random permutation of the sorted names, as
-    scikit-learn's `train_test_split(sorted(names), train_size=clients,
-    random_state=seed)` draws what it calls the training part: the 10 % of the
-    10/90 splits of Pelikan et al. (2025, arXiv 2310.00098), whose seed was 123.
+    Nobody who is not among them changes who is, see `draws`. A share is drawn
+    speaker by speaker for that reason: how many a share of all is depends on
+    each of them.
 
     Raises:
       UserError: If nobody would be held out, or nobody left.
     """
     total = len(client_ids)
-    count = int(self.clients * total if self.clients < 1 else self.clients)
-    if not 0 < count < total:
+    if self.clients < 1:
+      drawn = draws.share(client_ids, self.clients, _PURPOSE, self.seed)
+    else:
+      drawn = draws.smallest(client_ids, int(self.clients), _PURPOSE, self.seed)
+    if not 0 < len(drawn) < total:
       raise errors.UserError(
         f'--holdout_clients={self.clients:g} of {total} speakers leaves one of'
-        ' the two parts empty.'
+        ' the two parts empty: give the number of speakers who are to be held'
+        ' out, from 1 to one less than there are.'
       )
-    order = np.random.RandomState(self.seed).permutation(total)
-    names = sorted(client_ids)
-    return frozenset(names[i] for i in order[total - count :])
+    return drawn

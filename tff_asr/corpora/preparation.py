@@ -1,6 +1,11 @@
-"""From a corpus to client stores."""
+"""From a corpus to client stores.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+One client's presence changes nothing of another's records: all that is decided
+here is decided of an utterance, or among those of one speaker.  One thing is
+not: what a held-out speaker said is kept from the training store.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import errno
 import hashlib
@@ -56,7 +61,8 @@ def prepare(
 
   Items are decoded by as many threads as there are cores and written in order,
   so that the memory in use does not depend on the size of the corpus. A call
-  that was stopped is gone on with by the same call.
+  that was stopped is gone on with by the same call. Audio that a held-out
+  speaker has too is left out of the other store, where it would be trained on.
 
   Args:
     source: The corpus.
@@ -94,6 +100,8 @@ def prepare(
       if path not in summaries:
         writers[is_holdout] = store_writer.StoreWriter(path, settings)
     _write(source, writers, held_out, config, total, progress)
+    if len(writers) == 2:  # Else that was done before one got its name.
+      writers[False].leave_out(writers[True])
     for writer in writers.values():
       summary = writer.summary()
       if not summary.utterances:
@@ -137,66 +145,64 @@ def _write(
   progress: Callable[[int, int, float], None],
 ) -> None:
   """Writes every item to the writer of its speaker."""
-  start = min(writer.position for writer in writers.values())
+  done = sum(writer.position for writer in writers.values())
   seconds = 0.0
-  progress(start, total, seconds)
-  numbered = _numbered(source.items(), held_out, writers.values())
-  fresh = ((n, f, item) for n, f, item in numbered if n >= start)
-  number = start - 1
-  for (number, fingerprint, _), result in parallel.map_in_order(
-    lambda item: _load(item[2], config), fresh, _AHEAD
+  progress(done, total, seconds)
+  for (writer, fingerprint, _), result in parallel.map_in_order(
+    lambda item: _load(item[2], config),
+    _fresh(source, writers, held_out, total),
+    _AHEAD,
   ):
     if isinstance(result, store_writer.Entry):
       seconds += result.samples / features.SAMPLE_RATE
-      result = _refuse_anothers_audio(number, result, writers.values())
-    for is_holdout, writer in writers.items():
-      own = (result.client_id in held_out) == is_holdout
-      writer.add(number, fingerprint, result if own else None)
-    progress(number + 1, total, seconds)
-  if number + 1 != total:
+    writer.add(fingerprint, result)
+    done += 1
+    progress(done, total, seconds)
+
+
+def _fresh(
+  source: source_lib.Source,
+  writers: Mapping[bool, store_writer.StoreWriter],
+  held_out: frozenset[str],
+  total: int,
+) -> Iterator[tuple[store_writer.StoreWriter, str, source_lib.Item]]:
+  """Yields the items that are to be written, with where they go.
+
+  And with a fingerprint of all items that go there, up to them, and of who is
+  held out, which another item may change for all of them. Of the items of the
+  other store a store knows nothing.
+
+  Raises:
+    UserError: If the corpus is not the one that an earlier call saw.
+  """
+  part = hashlib.sha256(repr(sorted(held_out)).encode())
+  fingerprints = {is_holdout: part.copy() for is_holdout in writers}
+  numbers = dict.fromkeys(writers, 0)
+
+  def check(is_holdout: bool, is_last: bool = False) -> None:
+    fingerprint = fingerprints[is_holdout].hexdigest()
+    writers[is_holdout].check(numbers[is_holdout], fingerprint, is_last)
+
+  count = 0
+  for item in source.items():
+    count += 1
+    is_holdout = item.client_id in held_out
+    if is_holdout not in writers:
+      continue
+    check(is_holdout)
+    given = [str(v) for name, v in vars(item).items() if name != 'audio']
+    fingerprints[is_holdout].update(repr(given).encode())
+    numbers[is_holdout] += 1
+    writer = writers[is_holdout]
+    if numbers[is_holdout] > writer.resumed_from:
+      yield writer, fingerprints[is_holdout].hexdigest(), item
+  for is_holdout in writers:
+    check(is_holdout, is_last=True)
+  if count != total:
     raise errors.UserError(
       f'The corpus has changed while it was read: {total} items before,'
-      f' {number + 1} now. Call again when it stays as it is.'
+      f' {count} now. Call again when it stays as it is.'
     )
-
-
-def _numbered(
-  items: Iterable[source_lib.Item],
-  held_out: frozenset[str],
-  writers: Sequence[store_writer.StoreWriter],
-) -> Iterator[tuple[int, str, source_lib.Item]]:
-  """Yields items with their number and a fingerprint of all up to them.
-
-  And of who is held out, which another item may change for all of them.
-  """
-  fingerprint = hashlib.sha256(repr(sorted(held_out)).encode())
-  number = -1
-  for number, item in enumerate(items):
-    for writer in writers:
-      writer.check(number, fingerprint.hexdigest())
-    given = [str(v) for name, v in vars(item).items() if name != 'audio']
-    fingerprint.update(repr(given).encode())
-    yield number, fingerprint.hexdigest(), item
-  for writer in writers:
-    writer.check(number + 1, fingerprint.hexdigest(), is_last=True)
-
-
-def _refuse_anothers_audio(
-  number: int,
-  entry: store_writer.Entry,
-  writers: Iterable[store_writer.StoreWriter],
-) -> store_writer.Entry | Skipped:
-  """Keeps one person's audio from being two clients, or in both parts."""
-  for writer in writers:
-    speaker = writer.speaker_of(entry.audio_digest, number)
-    if speaker not in (None, entry.client_id):
-      return Skipped(
-        entry.client_id,
-        entry.utterance_id,
-        'same audio under another speaker',
-        speaker,
-      )
-  return entry
 
 
 def _load(

@@ -4,7 +4,7 @@
   client and length, so that a client is found in milliseconds whatever the size
   of the store. Views give it the tables that TFF's own
   `tff.simulation.datasets.load_and_parse_sql_client_data` reads.
-* `store.json`: format version, vocabulary, figures.
+* `store.json`: format version, vocabulary, figures, the store's name.
 * `skipped.tsv`: what the reader found and left out, with the reason.
 * `clients.png`: how the audio is spread over the clients.
 
@@ -28,6 +28,7 @@ import tensorflow as tf
 
 from tff_asr import errors
 from tff_asr.audio import features
+from tff_asr.corpora import store_names
 from tff_asr.text import vocabularies, vocabulary
 
 VERSION = 3
@@ -71,7 +72,11 @@ class ClientStore:
     vocabulary: What its texts are written with.
     seconds: Length of all audio.
     client_seconds: That of each client's.
-    digest: Name of its content: another corpus at the same path has another.
+    name: Its random name; `None` for a store of an earlier release, until
+      `give_name`.
+    digest: Hash of its content: another corpus at the same path has another.
+      It depends on every client's data: no model, nor what else is handed on,
+      may have it.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -101,12 +106,24 @@ class ClientStore:
     self.client_seconds: dict[str, float] = {
       client_id: samples / features.SAMPLE_RATE for client_id, samples in rows
     }
-    self.digest = hashlib.sha256(json.dumps(metadata).encode()).hexdigest()
+    self.name = store_names.read(path, metadata)
+    content = {k: v for k, v in metadata.items() if k != store_names.KEY}
+    self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if len(self.client_ids) != metadata['clients']:
       raise errors.UserError(
         f'{database} has {len(self.client_ids)} clients where {METADATA} says'
         f' {metadata["clients"]}: prepare the store again.'
       )
+
+  def give_name(self) -> str:
+    """Returns the store's name; a store of an earlier release gets one now.
+
+    Raises:
+      UserError: If it has none and its folder cannot be written.
+    """
+    if self.name is None:
+      self.name = store_names.give(self.path)
+    return self.name
 
   def _connect(self) -> contextlib.closing[sqlite3.Connection]:
     uri = f'{(self.path / DATABASE).absolute().as_uri()}?mode=ro'
@@ -187,9 +204,10 @@ class ClientStore:
         f'SELECT number FROM (SELECT number, {", ".join(starts)} FROM (SELECT'
         ' number, samples, ',
         _chance(seed),
-        ' AS chance FROM records WHERE client_id = ',
+        ' AS chance FROM (SELECT number, samples, ROW_NUMBER() OVER (ORDER BY'
+        ' number) AS place FROM records WHERE client_id = ',
         name,
-        f')) WHERE {" AND ".join(bounds)}',
+        f'))) WHERE {" AND ".join(bounds)}',
       ]
     query = [
       'SELECT record FROM records WHERE number IN (',
@@ -205,7 +223,8 @@ def _chance(seed: tf.Tensor | None) -> tf.Tensor | str:
   """SQL for a number of each record, by whose order they are drawn.
 
   From a seed it is a polynomial over a prime field whose coefficients follow
-  from the seed: of two records, either is as likely the first.
+  from the seed: of two records, either is as likely the first.  It is of the
+  record's place among those of its client: its number depends on other clients.
   """
   if seed is None:
     return 'RANDOM()'
@@ -213,8 +232,8 @@ def _chance(seed: tf.Tensor | None) -> tf.Tensor | str:
   prime = str(2**31 - 1)
   return tf.strings.join(
     [
-      *('((number + ', first, f') % {prime}) * '),
-      *('((number + ', second, f') % {prime}) % {prime}'),
+      *('((place + ', first, f') % {prime}) * '),
+      *('((place + ', second, f') % {prime}) % {prime}'),
     ]
   )
 

@@ -23,6 +23,7 @@ class Summary:
     words: Number of words.
     skipped: Number of utterances left out, by reason, the commonest first.
     client_seconds: float64 `[clients]`, length of each speaker's audio.
+    shared: Number of utterances whose audio another speaker has as well.
   """
 
   path: pathlib.Path
@@ -30,6 +31,7 @@ class Summary:
   words: int
   skipped: dict[str, int]
   client_seconds: np.ndarray
+  shared: int
 
 
 def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
@@ -42,6 +44,10 @@ def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
   clients = query(
     'SELECT COUNT(*), SUM(words), SUM(samples) FROM records GROUP BY client_id'
   ).fetchall()
+  shared = query(
+    'SELECT COALESCE(SUM(utterances), 0) FROM (SELECT COUNT(*) AS utterances'
+    ' FROM records GROUP BY audio_digest HAVING COUNT(DISTINCT client_id) > 1)'
+  )
   utterances, words, samples = np.array(clients, np.int64).reshape(-1, 3).T
   return Summary(
     path,
@@ -49,6 +55,7 @@ def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
     int(words.sum()),
     dict(skipped.fetchall()),
     samples / features.SAMPLE_RATE,
+    int(shared.fetchone()[0]),
   )
 
 

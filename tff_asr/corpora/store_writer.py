@@ -18,19 +18,20 @@ import time
 
 from tff_asr import durable, errors
 from tff_asr.audio import features
-from tff_asr.corpora import store, store_summary, utterance
+from tff_asr.corpora import store, store_names, store_summary, utterance
 
 _COMMIT_SECONDS = 2.0
 _TABLES = (
   'CREATE TABLE records (number INTEGER PRIMARY KEY, client_id TEXT NOT NULL,'
-  ' utterance_id TEXT NOT NULL UNIQUE, samples INTEGER NOT NULL,'
-  ' words INTEGER NOT NULL, record BLOB NOT NULL)',
-  'CREATE TABLE audio (digest BLOB PRIMARY KEY, number INTEGER NOT NULL,'
-  ' client_id TEXT NOT NULL) WITHOUT ROWID',
+  ' utterance_id TEXT NOT NULL, samples INTEGER NOT NULL,'
+  ' words INTEGER NOT NULL, audio_digest BLOB NOT NULL,'
+  ' record_digest BLOB NOT NULL, record BLOB NOT NULL,'
+  ' UNIQUE (client_id, utterance_id))',
+  'CREATE INDEX records_by_audio ON records (audio_digest, client_id)',
   'CREATE TABLE skipped (number INTEGER PRIMARY KEY, client_id TEXT,'
   ' utterance_id TEXT, reason TEXT, detail TEXT)',
-  'CREATE TABLE progress (position INTEGER, fingerprint TEXT, content TEXT,'
-  ' settings TEXT)',
+  'CREATE TABLE progress (position INTEGER, fingerprint TEXT, settings TEXT,'
+  ' name TEXT)',
   # What TFF's own `load_and_parse_sql_client_data` reads.
   "CREATE VIEW examples AS SELECT 'all' AS split_name, client_id,"
   ' record AS serialized_example_proto FROM records'
@@ -59,7 +60,7 @@ class Entry:
 
   Attributes:
     client_id: The speaker.
-    utterance_id: Its name in the corpus.
+    utterance_id: Its name in the corpus, unique among the speaker's.
     samples: Length of its audio at 16 kHz.
     words: Number of words.
     audio_digest: Equal for equal audio.
@@ -79,7 +80,7 @@ class Entry:
 class StoreWriter:
   """A store that is being written.
 
-  Items are numbered from 0 in an order that is the same in every run.
+  Its items are numbered from 0 in an order that is the same in every run.
 
   Attributes:
     position: Number of the next item.
@@ -140,8 +141,8 @@ class StoreWriter:
         for statement in _TABLES:
           database.execute(statement)
         database.execute(
-          "INSERT INTO progress VALUES (0, '', '', ?)",
-          (json.dumps(self._settings),),
+          "INSERT INTO progress VALUES (0, '', ?, ?)",
+          (json.dumps(self._settings), store_names.new()),
         )
     except sqlite3.DatabaseError as error:
       raise self._unusable(error) from error
@@ -155,11 +156,11 @@ class StoreWriter:
   def _resume(self) -> None:
     try:
       (row,) = self._database.execute(
-        'SELECT position, fingerprint, content, settings FROM progress'
+        'SELECT position, fingerprint, settings, name FROM progress'
       )
     except (sqlite3.Error, ValueError) as error:  # Of another release.
       raise self._unusable(error) from error
-    self.position, self._fingerprint, self._content, settings = row
+    self.position, self._fingerprint, settings, self._name = row
     self.resumed_from = self.position
     begun = json.loads(settings)
     for name in begun | self._settings:
@@ -192,44 +193,57 @@ class StoreWriter:
         ' folder to start again.'
       )
 
-  def speaker_of(self, audio_digest: bytes, number: int) -> str | None:
-    """Returns whose utterance before item `number` has this audio."""
-    row = self._database.execute(
-      'SELECT client_id FROM audio WHERE digest = ? AND number < ?',
-      (audio_digest, number),
-    ).fetchone()
-    return row and row[0]
+  def add(self, fingerprint: str, item: Entry | utterance.Skipped) -> None:
+    """Takes the next item.
 
-  def add(
-    self,
-    number: int,
-    fingerprint: str,
-    item: Entry | utterance.Skipped | None,
-  ) -> None:
-    """Takes the next item, or `None` for one that belongs elsewhere.
-
-    Items that an earlier run has seen are passed over.
+    Args:
+      fingerprint: Of all items so far, and this one.
+      item: What it became.
 
     Raises:
       UserError: If it cannot be written.
     """
-    if number < self.position:
-      return
     with self._writing():
       if isinstance(item, Entry):
-        item = self._insert(number, item)
+        item = self._insert(item)
       if item:
         self._database.execute(
           'INSERT INTO skipped VALUES (?, ?, ?, ?, ?)',
           (
-            number,
+            self.position,
             *map(_storable, (item.client_id, item.utterance_id)),
             *map(_storable, (item.reason, item.detail)),
           ),
         )
-      self.position, self._fingerprint = number + 1, fingerprint
+      self.position, self._fingerprint = self.position + 1, fingerprint
       if time.monotonic() - self._committed > _COMMIT_SECONDS:
         self._commit()
+
+  def leave_out(self, held_out: 'StoreWriter') -> None:
+    """Leaves out all audio that a held-out speaker has as well.
+
+    To be called when both stores have all their items. So it does not matter in
+    which order the items came, nor where an earlier run was stopped.
+
+    Args:
+      held_out: The store of the held-out speakers, in which nothing changes.
+
+    Raises:
+      UserError: If it cannot be written.
+    """
+    theirs = held_out._database.execute(
+      'SELECT audio_digest, MIN(client_id) FROM records GROUP BY audio_digest'
+    )
+    with self._writing():
+      for audio_digest, client_id in theirs:
+        self._database.execute(
+          'INSERT INTO skipped SELECT number, client_id, utterance_id, ?, ?'
+          ' FROM records WHERE audio_digest = ?',
+          ('same audio under a held-out speaker', client_id, audio_digest),
+        )
+        self._database.execute(
+          'DELETE FROM records WHERE audio_digest = ?', (audio_digest,)
+        )
 
   @contextlib.contextmanager
   def _writing(self) -> Iterator[None]:
@@ -249,35 +263,31 @@ class StoreWriter:
         ) from error
       raise
 
-  def _insert(self, number: int, entry: Entry) -> utterance.Skipped | None:
+  def _insert(self, entry: Entry) -> utterance.Skipped | None:
     done = self._database.execute(
-      'INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       (
-        number,
+        self.position,
         entry.client_id,
         entry.utterance_id,
         entry.samples,
         entry.words,
+        entry.audio_digest,
+        entry.record_digest,
         entry.record,
       ),
     )
-    if not done.rowcount:
-      return utterance.Skipped(
-        entry.client_id, entry.utterance_id, 'name given twice'
-      )
-    self._database.execute(
-      'INSERT OR IGNORE INTO audio VALUES (?, ?, ?)',
-      (entry.audio_digest, number, entry.client_id),
+    if done.rowcount:
+      return None
+    return utterance.Skipped(
+      entry.client_id, entry.utterance_id, 'name given twice'
     )
-    so_far = f'{self._content}\t{entry.client_id}\t'.encode()
-    self._content = hashlib.sha256(so_far + entry.record_digest).hexdigest()
-    return None
 
   def _commit(self) -> None:
     """Makes sure that all items so far outlive this process."""
     self._database.execute(
-      'UPDATE progress SET position = ?, fingerprint = ?, content = ?',
-      (self.position, self._fingerprint, self._content),
+      'UPDATE progress SET position = ?, fingerprint = ?',
+      (self.position, self._fingerprint),
     )
     self._database.execute('COMMIT')
     self._database.execute('BEGIN')
@@ -320,7 +330,8 @@ class StoreWriter:
       'seconds': float(summary.client_seconds.sum()),
       'words': summary.words,
       'skipped': summary.skipped,
-      'content': self._content,
+      'content': self._content(),
+      store_names.KEY: self._name,
     }
     with self._writing():
       for statement in _INDEX:
@@ -348,6 +359,16 @@ class StoreWriter:
         f'{self._path} appeared while the store was written: {error.strerror}.'
       ) from error
     self._resources.close()
+
+  def _content(self) -> str:
+    """A hash of all records."""
+    content = ''
+    for client_id, record_digest in self._database.execute(
+      'SELECT client_id, record_digest FROM records ORDER BY number'
+    ):
+      so_far = f'{content}\t{client_id}\t'.encode()
+      content = hashlib.sha256(so_far + record_digest).hexdigest()
+    return content
 
   def _write_skipped(self) -> None:
     rows: Iterator[tuple] = self._database.execute(

@@ -15,7 +15,7 @@ class Recording:
 
   Attributes:
     client_id: The speaker.
-    utterance_id: Its name in the corpus, unique there.
+    utterance_id: Its name in the corpus, unique among the speaker's.
     path: Its audio file.
     text: What was said, as it was written.
   """
@@ -32,7 +32,7 @@ class Utterance:
 
   Attributes:
     client_id: The speaker.
-    utterance_id: Its name in the corpus, unique there.
+    utterance_id: Its name in the corpus, unique among the speaker's.
     audio: int16 `[samples]`, 16 kHz.
     text: What was said, clean.
   """

@@ -96,7 +96,7 @@ def batches(
       (name, example[name]) for name in client_datasets.BATCH_SPEC
     )
   )
-  if store.seconds <= _CACHED_SECONDS:
+  if sum(store.client_seconds[c] for c in client_ids) <= _CACHED_SECONDS:
     examples = examples.cache()
   examples = examples.shuffle(4_000).map(
     lambda example: _at_another_tempo(example, config.max_tempo_change),

@@ -4,87 +4,31 @@ A text file to which a line is added, and synced to the disk, before anything of
 a round is released; so it counts at least every release that was made, wherever
 a run was killed.  Epsilon is always computed from it.  The first line is the
 plan; every other one is a round's event, or what another run had released to
-the same clients.  Each line ends in a hash of itself and of the line before: a
-line that was changed or is missing is noticed (it is no signature: who wants to
-forge a ledger can).
+the same clients (`priors.py`).  Each line ends in a hash of itself and of the
+line before: a line that was changed, or is missing between others, is noticed.
+It is no signature: who wants to forge a ledger can.  Lines that are missing at
+the end show only where something else knows of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-import dataclasses
-import hashlib
 import json
-import os
 import pathlib
 import secrets
 from typing import Any
 import uuid
 
 from absl import logging
-import dp_accounting
 
 from tff_asr import durable, errors
-from tff_asr.privacy import accounting, event_records
+from tff_asr.privacy import accounting, event_records, ledger_lines
+from tff_asr.privacy import priors as priors_lib
+from tff_asr.privacy import releases as releases_lib
 
 FILE_NAME = 'ledger.jsonl'
 
-_VERSION = 1
+_VERSION = 2
 
-
-@dataclasses.dataclass(frozen=True)
-class RoundRelease:
-  """What one round releases.
-
-  Attributes:
-    event: The mechanism, as a client sees it who may take part.
-    turn: Which clients may, where they take turns: `(turn, period)`.  A client
-      is in the same turn of all rounds.
-  """
-
-  event: dp_accounting.DpEvent
-  turn: tuple[int, int] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Prior:
-  """What another ledger held when it was last looked at.
-
-  Attributes:
-    name: Of the ledger.
-    head: Hash of its last line then.
-    releases: To the client who is in most of them.
-    hashes: Of its lines, if it was read itself.
-  """
-
-  name: str
-  head: str
-  releases: accounting.Releases
-  hashes: frozenset[str] = frozenset()
-
-  @property
-  def size(self) -> int:
-    """Number of releases: of the same ledger, the later copy has more."""
-    return sum(count for _, count in self.releases)
-
-  def later(self, other: '_Prior') -> '_Prior':
-    """Returns the later of two copies of a ledger.
-
-    Raises:
-      UserError: If both went on from one copy: what they released since then
-        adds up, and neither has all of it.
-    """
-    first, last = sorted([self, other], key=lambda p: (p.size, len(p.hashes)))
-    _require_one_run(not last.hashes or first.head in last.hashes)
-    return last
-
-
-def _require_one_run(is_one: bool) -> None:
-  errors.require(
-    is_one,
-    'Two copies of one privacy ledger were both gone on with: what they'
-    ' released adds up, and neither tells. No epsilon is true for the clients'
-    ' of both runs: take other clients, or leave out a run that nobody has seen'
-    ' anything of.',
-  )
+RoundRelease = releases_lib.RoundRelease
 
 
 class Ledger:
@@ -107,18 +51,41 @@ class Ledger:
     self.path = path
     self._hashes: list[str] = []
     self._rounds: list[tuple[int, RoundRelease, str]] = []
-    self._priors: dict[str, _Prior] = {}
+    self._priors = priors_lib.Priors()
+    self._heads: set[str] = set()
+    self._prior_paths: tuple[pathlib.Path, ...] = ()
+    self._seen: dict[pathlib.Path, tuple[int, int] | None] = {}
     # A line without its end was never synced: nothing followed from it.
     text, _, _ = path.read_text(errors='replace').rpartition('\n')
     self._size = len((text + '\n').encode()) if text else 0
     for number, line in enumerate(text.split('\n'), 1):
       try:
-        self._take(json.loads(line), line)
+        self._take(line)
       except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise errors.UserError(
           f'Line {number} of the privacy ledger {path} is damaged: without it'
           ' no epsilon is true. Restore it from a copy.'
         ) from error
+
+  @classmethod
+  def read(cls, path: pathlib.Path, relation: accounting.Relation) -> 'Ledger':
+    """Reads a ledger whose releases are to be added to others.
+
+    Args:
+      path: Its file, or the folder of its run.
+      relation: Which populations are neighbours in the others.
+
+    Raises:
+      UserError: If there is none, or it is damaged, or has other neighbours.
+    """
+    ledger = cls(file_of(path))
+    errors.require(
+      ledger.relation is relation,
+      f'The neighbours of {ledger.path} are by {ledger.relation.name}, of this'
+      f' run by {relation.name}: their epsilons do not add up. Use the same'
+      ' --sampling.',
+    )
+    return ledger
 
   @classmethod
   def open(
@@ -138,7 +105,8 @@ class Ledger:
 
     Raises:
       UserError: If the ledger is damaged or of another plan, or an earlier
-        run's is, or that run has other neighbours.
+        run's is, or that run has other neighbours, or two copies of a ledger
+        were both gone on with.
     """
     plan = json.loads(json.dumps(plan))  # As it is read back.
     if not has_begun(path):
@@ -150,7 +118,7 @@ class Ledger:
         'relation': relation.name,
         'plan': plan,
       }
-      _append(path, 0, _line(header, ''))
+      ledger_lines.append(path, 0, ledger_lines.line(header, ''))
     ledger = cls(path)
     if (ledger.plan, ledger.relation) != (plan, relation):
       changed = [
@@ -162,19 +130,33 @@ class Ledger:
         f'The privacy ledger {path} is of another plan ({"; ".join(changed)}):'
         ' give another --output_dir, or the same settings to go on.'
       )
-    for prior in priors:
-      ledger._add_prior(prior)
+    ledger._prior_paths = tuple(priors)
+    ledger.read_priors()
     return ledger
+
+  @property
+  def rounds(self) -> set[int]:
+    """Rounds of which there is an entry."""
+    return {number for number, _, _ in self._rounds}
 
   @property
   def last_round(self) -> int:
     """Last round of which there is an entry, 0 if there is none."""
-    return max((number for number, _, _ in self._rounds), default=0)
+    return max(self.rounds, default=0)
 
   @property
   def head(self) -> str:
     """Hash of the last line."""
     return self._hashes[-1]
+
+  @property
+  def has_old(self) -> bool:
+    """Whether version 1 of the format is among all that is counted."""
+    return self._version == priors_lib.OLD_VERSION or self._priors.has_old
+
+  def has(self, entry: str) -> bool:
+    """Whether there is a line with a hash."""
+    return entry in self._hashes
 
   def append(self, number: int, release: RoundRelease) -> str:
     """Records a round; on the disk when this returns.
@@ -196,6 +178,28 @@ class Ledger:
     self._write(record)
     return self.head
 
+  def read_priors(self) -> bool:
+    """Counts what earlier runs have released since they were last read.
+
+    Returns:
+      Whether there was anything new.
+
+    Raises:
+      UserError: As `open`.
+    """
+    lines, copies = len(self._hashes), []
+    for path in self._prior_paths:
+      file = file_of(path)
+      stat = file.stat() if file.is_file() else None
+      state = stat and (stat.st_size, stat.st_mtime_ns)
+      if state is None or state != self._seen.get(path):
+        copies.append((path, self._add_prior(path)))
+        self._seen[path] = state
+    for path, copy in copies:
+      if copy.name != self.name:
+        self._priors.warn_of_less(copy, path)
+    return len(self._hashes) > lines
+
   def releases(
     self, further: Iterable[RoundRelease] = ()
   ) -> accounting.Releases:
@@ -206,18 +210,47 @@ class Ledger:
     Args:
       further: Releases that are still to come.
     """
-    own = [release for _, release, _ in self._rounds] + list(further)
-    priors = [entry for p in self._priors.values() for entry in p.releases]
-    return accounting.merged([*priors, *most_concerned(own)])
+    return accounting.merged(
+      [*self._priors.releases(), *self._own_releases(further)]
+    )
+
+  @property
+  def has_priors(self) -> bool:
+    """Whether releases of earlier runs are counted."""
+    return bool(self._priors.releases())
+
+  def prior_releases(self) -> accounting.Releases:
+    """Those of earlier runs alone."""
+    return self._priors.releases()
 
   def epsilons(self, delta: float) -> accounting.Epsilons:
     """Epsilon of all that is in the ledger."""
     return accounting.epsilons(self.releases(), self.relation, delta)
 
-  @property
-  def has_priors(self) -> bool:
-    """Whether releases of earlier runs are counted."""
-    return bool(self._priors)
+  def own_epsilons(self, delta: float) -> accounting.Epsilons:
+    """Epsilon of the rounds of this run alone."""
+    return accounting.epsilons(self._own_releases(), self.relation, delta)
+
+  def known(self) -> priors_lib.Priors:
+    """Returns what it knows of all ledgers, itself among them.
+
+    Raises:
+      UserError: If it knows of a fork of itself.
+    """
+    found = priors_lib.Priors()
+    found.add_all(self._priors)
+    found.add(self.copy())
+    return found
+
+  def copy(self) -> priors_lib.Copy:
+    """Returns what it has released itself, as other ledgers know it."""
+    return priors_lib.Copy(
+      self.name,
+      self._version,
+      tuple(priors_lib.short(entry) for _, _, entry in self._rounds),
+      self._own_releases(),
+      frozenset(self._heads),
+    )
 
   def check_fits(self, number: int, entry: str) -> None:
     """Checks that a checkpoint is of this ledger.
@@ -244,48 +277,64 @@ class Ledger:
         number,
       )
 
-  def _add_prior(self, path: pathlib.Path) -> None:
+  def _own_releases(
+    self, further: Iterable[RoundRelease] = ()
+  ) -> accounting.Releases:
+    own = [release for _, release, _ in self._rounds]
+    return accounting.merged(releases_lib.most_concerned([*own, *further]))
+
+  def _add_prior(self, path: pathlib.Path) -> priors_lib.Copy:
     """Takes over what an earlier run has released since it was last read."""
-    for one in _read_prior(path, self.relation):
-      if one.name == self.name:
-        _require_one_run(one.head in self._hashes)
-        continue
-      known = self._priors.get(one.name)
-      if known is None or known.later(one).size > known.size:
-        releases = [[event_records.to_json(e), n] for e, n in one.releases]
-        self._write({'prior': one.name, 'head': one.head, 'releases': releases})
+    ledger = Ledger.read(path, self.relation)
+    known = ledger.known()
+    self._check_is_latest(known)
+    for record in self._priors.news(known, own=self.name):
+      self._write(record)
+    return ledger.copy()
+
+  def _check_is_latest(self, known: priors_lib.Priors) -> None:
+    """Checks that nobody knows rounds of this ledger that it lacks."""
+    own, other = self.copy(), known.copy_of(self.name)
+    for head in known.heads_of(self.name):
+      priors_lib.require_one_run(own.has(head))
+    if other is None:
+      return
+    priors_lib.require_one_run(own.begins(other) or other.begins(own))
+    more = len(other.rounds) - len(own.rounds)
+    errors.require(
+      more <= 0,
+      f'The privacy ledger {self.path} was cut short, or is an older copy: a'
+      f' ledger of --prior_ledger knows {more} further rounds of it. Restore'
+      ' it, or give another --output_dir.',
+    )
 
   def _write(self, record: dict[str, Any]) -> None:
-    line = _line(record, self.head)
-    _append(self.path, self._size, line)
+    line = ledger_lines.line(record, self.head)
+    ledger_lines.append(self.path, self._size, line)
     self._size += len(line.encode())
-    self._take(json.loads(line), line.rstrip('\n'))
+    self._take(line.rstrip('\n'))
 
-  def _take(self, record: dict[str, Any], line: str) -> None:
+  def _take(self, line: str) -> None:
     """Takes over one line; raises errors of many kinds if it is damaged."""
     before = self._hashes[-1] if self._hashes else ''
-    content = {k: v for k, v in record.items() if k != 'hash'}
-    if line + '\n' != _line(content, before):
-      raise ValueError('The hash is wrong.')
-    self._hashes.append(record['hash'])
-    if len(self._hashes) == 1:
-      if record['ledger'] != _VERSION:
+    record, digest = ledger_lines.parsed(line, before)
+    if not self._hashes:
+      if record['ledger'] not in (priors_lib.OLD_VERSION, _VERSION):
         raise ValueError('The version is unknown.')
+      self._version: int = record['ledger']
       self.name: str = record['name']
       self.relation = accounting.Relation[record['relation']]
       self.plan: dict[str, Any] = record['plan']
     elif 'prior' in record:
-      prior = _Prior(
-        record['prior'],
-        record['head'],
-        tuple((event_records.from_json(e), n) for e, n in record['releases']),
-      )
-      known = self._priors.get(prior.name, prior)
-      self._priors[prior.name] = max(known, prior, key=lambda p: p.size)
+      self._priors.read(record)
     else:
       turn = tuple(record['turn']) if 'turn' in record else None
       release = RoundRelease(event_records.from_json(record['event']), turn)
-      self._rounds.append((record['round'], release, record['hash']))
+      self._rounds.append((record['round'], release, digest))
+    self._hashes.append(digest)
+    is_old = self._version == priors_lib.OLD_VERSION
+    if is_old and record.keys() & {'ledger', 'head'}:
+      self._heads.add(priors_lib.short(digest))
 
 
 def has_begun(path: pathlib.Path) -> bool:
@@ -293,93 +342,6 @@ def has_begun(path: pathlib.Path) -> bool:
   return path.exists() and b'\n' in path.read_bytes()
 
 
-def released(
-  paths: Sequence[pathlib.Path], relation: accounting.Relation
-) -> accounting.Releases:
-  """All that earlier runs, and those before them, have released.
-
-  Args:
-    paths: Their ledgers, or run folders.
-    relation: Which populations are neighbours, in all of them.
-
-  Raises:
-    UserError: If a ledger cannot be read, or has other neighbours.
-  """
-  runs: dict[str, _Prior] = {}
-  for path in paths:
-    for one in _read_prior(path, relation):
-      known = runs.get(one.name, one)
-      runs[one.name] = known.later(one)
-  return accounting.merged(
-    entry for one in runs.values() for entry in one.releases
-  )
-
-
-def names(paths: Sequence[pathlib.Path]) -> set[str]:
-  """Names of the ledgers of runs, and of those of the runs before them."""
-  ledgers = [Ledger(_file(path)) for path in paths]
-  return {name for one in ledgers for name in (one.name, *one._priors)}
-
-
-def relation_of(path: pathlib.Path) -> accounting.Relation:
-  """Which populations are neighbours in the ledger of a run (or its folder)."""
-  return Ledger(_file(path)).relation
-
-
-def _file(path: pathlib.Path) -> pathlib.Path:
+def file_of(path: pathlib.Path) -> pathlib.Path:
+  """Returns the ledger of a run, given the ledger or the run's folder."""
   return path / FILE_NAME if path.is_dir() else path
-
-
-def _read_prior(
-  path: pathlib.Path, relation: accounting.Relation
-) -> list[_Prior]:
-  """Returns what a run and the runs before it have released."""
-  path = _file(path)
-  ledger = Ledger(path)
-  if ledger.relation is not relation:
-    raise errors.UserError(
-      f'The neighbours of {path} are by {ledger.relation.name}, of this run by'
-      f' {relation.name}: their epsilons do not add up. Use the same'
-      ' --sampling.'
-    )
-  own = most_concerned(release for _, release, _ in ledger._rounds)
-  return [
-    *ledger._priors.values(),
-    _Prior(
-      ledger.name,
-      ledger.head,
-      accounting.merged(own),
-      frozenset(ledger._hashes),
-    ),
-  ]
-
-
-def most_concerned(
-  releases: Iterable[RoundRelease],
-) -> list[tuple[dp_accounting.DpEvent, int]]:
-  """The releases of the client who is in most of them."""
-  everybody: list[tuple[dp_accounting.DpEvent, int]] = []
-  turns: dict[tuple[int, int], list[tuple[dp_accounting.DpEvent, int]]] = {}
-  for release in releases:
-    of = (
-      everybody if release.turn is None else turns.setdefault(release.turn, [])
-    )
-    of.append((release.event, 1))
-  return everybody + max(turns.values(), key=len, default=[])
-
-
-def _line(record: Mapping[str, Any], before: str) -> str:
-  content = json.dumps(record, sort_keys=True)
-  digest = hashlib.sha256((before + content).encode()).hexdigest()
-  return json.dumps({**json.loads(content), 'hash': digest}) + '\n'
-
-
-def _append(path: pathlib.Path, size: int, line: str) -> None:
-  """Writes and syncs a line after the first `size` bytes of a file."""
-  with open(path, 'r+b', buffering=0) as file:
-    file.truncate(size)
-    file.seek(size)
-    data = line.encode()
-    while data:
-      data = data[file.write(data) :]
-    os.fsync(file.fileno())

@@ -201,9 +201,17 @@ class PrivacyPlan(sampling.Sampling):
       rounds = math.ceil(rounds / self.turns)
     return ((self.release(1).event, rounds),) if rounds else ()
 
-  def epsilons(self, rounds: int | None = None) -> accounting.Epsilons:
-    """Epsilon at `delta` after a number of rounds; infinite without noise."""
-    return accounting.epsilons(self.releases(rounds), self.relation, self.delta)
+  def epsilons(
+    self, rounds: int | None = None, others: accounting.Releases = ()
+  ) -> accounting.Epsilons:
+    """Epsilon at `delta` after a number of rounds; infinite without noise.
+
+    Args:
+      rounds: By default those planned.
+      others: What other runs have released to the same clients.
+    """
+    releases = accounting.merged([*others, *self.releases(rounds)])
+    return accounting.epsilons(releases, self.relation, self.delta)
 
   def open_ledger(
     self, path: pathlib.Path, priors: Sequence[pathlib.Path] = ()
@@ -252,22 +260,28 @@ class PrivacyPlan(sampling.Sampling):
   def hypothetical(self, cohort_size: int, population: int) -> 'PrivacyPlan':
     """Returns the plan with other sizes and the same noise on the *mean*.
 
-    The multiplier on the sum grows with the cohort.  That training would reach
-    the same accuracy there is an assumption (McMahan et al., 2018, arXiv
-    1710.06963; section 4.3 of Pelikan et al., 2025); its epsilon says nothing
-    of the run at hand.
+    The multiplier on the sum grows with the expected cohort.  That training
+    would reach the same accuracy there is an assumption (McMahan et al., 2018,
+    arXiv 1710.06963; section 4.3 of Pelikan et al., 2025); its epsilon says
+    nothing of the run at hand.
     """
-    scale = cohort_size / self.cohort_size
+    other = dataclasses.replace(
+      self, population=population, cohort_size=cohort_size
+    )
+    scale = other.expected_cohort / self.expected_cohort
     return dataclasses.replace(
-      self,
-      population=population,
-      cohort_size=cohort_size,
-      noise_multiplier=self.noise_multiplier * scale,
+      other, noise_multiplier=self.noise_multiplier * scale
     )
 
   def __str__(self) -> str:
     return plan_words.wrapped(*self.in_words())
 
-  def in_words(self) -> tuple[str, dict[str, str]]:
-    """Returns what is promised, in a line, and its parts by their names."""
-    return plan_words.in_words(self)
+  def in_words(
+    self, others: accounting.Releases = ()
+  ) -> tuple[str, dict[str, str]]:
+    """Returns what is promised, in a line, and its parts by their names.
+
+    Args:
+      others: What other runs have released to the same clients.
+    """
+    return plan_words.in_words(self, others)

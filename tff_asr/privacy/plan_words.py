@@ -15,8 +15,15 @@ _UNPROTECTED = (
 )
 
 
-def in_words(plan: 'plan_lib.PrivacyPlan') -> tuple[str, dict[str, str]]:
-  """Returns what is promised, in a line, and its parts by their names."""
+def in_words(
+  plan: 'plan_lib.PrivacyPlan', others: accounting.Releases = ()
+) -> tuple[str, dict[str, str]]:
+  """Returns what is promised, in a line, and its parts by their names.
+
+  Args:
+    plan: The plan.
+    others: What other runs have released to the same clients.
+  """
   if not plan.is_guarantee:
     why = (
       'no noise is added'
@@ -28,45 +35,65 @@ def in_words(plan: 'plan_lib.PrivacyPlan') -> tuple[str, dict[str, str]]:
       {'why': why, 'clipping': str(plan.clipping), 'epsilon': 'none'},
     )
   return (
-    'User-level differential privacy.',
+    'User-level differential privacy.'
+    if math.isfinite(plan.epsilons(others=others).best)
+    else 'No privacy guarantee.',
     {
       'protects': f'all data of any one of {plan.population:,} clients',
-      'neighbours': _NEIGHBOURS[plan.relation],
+      'neighbours': _NEIGHBOURS[plan.sampling],
       'sampling': plan.sampling_in_words(),
       'clipping': str(plan.clipping),
       'noise': (
-        f'Gaussian, multiplier {plan.noise_multiplier:.4g} over the bounds,'
-        f' {plan.noise_allocation!r} over the layers, fresh each time'
+        f'discrete Gaussian, multiplier {plan.noise_multiplier:.4g} over the'
+        f' bounds, {plan.noise_allocation!r} over the layers, fresh each time'
       ),
       'mean': (
         f'the sum over {plan.expected_cohort:g}, the expected cohort; whoever'
         ' drops out, fails or sends no finite update counts as zero'
       ),
-      'epsilon': (
-        f'{epsilons_in_words(plan.epsilons())} at delta {plan.delta:g}, after'
-        f' {plan.rounds} rounds'
-      ),
+      'epsilon': _planned(plan, others),
       'covered': (
-        'the models of all rounds, all else that is released of them, and'
+        'the models of all rounds, all else that this run writes of them, and'
         ' whatever is made of it'
       ),
       'assumed': _ASSUMED[plan.sampling],
       'not covered': (
         (_UNPROTECTED + '; ' if plan.unprotected_metrics else '')
         + 'speakers of a seed model or of the evaluation, settings chosen by'
-        ' looking at results, attacks on floating-point noise'
+        ' looking at results, who finds the 128 bits of a seed of the noise'
       ),
     },
   )
 
 
+def _planned(plan: 'plan_lib.PrivacyPlan', others: accounting.Releases) -> str:
+  """Returns the epsilon that all come to when the rounds are done."""
+  at = f'at delta {plan.delta:g}, after {plan.rounds} rounds'
+  alone = epsilons_in_words(plan.epsilons())
+  if not others:
+    return f'{alone} {at}'
+  joint = plan.epsilons(others=others)
+  if math.isinf(joint.best):
+    return f'none, {NO_JOINT_EPSILON} (this run alone: {alone} {at})'
+  return f'{epsilons_in_words(joint)} {at}, {with_earlier_runs(alone)}'
+
+
+NO_JOINT_EPSILON = 'an earlier run on the same clients had no guarantee'
+
+
+def with_earlier_runs(alone: str) -> str:
+  """Returns what is said of a joint epsilon, given that of the run alone."""
+  return f'earlier runs included (this run alone: {alone})'
+
+
 _NEIGHBOURS = {
-  accounting.Relation.ADD_OR_REMOVE_ONE: (
+  sampling.POISSON: (
     'one client there or not, at the same probability of sampling'
   ),
-  accounting.Relation.REPLACE_ONE: (
+  sampling.FIXED: (
     'the data of one client replaced by any other; how many there are is public'
   ),
+  sampling.NONE: 'one client there or not, at the same period of turns',
 }
 
 _ASSUMED = {

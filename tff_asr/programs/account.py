@@ -4,10 +4,13 @@ from collections.abc import Sequence
 import dataclasses
 import math
 import pathlib
+import textwrap
 from typing import Any
 
-from tff_asr.privacy import accounting, ledger, plan_words
+from tff_asr.privacy import accounting, earlier_runs, ledger, plan_words
 from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import priors as priors_lib
+from tff_asr.programs import whole_ledger
 
 # An epsilon above this bounds the odds an attacker gains by e^10, or 22,000.
 _MEANINGFUL_EPSILON = 10.0
@@ -18,6 +21,28 @@ UNPROTECTED_NOTE = (
   ' the recordings; the guarantee is for the model alone, in the hands of'
   ' somebody who has seen nothing else of the run.'
 )
+
+
+_OLD_LEDGER_NOTE = (
+  'FALSE IN PLACES: part of what is counted was released by an early version'
+  ' (ledger version 1), whose epsilon may not hold: who was drawn for the seed'
+  ' model tells who is in the population; lineage.json beside the models has a'
+  " hash of all clients' data; and the noise came from a generator of 23 bits,"
+  ' which can give away who took part. It holds for somebody who has seen'
+  ' neither these models nor their folders. Keep them as you keep the'
+  ' recordings, and train anew for a model to hand on.'
+)
+
+
+def old_ledger_note(
+  source: ledger.Ledger | priors_lib.Priors | None,
+) -> str | None:
+  """Returns what may be false of an epsilon, `None` if nothing is known to be.
+
+  Args:
+    source: What it was computed from.
+  """
+  return _OLD_LEDGER_NOTE if source and source.has_old else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +80,9 @@ class Account:
       'delta': self.plan.delta,
       'noise_multiplier': self.plan.noise_multiplier,
     }
+    if self.ledger.has_priors:
+      alone = self.ledger.own_epsilons(self.plan.delta)
+      figures['epsilon_this_run_alone'] = alone.best
     if self.hypothetical:
       figures['hypothetical'] = {
         'cohort_size': self.hypothetical.cohort_size,
@@ -63,7 +91,35 @@ class Account:
       }
     if self.is_unprotected:
       figures['unprotected'] = UNPROTECTED_NOTE
+    if old_ledger_note(self.ledger):
+      figures['old_ledger'] = old_ledger_note(self.ledger)
     return figures
+
+  @property
+  def warnings(self) -> list[str]:
+    """Paragraphs of `statement` that nobody must miss."""
+    old = old_ledger_note(self.ledger) if self._epsilons() else None
+    unprotected = UNPROTECTED_NOTE if self.is_unprotected else None
+    return [note for note in (old, unprotected) if note]
+
+  @property
+  def _others(self) -> accounting.Releases:
+    """What earlier runs have released to the same clients."""
+    return self.ledger.prior_releases() if self.ledger else ()
+
+  def plan_in_words(self) -> tuple[str, dict[str, str]]:
+    """Returns the plan, with the epsilon that includes earlier runs."""
+    return self.plan.in_words(self._others)
+
+  def planned(self, rounds: int) -> accounting.Epsilons:
+    """Returns epsilon after a number of rounds as planned, earlier runs too."""
+    return self.plan.epsilons(rounds, self._others)
+
+  def plan_text(self) -> str:
+    """Returns the plan as lines, and what is known to be false of it."""
+    text = plan_words.wrapped(*self.plan_in_words())
+    note = old_ledger_note(self.ledger) if self.plan.is_guarantee else None
+    return f'{text}\n{textwrap.fill(note, 80)}' if note else text
 
   @property
   def protects(self) -> bool:
@@ -87,21 +143,28 @@ class Account:
       f'{plan_words.epsilons_in_words(epsilons)}, at delta {plan.delta:g}, for'
       f' each of the {plan.population:,} clients'
     )
-    own += ', earlier runs included.' if self.ledger.has_priors else '.'
+    alone = epsilons
+    if self.ledger.has_priors:
+      alone = self.ledger.own_epsilons(plan.delta)
+      words = plan_words.epsilons_in_words(alone)
+      own += f', {plan_words.with_earlier_runs(words)}'
+    own += '.'
     hypothetical = self.hypothetical
     if not self.protects:
-      own += (
-        ' So large an epsilon protects nobody: the noise that would is too much'
-        f' for a cohort of {plan.cohort_size}.'
-      )
-      hypothetical = hypothetical or _meaningful(plan, rounds)
-    paragraphs = [own]
-    if self.is_unprotected:
-      paragraphs.append(UNPROTECTED_NOTE)
+      own += ' So large an epsilon protects nobody'
+      if alone.best > _MEANINGFUL_EPSILON:
+        own += (
+          ': the noise that would is too much for a cohort of'
+          f' {plan.cohort_size}'
+        )
+        hypothetical = hypothetical or _meaningful(plan, rounds)
+      own += '.'
+    paragraphs = [own, *self.warnings]
     if hypothetical:
       at_scale = plan_words.epsilons_in_words(hypothetical.epsilons(rounds))
+      by_itself = 'without earlier runs, ' * self.ledger.has_priors
       paragraphs.append(
-        f'Hypothetical: {at_scale}, with cohorts of'
+        f'Hypothetical: {at_scale}, {by_itself}with cohorts of'
         f' {hypothetical.cohort_size:,} from {hypothetical.population:,}'
         ' clients and the same noise on the mean. That training would go as'
         ' well there is an assumption, and says nothing of this run.'
@@ -120,7 +183,7 @@ class Account:
       return 'no noise was added'
     if not self.plan.is_guarantee:
       return 'the noise followed from a seed'
-    return 'an earlier run on the same clients had no guarantee'
+    return plan_words.NO_JOINT_EPSILON
 
 
 def _meaningful(
@@ -147,12 +210,17 @@ def of_ledgers(paths: Sequence[pathlib.Path], delta: float) -> str:
   Raises:
     UserError: If a ledger cannot be read, or their neighbours differ.
   """
-  relation = ledger.relation_of(paths[0])
-  releases = ledger.released(paths, relation)
+  for path in paths:
+    whole_ledger.check(path)
+  relation = earlier_runs.relation_of(paths[0])
+  known = earlier_runs.known(paths, relation)
+  releases = known.releases()
   epsilons = accounting.epsilons(releases, relation, delta)
   lines = [
     f'{plan_words.epsilons_in_words(epsilons)}, at delta {delta:g}, for a'
     ' client concerned by all of'
   ]
   lines += [f'{count:8,} x {event}' for event, count in releases]
+  if old_ledger_note(known):
+    lines.append(textwrap.fill(old_ledger_note(known), 80))
   return '\n'.join(lines)

@@ -133,6 +133,7 @@ def _speed(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
       'round': with_(execution.DEVICE),
       'features': with_(execution.DEVICE, store=featured),
       'private': with_(execution.DEVICE, private=True),
+      'noise': with_(loops.NOISE),
       'native': with_(execution.NATIVE),
       'all at once': with_(
         execution.NATIVE, clients_per_device=settings.cohort_size
@@ -159,6 +160,9 @@ def _speed(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
   yield row('a round / the plain loop', 'round', 'loop', '<= 1.10')
   yield row('the same from a store of features', 'features', 'loop')
   yield row('with per-layer DP / without', 'private', 'round', '<= 1.05')
+  yield row(
+    'its noise / a round with per-layer DP', 'noise', 'private', '<= 0.10'
+  )
   yield row("TFF's runtime / a round", 'native', 'round', '>= 2')
   yield row('the same from a store of features', 'native features', 'features')
   yield row(
@@ -251,6 +255,12 @@ def _paper(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
   )
   later = statistics.median(r['seconds'] for r in rounds)
   yield _Row('the same, each later round', f'{later:.1f} s')
+  noise = dataclasses.replace(config, runtime=benchmark_subject.NOISE)
+  with _subjects({'': noise}) as subjects:
+    seconds = statistics.median(
+      subjects[''].run()['seconds'] for _ in range(_ROUNDS)
+    )
+  yield _Row('its noise alone', f'{seconds:.1f} s')
   yield _Row(
     'the same, peak memory', f'{rounds[-1]["peak"] / _GB:.2f} GB', '<= 12 GB'
   )

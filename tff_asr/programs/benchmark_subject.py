@@ -26,6 +26,7 @@ from tff_asr.programs import benchmark_stock, execution
 
 LOOP = 'loop'  # Training steps on batches in memory; no federated learning.
 STOCK_LOOP = 'stock_loop'  # The same with Keras' own layers.
+NOISE = 'noise'  # Of a private round, on a sum of updates.
 
 _LEARNING_RATE = 0.1
 _GRADIENT_CLIP = 1.0
@@ -39,7 +40,7 @@ class SubjectConfig:
   """What is measured.
 
   Attributes:
-    runtime: `LOOP`, `STOCK_LOOP` or one of `execution.EXECUTORS`.
+    runtime: `LOOP`, `STOCK_LOOP`, `NOISE` or one of `execution.EXECUTORS`.
     store: Folder of a client store.
     model: Name of a preset.
     cohort_size: Number of clients.
@@ -90,6 +91,8 @@ def serve(config: SubjectConfig, started: float) -> None:
   if is_round:
     with execute.running(selected, store.client_seconds.__getitem__):
       _serve(_round(config, store, cohort), started)
+  elif config.runtime == NOISE:
+    _serve(_noise(config, store), started)
   else:
     _serve(_loop(config, store, cohort), started)
 
@@ -179,18 +182,40 @@ def _loop(config, store, cohort) -> Callable[[], None]:
   return train
 
 
+def _plan(config: SubjectConfig) -> plan_lib.PrivacyPlan:
+  return plan_lib.PrivacyPlan(
+    population=config.cohort_size,
+    cohort_size=config.cohort_size,
+    rounds=1,
+    delta=1e-9,
+    noise_multiplier=1.0,
+    clipping=layer_clipping.LayerClipping(0.1),
+  )
+
+
+def _noise(config, store) -> Callable[[], None]:
+  """Returns what adds a round's noise to a sum of updates, and nothing else."""
+  encoder = transformer.build(_model(config, store))
+  query = _plan(config).noised_sum(transformer.layer_sizes(encoder))
+  total = query.initial_sample_state(
+    [tf.TensorSpec(v.shape) for v in encoder.trainable_variables]
+  )
+  state = query.initial_global_state()
+
+  @tf.function
+  def noised(total):
+    return query.get_noised_result(total, state)[0]
+
+  def add():
+    for tensor in noised(total):
+      tensor.numpy()
+
+  return add
+
+
 def _round(config, store, cohort) -> Callable[[], None]:
   """Returns what runs a round of federated averaging."""
-  plan = None
-  if config.private:
-    plan = plan_lib.PrivacyPlan(
-      population=len(cohort),
-      cohort_size=len(cohort),
-      rounds=1,
-      delta=1e-9,
-      noise_multiplier=1.0,
-      clipping=layer_clipping.LayerClipping(0.1),
-    )
+  plan = _plan(config) if config.private else None
   process = federated.build_learning_process(
     _model(config, store),
     _FEDERATED,

@@ -170,6 +170,20 @@ class Checkpoints(compat.ProgramStateManager):
     return self._folder / f'round_{version:06d}.npz'
 
 
+def recorded(folder: pathlib.Path) -> Iterator[tuple[int, str]]:
+  """Yields the round and the ledger's entry of each program state in a folder.
+
+  Args:
+    folder: That of `Checkpoints`; those that cannot be read are left out.
+  """
+  for path in sorted(folder.glob('*.npz')):
+    try:
+      with np.load(path) as file:
+        yield int(file['round_number']), str(file['entry'])
+    except (KeyError, zipfile.BadZipFile, ValueError, EOFError, OSError):
+      continue
+
+
 def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:
   """Does what `np.savez` does, and closes the archive if it cannot."""
   with zipfile.ZipFile(file, 'w') as archive:

@@ -1,7 +1,9 @@
-"""Several runs on one page: figures, what differs, curves, joint privacy."""
+"""Several runs on one page: figures, what differs, curves, joint privacy.
+
+The page has no paths, as that of one run; a second one has them.
+"""
 
 from collections.abc import Sequence
-import os
 import pathlib
 import textwrap
 import urllib.parse
@@ -10,15 +12,21 @@ from tff_asr import errors
 from tff_asr.privacy import accounting
 from tff_asr.programs import joint_account, page, run_record
 
-_NO_SETTINGS = frozenset(['output_dir'])
+_NO_SETTINGS = frozenset(['output_dir', 'private_details'])
 
 
-def write(runs: Sequence[pathlib.Path], output: pathlib.Path) -> str:
+def write(
+  runs: Sequence[pathlib.Path],
+  output: pathlib.Path,
+  private_details: bool = False,
+) -> str:
   """Writes the page; returns where, and what the runs promise together.
 
   Args:
     runs: Folders of runs, which may be unfinished.
     output: The page.
+    private_details: Whether a second page beside it has paths; without, one of
+      an earlier call goes.
 
   Raises:
     UserError: If a folder is no run, or given twice, or the page has no folder.
@@ -33,34 +41,45 @@ def write(runs: Sequence[pathlib.Path], output: pathlib.Path) -> str:
   records = [run_record.read(path) for path in runs]
   output.write_text(page_of(records, output))
   lines = [f'compared  {output}']
+  private = output.with_stem(f'{output.stem}_private')
+  private.unlink(missing_ok=True)
+  if private_details:
+    private.write_text(page_of(records, output, private_details=True))
+    lines.append(f'private   {private}')
   for text in joint_account.in_words(records, _names(runs)):
     lines += ['', textwrap.fill(text, 80)]
   return '\n'.join(lines)
 
 
-def page_of(runs: Sequence[run_record.RunRecord], output: pathlib.Path) -> str:
+def page_of(
+  runs: Sequence[run_record.RunRecord],
+  output: pathlib.Path,
+  private_details: bool = False,
+) -> str:
   """Returns the page.
 
   Args:
     runs: The runs.
-    output: Where it is to be, for links to the runs' own pages.
+    output: Where it is to be, for links to the pages of runs below.
+    private_details: Whether it is the page with paths.
   """
   names = _names([run.paths.path for run in runs])
   privacy = [page.warning(text) for text in joint_account.in_words(runs, names)]
   head = [*privacy, _table(runs, names, output)]
   sections = [
     page.Section('Curves', _curves(runs, names)),
-    page.Section('Flags that differ', _differing(runs, names)),
+    page.Section('Flags that differ', _differing(runs, names, private_details)),
   ]
   return page.document(f'{len(runs)} training runs', head, sections)
 
 
 def _names(paths: Sequence[pathlib.Path]) -> list[str]:
   """The ends of the paths that tell them apart."""
+  every = [path.relative_to(path.anchor).parts for path in paths]
   length = 1
-  while len({path.parts[-length:] for path in paths}) < len(paths):
+  while len({parts[-length:] for parts in every}) < len(every):
     length += 1
-  return ['/'.join(path.parts[-length:]) for path in paths]
+  return ['/'.join(parts[-length:]) for parts in every]
 
 
 def _table(runs, names, output) -> page.Html:
@@ -101,11 +120,11 @@ def _row(run, name, output) -> list[object]:
     rate = '- (unfinished)'
   figures = run.account.figures(run.rounds) if run.rounds else {}
   epsilon = figures.get('epsilon', '-')
-  if run.paths.report.exists():
-    report = os.path.relpath(run.paths.report, output.parent)
-    name = page.link(
-      name, urllib.parse.quote(pathlib.PurePath(report).as_posix(), safe='/=+')
-    )
+  report = run.paths.report
+  # A link to elsewhere would tell where the folders are.
+  if report.exists() and report.is_relative_to(output.parent):
+    below = report.relative_to(output.parent).as_posix()
+    name = page.link(name, urllib.parse.quote(below, safe='/=+'))
   interval = summary.get('wer_interval')
   cohort = run.number('cohort_size') if run.rounds else None
   return [
@@ -119,7 +138,7 @@ def _row(run, name, output) -> list[object]:
     run.rounds,
     '-' if cohort is None else f'{cohort:g}',
     f'{plan.noise_multiplier:.4g}' if plan else '-',
-    f'{summary["minutes"]:.1f}' if summary else '-',
+    run.minutes or '-',
   ]
 
 
@@ -146,13 +165,28 @@ def _curves(runs, names) -> list[page.Html]:
   return [page.plots(plots)] if plots else []
 
 
-def _differing(runs, names) -> list[page.Html]:
+def _differing(runs, names, private_details) -> list[page.Html]:
   flags = dict.fromkeys(flag for run in runs for flag in run.flags)
   rows = []
   for flag in sorted(flags.keys() - _NO_SETTINGS):
     values = [run.flags.get(flag, '-') for run in runs]
     if len(set(values)) > 1:
+      if not private_details:
+        shown = [run.flags_without_paths.get(flag, '-') for run in runs]
+        values = _told_apart(values, shown)
       rows.append((page.element('code', f'--{flag}'), *values))
   if not rows:
     return [page.paragraph('None.')]
   return [page.table(('', *names), rows, wraps=False)]
+
+
+def _told_apart(values: Sequence[str], shown: Sequence[str]) -> list[str]:
+  """Numbers different values that are shown alike."""
+  found: dict[str, dict[str, int]] = {}
+  for value, text in zip(values, shown, strict=True):
+    numbers = found.setdefault(text, {})
+    numbers.setdefault(value, len(numbers) + 1)
+  return [
+    f'{text} ({found[text][value]})' if len(found[text]) > 1 else text
+    for value, text in zip(values, shown, strict=True)
+  ]

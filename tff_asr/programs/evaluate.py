@@ -3,18 +3,26 @@
 import dataclasses
 import math
 import pathlib
+import textwrap
 
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import error_statistics, evaluation, personalisation
 from tff_asr.models import beam_search, model_folder
-from tff_asr.programs import personalised
+from tff_asr.programs import lineage, personalised
 from tff_asr.text import arpa
 from tff_asr.text import vocabulary as vocabulary_lib
 
 # The defaults of pyctcdecode, which are not of any corpus of ours.
 LM_WEIGHT = 0.5
 WORD_BONUS = 1.5
+
+_UNPROTECTED_NOTE = textwrap.fill(
+  'UNPROTECTED: these speakers were clients of a private run that trained this'
+  ' model. The figures on them have no noise, and the guarantee does not cover'
+  ' them: keep them as you keep the recordings.',
+  80,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +93,7 @@ def evaluate(
   worst: int,
   personalise: personalisation.PersonalisationConfig | None = None,
   decoding: Decoding = Decoding(),
+  unprotected: bool = False,
 ) -> str:
   """Returns WER and CER, total and by client, and the worst utterances.
 
@@ -95,10 +104,12 @@ def evaluate(
     personalise: If given, how the model is tuned on each speaker in turn, for
       a comparison; its transcripts are greedy.
     decoding: How the transcripts are found.
+    unprotected: Whether speakers may be clients to whom a private run promised
+      something; the output is then marked.
 
   Raises:
     UserError: If model, store or language model cannot be used, or do not go
-      together.
+      together, or something was promised to the speakers.
   """
   encoder, vocabulary = model_folder.load(model_dir)
   store = store_lib.ClientStore(eval_store)
@@ -107,11 +118,18 @@ def evaluate(
       f'The model in {model_dir} and the store {eval_store} have different'
       ' vocabularies: prepare the store with that of the model.'
     )
+  trained_on = lineage.of_run(model_dir)
+  lineage.check_evaluated(trained_on, store, unprotected)
   evaluator = evaluation.Evaluator(
     encoder, vocabulary, decoding.search(vocabulary)
   )
   transcripts = evaluator.transcribe(evaluation.batches(store))
-  lines = [f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
+  lines = (
+    [_UNPROTECTED_NOTE, ''] if lineage.has_promised(trained_on, store) else []
+  )
+  lines.append(
+    f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}'
+  )
 
   def add(name: str, rates: evaluation.ErrorRates) -> None:
     lines.append(

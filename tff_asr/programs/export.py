@@ -52,7 +52,7 @@ def export(
     )
   encoder, vocabulary = model_folder.load(run.paths.model)
   model = transcriber.Transcriber(encoder, vocabulary, beam, max_seconds)
-  facts = _provenance(run)
+  facts = provenance(run)
   made = facts['exported_with']
   version = saved_model.export(
     model,
@@ -67,7 +67,7 @@ def export(
       'flags.txt': ''.join(f'--{k}={v}\n' for k, v in facts['flags'].items()),
       run.paths.model_card.name: '\n\n'.join(
         [
-          run.paths.model_card.read_text().rstrip(),
+          _card(run),
           '## Served',
           f'As `{name}`, utterances of up to {max_seconds:g} s; exported by'
           f' tff_asr at revision {made["revision"] or "unknown"}, with'
@@ -95,8 +95,17 @@ def export(
   return '\n'.join(lines)
 
 
-def _provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
-  """Where a model is from: no paths, nothing that the run did not release."""
+def _card(run: run_record.RunRecord) -> str:
+  """The run's card, which may be older than what is known of its ledger."""
+  card = run.paths.model_card.read_text().rstrip()
+  for note in run.account.warnings:
+    if note not in card:
+      card = card.replace('## Privacy\n', f'## Privacy\n\n{note}\n', 1)
+  return card
+
+
+def provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
+  """Says where a model is from: no paths, nothing that was not released."""
   figures = {
     name: run.summary[name]
     for name in ('rounds', 'wer', 'cer', 'eval_utterances', 'seed_wer')
@@ -107,11 +116,7 @@ def _provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
     **figures,
     **run.account.figures(run.rounds),
     'privacy': run.account.statement(run.rounds),
-    'flags': {name: _without_path(v) for name, v in run.flags.items()},
+    'flags': run.flags_without_paths,
     'trained_with': run.summary.get('provenance', {}),
     'exported_with': model_card.software(),
   }
-
-
-def _without_path(value: str) -> str:
-  return ','.join(part.rpartition('/')[2] for part in value.split(','))

@@ -9,7 +9,8 @@ import math
 from typing import NamedTuple
 
 from tff_asr import errors
-from tff_asr.privacy import accounting, ledger, plan_words
+from tff_asr.privacy import accounting, earlier_runs, plan_words
+from tff_asr.programs import account as account_lib
 from tff_asr.programs import lineage, run_record
 
 
@@ -29,9 +30,9 @@ def in_words(
       by_store.setdefault(store, []).append(_Named(name, run))
   return [
     paragraph
-    for store, group in by_store.items()
+    for group in by_store.values()
     if len(group) > 1
-    for paragraph in _of_store(store, group)
+    for paragraph in _of_store(group)
   ]
 
 
@@ -40,7 +41,7 @@ class _Named(NamedTuple):
   run: run_record.RunRecord
 
 
-def _of_store(store: str, runs: Sequence[_Named]) -> list[str]:
+def _of_store(runs: Sequence[_Named]) -> list[str]:
   private = [named for named in runs if _promises(named.run)]
   others = [named for named in runs if not _promises(named.run)]
   if not private:
@@ -63,7 +64,17 @@ def _of_store(store: str, runs: Sequence[_Named]) -> list[str]:
       f'{_names(shown)} released figures on the clients without noise'
       ' (UNPROTECTED): to whoever has seen these, no epsilon holds.'
     )
-  unprotected = [lineage.unprotected(n.run.lineage, store) for n in private]
+  old = [
+    named
+    for named in private
+    if account_lib.old_ledger_note(named.run.account.ledger)
+  ]
+  if old:
+    note = account_lib.old_ledger_note(old[0].run.account.ledger)
+    paragraphs.append(f'{_names(old)}: {note}')
+  unprotected = [
+    lineage.unprotected(n.run.lineage, n.run.clients_store) for n in private
+  ]
   changing = set().union(*unprotected) - set.intersection(*unprotected)
   if changing:
     paragraphs.append(
@@ -79,10 +90,15 @@ def _joint(runs: Sequence[_Named]) -> str:
   delta = min(account.plan.delta for account in accounts)
   relation = accounts[0].plan.relation
   try:
-    releases = ledger.released([a.ledger.path for a in accounts], relation)
+    releases = earlier_runs.released(
+      [a.ledger.path for a in accounts], relation
+    )
     epsilons = accounting.epsilons(releases, relation, delta)
   except errors.UserError as error:
-    together = f'cannot be given ({error})'
+    reason = str(error)
+    for name, run in runs:  # The page that says so has no paths.
+      reason = reason.replace(str(run.paths.path), name)
+    together = f'cannot be given ({reason})'
   else:
     together = (
       f'is {plan_words.epsilons_in_words(epsilons)}, at delta {delta:g}'

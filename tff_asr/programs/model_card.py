@@ -159,19 +159,19 @@ def _data(run: run_record.RunRecord) -> list[str]:
 
 
 def _trainings(run: run_record.RunRecord) -> Iterable[str]:
-  for training in run.lineage:
-    where = (
-      'the same store'
-      if training.store == run.stores.get('train')
-      else 'another store'
+  trainings = [
+    (
+      'the same store' if t.store in run.clients_store else 'another store',
+      t.unprotected,
+      t.ledger,
     )
-    if training.ledger:
+    for t in run.lineage
+  ]
+  for where, unprotected, ledger in dict.fromkeys(trainings):  # By each name.
+    if ledger:
       yield f'by a private run, on clients of {where}'
     else:
-      yield (
-        f'without any promise, on {len(training.unprotected):,} speakers of'
-        f' {where}'
-      )
+      yield f'without any promise, on {len(unprotected):,} speakers of {where}'
   if not run.lineage:
     yield 'none is recorded'
 
@@ -182,7 +182,7 @@ def _privacy(run: run_record.RunRecord) -> list[str]:
   first, *others = run.account.statement(run.rounds)
   parts = [f'Epsilon: {first}', *others]
   if run.account.plan:
-    parts.append(f'```\n{run.account.plan}\n```')
+    parts.append(f'```\n{run.account.plan_text()}\n```')
   return parts
 
 
@@ -251,8 +251,9 @@ def _made_with(run: run_record.RunRecord) -> list[str]:
     items.append(f'Python {facts["python"]}')
   if facts.get('revision'):
     items.append(f'tff_asr at revision {facts["revision"]}')
+  flags = run.flags_without_paths
   settings = [
-    f'`--{name}={run.flags[name]}`' for name in _SETTINGS if name in run.flags
+    f'`--{name}={flags[name]}`' for name in _SETTINGS if name in flags
   ]
   parts = [_items(items)] if items else []
   return (

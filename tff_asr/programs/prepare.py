@@ -152,6 +152,14 @@ def _one_table(summary: store_summary.Summary) -> str:
       for name, value in zip(names, spread, strict=True)
     ),
     f'  {"mean":8}{minutes.mean():10.2f}',
+    *(
+      [
+        f'shared      {summary.shared} utterances, whose audio another speaker'
+        ' has too: are speakers mixed up?'
+      ]
+      if summary.shared
+      else []
+    ),
     f'skipped     {sum(summary.skipped.values())}',
     *(f'  {n:8d}  {reason}' for reason, n in summary.skipped.items()),
   ]

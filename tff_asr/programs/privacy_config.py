@@ -11,12 +11,14 @@ from tff_asr.privacy import (
   allocation,
   bounds,
   cohorts,
+  earlier_runs,
   layer_clipping,
   ledger,
 )
 from tff_asr.privacy import availability as availability_lib
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.privacy import sampling as sampling_lib
+from tff_asr.programs import whole_ledger
 
 _GREATEST_TARGET = 1e4
 
@@ -195,7 +197,9 @@ class PrivacyConfig:
       insecure_noise_seed=self.insecure_noise_seed,
       unprotected_metrics=self.unprotected_metrics,
     )
-    others = ledger.released(self.prior_ledgers, plan.relation)
+    for path in self.prior_ledgers:
+      whole_ledger.check(path)
+    others = earlier_runs.released(self.prior_ledgers, plan.relation)
     spent = accounting.epsilons(others, plan.relation, plan.delta).best
     for name in ('target_epsilon', 'max_epsilon'):
       value = getattr(self, name)

@@ -120,14 +120,13 @@ def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
       plan.cohort_size,
       max(plan.cohort_size, int(1.0 / config.delta) - 1),
     )
-  on_mean = plan.noise_multiplier / plan.cohort_size
+  on_mean = plan.noise_multiplier / plan.expected_cohort
   errors.require(on_mean > 0.0, 'Without noise no cohort meets an epsilon.')
+  # In turns there may be a third fewer in a round than were asked for.
+  fewest = math.ceil(1.5 * allocation.LEAST_NOISE_MULTIPLIER / on_mean)
   return least(
     lambda size: plan.hypothetical(size, plan.population),
-    min(
-      plan.population,
-      math.ceil(allocation.LEAST_NOISE_MULTIPLIER / on_mean),
-    ),
+    min(plan.population, fewest),
     plan.population,
   )
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import dataclasses
 
 import tensorflow_federated as tff
-import tqdm
 
 from tff_asr import compat, errors
 from tff_asr.corpora import client_datasets
@@ -17,7 +16,7 @@ from tff_asr.corpora import store as store_lib
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
 from tff_asr.models import transformer
-from tff_asr.privacy import accounting, bounds, ledger
+from tff_asr.privacy import bounds, ledger
 from tff_asr.privacy import cohorts as cohorts_lib
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import (
@@ -26,6 +25,7 @@ from tff_asr.programs import (
   json_log,
   privacy_config,
   program_logic,
+  progress,
   recorded_rounds,
   report,
   round_metrics,
@@ -164,25 +164,11 @@ def run(
           initial_state,
           [longest if seed is None else client_datasets.in_round(longest, 0)],
         )
-    # Without a terminal there are only the lines of the evaluations.
-    with tqdm.tqdm(
-      total=config.rounds, desc='federated', unit='round', disable=None
+    with progress.Progress(
+      config.rounds,
+      config.privacy.cohort_size,
+      shows_time=round_metrics.client_prefix(plan) is not None,
     ) as bar:
-      figures = {}
-      clients = config.privacy.cohort_size  # Those expected.
-
-      def on_round(number: int, metrics: program_logic.Metrics) -> None:
-        if bar.n < number - 1:  # Those of earlier calls took no time of this.
-          bar.initial = bar.n = number - 1
-        bar.update(number - bar.n)
-        figures.update(_figures(metrics))
-        rate = bar.format_dict['rate']
-        if rate:
-          figures['clients/s'] = f'{rate * clients:.3g}'
-        bar.set_postfix(figures)
-        if 'wer' in metrics:
-          bar.write(_evaluation_line(number, metrics))
-
       state = asyncio.run(
         program_logic.train(
           next_round=next_round,
@@ -204,7 +190,8 @@ def run(
           round_metrics=released,
           evaluate=evaluate,
           evaluate_every=config.evaluate_every,
-          on_round=on_round,
+          on_round=bar.show,
+          timed=released.timed,
           should_stop=stop.is_made,
         )
       )
@@ -218,22 +205,3 @@ def run(
     if released.bounds:
       bounds.write(run_folder.layer_bounds, released.bounds)
     return int(state.round_number)
-
-
-def _figures(metrics: program_logic.Metrics) -> dict[str, str]:
-  """What the progress bar shows of a round."""
-  shown = {}
-  if 'wer' in metrics:
-    shown['WER'] = f'{metrics["wer"]:.1%}'
-  if 'epsilon' in metrics:
-    shown['epsilon'] = accounting.text(metrics['epsilon'])
-  return shown
-
-
-def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:
-  line = (
-    f'round {number:4d}  WER {metrics["wer"]:6.1%}  CER {metrics["cer"]:6.1%}'
-  )
-  if 'epsilon' in metrics:
-    line += f'  epsilon {accounting.text(metrics["epsilon"])}'
-  return line

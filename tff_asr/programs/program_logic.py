@@ -16,8 +16,7 @@ from tff_asr.privacy import cohorts as cohorts_lib
 
 Metrics = dict[str, float]
 
-# What of a round takes how many seconds.  Training is not among them, since its
-# time depends on who took part: `round_metrics` decides.
+# What of a round takes how many seconds, beside training.
 SAVING = 'seconds/save'
 EVALUATING = 'seconds/evaluate'
 
@@ -45,7 +44,7 @@ class Rounds(Protocol):
     """Raises a `UserError` unless a state's last round is in the record."""
 
   def last_round(self, done: int) -> int:
-    """The last round that may be done, at least `done`."""
+    """The last round that may be done, at least `done`; never grows again."""
 
   def record(self, number: int) -> str:
     """Records a round for good; returns what identifies the entry."""
@@ -78,6 +77,7 @@ async def train(
   evaluate: Callable[[Any], Metrics],
   evaluate_every: int,
   on_round: Callable[[int, Metrics], None],
+  timed: Callable[[str, float], Metrics] = lambda name, s: {name: s},
   should_stop: Callable[[], bool] = lambda: False,
 ) -> ProgramState:
   """Runs the rounds that are still to do; returns the last state.
@@ -105,6 +105,8 @@ async def train(
     evaluate_every: Rounds between evaluations; round 0 and the last round are
       evaluated as well.
     on_round: Called after each release.
+    timed: From the name of a duration, and its seconds, to the metrics that are
+      released of it.
     should_stop: Asked after each round.
 
   Raises:
@@ -117,7 +119,7 @@ async def train(
   async def save(state: ProgramState) -> Metrics:
     started = time.monotonic()
     await checkpoints.save(state, int(state.round_number))
-    return {SAVING: time.monotonic() - started}
+    return timed(SAVING, time.monotonic() - started)
 
   async def release(state: ProgramState, timing: Metrics) -> None:
     number = int(state.round_number)
@@ -125,7 +127,7 @@ async def train(
     if is_evaluated(number):
       started = time.monotonic()
       metrics |= evaluate(state.learning)
-      metrics[EVALUATING] = time.monotonic() - started
+      metrics |= timed(EVALUATING, time.monotonic() - started)
     for manager in release_managers:
       await manager.release(metrics, number)
     if 'wer' in metrics:
@@ -156,6 +158,7 @@ async def train(
     output = next_round(state.learning, cohort)
     seconds = time.monotonic() - started
     entry = rounds.record(number)
+    last = rounds.last_round(number)  # Less, if others have released since.
     metrics = json.dumps(round_metrics(output.metrics, seconds))
     state = ProgramState(output.state, number, entry, metrics)
     timing = {}

@@ -17,6 +17,7 @@ class RecordedRounds:
     self._plan = plan
     self._ledger = run_ledger
     self._max_epsilon = max_epsilon
+    self._last: int | None = None
 
   def check_fits(self, number: int, entry: str) -> None:
     """Raises a `UserError` unless a checkpoint is of this ledger."""
@@ -25,9 +26,20 @@ class RecordedRounds:
   def last_round(self, done: int) -> int:
     """The last round that is planned and that the budget allows.
 
+    Counts what the runs of --prior_ledger have released until now, which may be
+    at work as well.
+
     Args:
       done: Number of rounds done.
+
+    Raises:
+      UserError: If their ledgers cannot be read, or are forks.
     """
+    if self._ledger.read_priors() or self._last is None:
+      self._last = self._allowed(done)
+    return max(done, self._last)
+
+  def _allowed(self, done: int) -> int:
     low, high = done, max(done, self._plan.rounds)
     if self._max_epsilon is None:
       return high

@@ -8,13 +8,9 @@ from typing import Any
 
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.programs import account as account_lib
+from tff_asr.programs import round_metrics, run_record
 from tff_asr.programs import run_folder as run_folder_lib
-from tff_asr.programs import (
-  run_record,
-)
-from tff_asr.programs import (
-  transcripts as transcripts_lib,
-)
+from tff_asr.programs import transcripts as transcripts_lib
 
 
 def write(
@@ -25,6 +21,7 @@ def write(
   minutes: float,
   provenance: Mapping[str, Any] | None = None,
   seed_rates: evaluation.ErrorRates | None = None,
+  private_details: bool = False,
 ) -> str:
   """Writes all that a finished run leaves; returns its result as a table.
 
@@ -33,10 +30,11 @@ def write(
     account: What it promises.
     rounds: Number of rounds done.
     transcripts: What the final model heard from the held-out speakers.
-    minutes: Duration of this call.
+    minutes: Duration of this call, written if that may be released.
     provenance: Of the model, see `model_card.provenance`.
     seed_rates: Of the model that the rounds began with, on the same speakers,
       where the metrics of round 0 are those of some of them.
+    private_details: Whether a second page has names, words and paths.
   """
   rows = run_record.read_metrics(run_folder.metrics) if rounds else []
   found = error_statistics.statistics(transcripts)
@@ -46,7 +44,6 @@ def write(
     wer=final.wer,
     cer=final.cer,
     eval_utterances=final.utterances,
-    minutes=round(minutes, 2),
     wer_interval=found.interval,
     wer_median_speaker=found.median_speaker,
     wer_worst_tenth=found.worst_tenth.wer,
@@ -58,19 +55,24 @@ def write(
     figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
   if rounds:
     figures |= account.figures(rounds)
+  prefix = round_metrics.client_prefix(account.plan)
+  if prefix is not None:
+    figures[f'{prefix}minutes'] = round(minutes, 2)
   if provenance:
     figures['provenance'] = provenance
   transcripts_lib.write(run_folder.transcripts, transcripts)
   run_folder.summary.write_text(json.dumps(figures, indent=2) + '\n')
-  again(run_folder.path)
-  return _table(run_folder, figures, account)
+  pages = again(run_folder.path, private_details)
+  return f'{_table(run_folder, figures, account)}\n{pages}'
 
 
-def again(path: pathlib.Path) -> str:
+def again(path: pathlib.Path, private_details: bool = False) -> str:
   """Writes the page and, of a finished run, the card anew; says where.
 
   Args:
     path: Folder of a run, which may be unfinished, or at work.
+    private_details: Whether a second page has names, words and paths; without,
+      one of an earlier call goes.
 
   Raises:
     UserError: If it is none, or something in it is damaged.
@@ -81,12 +83,19 @@ def again(path: pathlib.Path) -> str:
 
   run = run_record.read(path)
   run.paths.report.write_text(run_page.page_of(run))
+  run.paths.private_report.unlink(missing_ok=True)
+  lines = [f'report    {run.paths.report}']
+  if private_details:
+    run.paths.private_report.write_text(
+      run_page.page_of(run, private_details=True)
+    )
+    lines.append(f'private   {run.paths.private_report}')
   if run.is_finished and run.transcripts:
     card = model_card.card_of(run)
     run.paths.model_card.write_text(card)
     if run.paths.model.is_dir():
       (run.paths.model / run.paths.model_card.name).write_text(card)
-  return f'report    {run.paths.report}'
+  return '\n'.join(lines)
 
 
 def last_round(path: pathlib.Path) -> int:
@@ -116,11 +125,10 @@ def _table(run_folder, figures, account) -> str:
         f'{label:10}{paragraph}', 80, subsequent_indent=' ' * 10
       )
       label = ''
-  lines += [
-    f'minutes   {figures["minutes"]:.1f}',
-    f'model     {run_folder.model}',
-  ]
+  for prefix, note in ('', ''), (round_metrics.UNPROTECTED, ' UNPROTECTED'):
+    if f'{prefix}minutes' in figures:
+      lines.append(f'minutes   {figures[f"{prefix}minutes"]:.1f}{note}')
+  lines.append(f'model     {run_folder.model}')
   if figures['rounds']:
     lines += [f'metrics   {run_folder.metrics}']
-  lines += [f'report    {run_folder.report}']
   return '\n'.join(lines)

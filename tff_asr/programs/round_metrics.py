@@ -8,7 +8,25 @@ from tff_asr.privacy import groups, ledger
 from tff_asr.privacy import plan as plan_lib
 
 UNPROTECTED = 'unprotected/'
-TRAINING = 'seconds/train'
+SECONDS = 'seconds/'
+TRAINING = f'{SECONDS}train'
+
+
+def client_prefix(plan: plan_lib.PrivacyPlan | None) -> str | None:
+  """Returns what names of figures on clients begin with.
+
+  Durations are among these figures: how long training takes depends on who
+  took part, and what follows in the same process on what training left behind.
+
+  Args:
+    plan: The plan of the run, if there is one.
+
+  Returns:
+    The prefix, or `None` if no such figure may be released.
+  """
+  if plan is None:
+    return ''
+  return UNPROTECTED if plan.unprotected_metrics else None
 
 
 class RoundMetrics:
@@ -29,6 +47,7 @@ class RoundMetrics:
     """Takes the layers of the model, and plan and ledger if there are any."""
     self._layers = tuple(layers)
     self._plan = plan
+    self._prefix = client_prefix(plan)
     self._ledger = run_ledger
     self._groups = (
       groups.group(layers, plan.clipping.layer_groups).names if plan else ()
@@ -46,8 +65,7 @@ class RoundMetrics:
     """
     aggregator = metrics['aggregator']
     released = self._by_layer('norm/', aggregator['layer_norms'])
-    if self._plan is None or self._plan.unprotected_metrics:
-      prefix = UNPROTECTED if self._plan else ''
+    if self._prefix is not None:
       train, sums = metrics['client_work']['train'], aggregator['unprotected']
       clients = max(float(sums['clients']), 1.0)
       figures = {
@@ -58,7 +76,9 @@ class RoundMetrics:
         TRAINING: seconds,
         **self._by_layer('client_norm/', sums['layer_norms'] / clients),
       }
-      released |= {prefix + name: value for name, value in figures.items()}
+      released |= {
+        self._prefix + name: value for name, value in figures.items()
+      }
     if self._plan is None:
       return released
     bounds = aggregator['dp_query_metrics'].get('bounds')
@@ -76,6 +96,12 @@ class RoundMetrics:
       ):
         released[name] = math.nan if value is None else value
     return released
+
+  def timed(self, name: str, seconds: float) -> dict[str, float]:
+    """Returns a duration of a round if it may be released."""
+    if self._prefix is None:
+      return {}
+    return {self._prefix + name: seconds}
 
   def _by_layer(self, prefix: str, values) -> dict[str, float]:
     return {

@@ -8,13 +8,14 @@ ledger.jsonl  what was released under the privacy plan
 seed_model/   the model that the rounds began with
 model/        the trained model
 layer_bounds.tsv  where adaptive bounds came to
-report.html   the run in pictures and words
+report.html   the run in pictures and words, without names or paths
+report_private.html  the same with them, if it was asked for
 summary.json  its figures
 transcripts.tsv  what the final model heard from the held-out speakers
 model_card.md    the model for those who are to use it; also in model/
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import fcntl
 import json
 import pathlib
@@ -25,8 +26,9 @@ from tff_asr.privacy import ledger
 _FLAGS = 'flags.txt'
 _LOCK = 'lock'
 _STORES = 'stores.json'
+_NAMES = 'names'  # In it, of the store of the clients; else all is contents.
 # What a call leaves that was killed before the flags were written.
-_OURS = {_LOCK, _STORES, f'{_FLAGS}.partial'}
+_OURS = {_LOCK, _STORES, f'{_STORES}.partial', f'{_FLAGS}.partial'}
 
 
 class RunPaths:
@@ -73,6 +75,10 @@ class RunPaths:
     return self.path / 'report.html'
 
   @property
+  def private_report(self) -> pathlib.Path:
+    return self.path / 'report_private.html'
+
+  @property
   def summary(self) -> pathlib.Path:
     return self.path / 'summary.json'
 
@@ -102,6 +108,7 @@ class RunFolder(RunPaths):
     flags: Mapping[str, str],
     stores: Mapping[str, str],
     may_change: frozenset[str] = frozenset(),
+    store_names: Sequence[str] = (),
   ):
     """Makes the folder, or opens that of an earlier call with the same flags.
 
@@ -110,6 +117,7 @@ class RunFolder(RunPaths):
       flags: Every flag in force, by name.
       stores: What identifies the content of the stores, by use.
       may_change: Names of flags in which an earlier call may differ.
+      store_names: What the run calls the store of its clients.
 
     Raises:
       UserError: If the folder holds something else, or a run with other flags
@@ -151,17 +159,48 @@ class RunFolder(RunPaths):
         f'Another call is at work in {path}: wait for it, or give another'
         ' --output_dir.'
       ) from error
-    record = json.dumps(dict(stores), indent=2) + '\n'
-    if self.is_new:
-      (path / _STORES).write_text(record)
-    elif (path / _STORES).read_text() != record:
+    if not self.is_new and read_stores(path)[0] != dict(stores):
       raise errors.UserError(
         f'A store has changed since the run in {path} began: give another'
         ' --output_dir.'
       )
+    record = {**stores, _NAMES: list(store_names)}
+    aside = path / f'{_STORES}.partial'
+    aside.write_text(json.dumps(record, indent=2) + '\n')
+    aside.replace(path / _STORES)
     aside = path / f'{_FLAGS}.partial'
     aside.write_text(''.join(f'--{k}={v}\n' for k, v in sorted(flags.items())))
     aside.replace(flagfile)
+
+
+def read_stores(
+  path: pathlib.Path,
+) -> tuple[dict[str, str], tuple[str, ...]]:
+  """Reads what identifies the stores of a run.
+
+  Args:
+    path: Folder of the run.
+
+  Returns:
+    Hashes of the contents, by use, and the names of the store of the clients,
+    which earlier releases did not record; empty if there is no run.
+
+  Raises:
+    UserError: If the record is damaged.
+  """
+  file = path / _STORES
+  if not file.exists():
+    return {}, ()
+  try:
+    contents = dict(json.loads(file.read_text()))
+    names = contents.pop(_NAMES, [])
+    if not all(isinstance(v, str) for v in [*contents.values(), *names]):
+      raise TypeError
+    return contents, tuple(names)
+  except (ValueError, TypeError) as error:
+    raise errors.UserError(
+      f'{file} is damaged: restore it from a copy.'
+    ) from error
 
 
 def read_flags(flagfile: pathlib.Path) -> dict[str, str]:

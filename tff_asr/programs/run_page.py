@@ -1,49 +1,60 @@
-"""The page of one run, from what its folder tells."""
+"""The page of one run, from what its folder tells.
 
-from collections.abc import Sequence
+It is handed on with the model, so it has no names, no words, and no path: of
+the speakers it has figures over all of them only.  A second page, for who made
+the run, has the rest.
+"""
+
 import math
 
 import numpy as np
 
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.privacy import accounting
-from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   heat,
   page,
   round_metrics,
   run_plots,
   run_record,
-  transcripts,
+  speaker_details,
 )
 
-_TYPICAL, _WORST = 8, 10
 _DELTAS = tuple(10.0**-power for power in range(5, 13))
 _PLAN_POINTS = 8
-_SPEAKERS_OPEN = 20
+_PRIVATE = (
+  'Private: this page has the names and words of speakers, and paths of this'
+  ' machine. Keep it as you keep the recordings; hand on the page without them.'
+)
 
 
-def page_of(run: run_record.RunRecord) -> str:
-  """Returns the page; each part is there if its figures are."""
+def page_of(run: run_record.RunRecord, private_details: bool = False) -> str:
+  """Returns the page; each part is there if its figures are.
+
+  Args:
+    run: The run.
+    private_details: Whether it is the page with names, words and paths.
+  """
   found = None
   if run.transcripts:
     found = error_statistics.statistics(run.transcripts)
-  head = []
-  if run.account.is_unprotected:
-    head.append(page.warning(account_lib.UNPROTECTED_NOTE))
+  head = [page.warning(text) for text in run.account.warnings]
+  if private_details:
+    head.insert(0, page.warning(_PRIVATE))
   if not run.is_finished:
     head.append(page.warning(_unfinished(run)))
   head.append(page.cards(_figures(run)))
   sections = [
     page.Section('Privacy', _privacy(run)),
     page.Section('Error rates by round', _error_rates(run, found)),
-    page.Section('Held-out speakers', _speakers(run, found)),
-    page.Section('Transcripts', _transcripts(run)),
+    page.Section('Held-out speakers', _speakers(run, found, private_details)),
+    *(speaker_details.sections(run.transcripts) if private_details else ()),
     page.Section('Layers', _layers(run)),
     page.Section('Clients and time', _clients_and_time(run)),
-    page.Section('Flags', [_flags(run)]),
+    page.Section('Flags', [_flags(run, private_details)]),
   ]
-  return page.document(f'Training run {run.name}', head, sections)
+  title = f'Training run {run.name}{", private details" * private_details}'
+  return page.document(title, head, sections)
 
 
 def _unfinished(run: run_record.RunRecord) -> str:
@@ -74,13 +85,14 @@ def _figures(run: run_record.RunRecord) -> list[tuple[str, str, str]]:
       else (
         'Epsilon',
         accounting.text(epsilon),
-        f'at delta {figures["delta"]:g}',
+        f'at delta {figures["delta"]:g}'
+        + ', earlier runs included' * run.account.ledger.has_priors,
       )
     )
     of = run.planned_rounds
     cards.append(('Rounds', str(run.rounds), f'of {of}' if of else ''))
-  if summary:
-    cards.append(('Minutes', f'{summary["minutes"]:.1f}', 'of the last call'))
+  if run.minutes:
+    cards.append(('Minutes', run.minutes, 'of the last call'))
   return cards
 
 
@@ -93,10 +105,10 @@ def _privacy(run: run_record.RunRecord) -> list[page.Html]:
   parts += [
     page.paragraph(text)
     for text in others
-    if text != account_lib.UNPROTECTED_NOTE  # It is at the head of the page.
+    if text not in account.warnings  # They are at the head of the page.
   ]
   if plan:
-    title, words = plan.in_words()
+    title, words = account.plan_in_words()
     parts += [page.element('h3', title), page.facts(words)]
   if plan and plan.is_guarantee and account.ledger.releases():
     parts.append(page.plots([_epsilon(run), _deltas(run)]))
@@ -112,14 +124,16 @@ def _epsilon(run: run_record.RunRecord) -> page.Html:
     }
     | {1}
   )
-  planned = [(float(n), plan.epsilons(n).best) for n in rounds]
+  planned = [(float(n), run.account.planned(n).best) for n in rounds]
   caption = (
     'Epsilon by round, from the ledger, by both accountants; the bound that is'
-    ' reported is that of PLD where there is one. Dashed: the plan, this run'
-    ' alone.'
+    ' reported is that of PLD where there is one. Dashed: the plan.'
   )
   if run.account.ledger.has_priors:
-    caption += ' What earlier runs released to the same clients comes on top.'
+    caption += (
+      ' Earlier runs on the same clients are included, in the plan from the'
+      ' first round on.'
+    )
   spent = [row for row in run.rows if 'epsilon' in row]
   return page.plot(run_plots.epsilon(spent, planned, run.budget), caption)
 
@@ -180,7 +194,9 @@ def _error_rates(
 
 
 def _speakers(
-  run: run_record.RunRecord, found: error_statistics.ErrorStatistics | None
+  run: run_record.RunRecord,
+  found: error_statistics.ErrorStatistics | None,
+  private_details: bool,
 ) -> list[page.Html]:
   if found is None:
     return []
@@ -197,64 +213,24 @@ def _speakers(
     found.median_speaker,
     found.worst_speakers,
   )
-  speakers = page.folded(
-    f'All {len(by_client)} speakers', _rates('speaker', by_client)
-  )
-  if len(by_client) <= _SPEAKERS_OPEN:
-    speakers = _rates('speaker', by_client)
+  elsewhere = []
+  if not private_details:
+    elsewhere = [
+      page.paragraph(
+        'Speakers by name, and what they said, are on a second page, for the'
+        ' maker of the run: --private_details writes one.'
+      )
+    ]
   return [
     page.preformatted('\n'.join(error_statistics.in_words(found))),
     page.plots(
       [
         page.plot(svg, 'Whether some speakers are served worse than the rest.'),
-        _rates('', groups),
+        speaker_details.rates('', groups),
       ]
     ),
-    speakers,
+    *elsewhere,
   ]
-
-
-def _rates(name: str, groups: dict[str, evaluation.ErrorRates]) -> page.Html:
-  return page.table(
-    (name, 'utterances', 'words', 'WER', 'CER'),
-    (
-      (name, r.utterances, r.words, f'{r.wer:.1%}', f'{r.cer:.1%}')
-      for name, r in groups.items()
-    ),
-  )
-
-
-def _transcripts(run: run_record.RunRecord) -> list[page.Html]:
-  if not run.transcripts:
-    return []
-  return [
-    page.paragraph('What differs is bold, in colour.'),
-    page.element('h3', 'Drawn at random over all error rates, the best first'),
-    _said_and_heard(transcripts.typical(run.transcripts, _TYPICAL)),
-    page.element('h3', f'The {_WORST} worst'),
-    _said_and_heard(transcripts.worst(run.transcripts, _WORST)),
-  ]
-
-
-def _said_and_heard(
-  chosen: Sequence[evaluation.Transcript],
-) -> page.Html:
-  def words(found: transcripts.Words) -> page.Html:
-    return page.joined(
-      (
-        page.element('b', word, 'wrong') if wrong else word
-        for word, wrong in found
-      ),
-      ' ',
-    )
-
-  return page.table(
-    ('utterance', 'WER', 'said', 'heard'),
-    (
-      (t.utterance_id, f'{t.wer:.0%}', *map(words, transcripts.marked(t)))
-      for t in chosen
-    ),
-  )
 
 
 def _layers(run: run_record.RunRecord) -> list[page.Html]:
@@ -341,8 +317,11 @@ def _clients_and_time(run: run_record.RunRecord) -> list[page.Html]:
 def _time(run: run_record.RunRecord) -> list[page.Html]:
   names = {
     'training': ('seconds/train', f'{round_metrics.UNPROTECTED}seconds/train'),
-    'saving': ('seconds/save',),
-    'evaluation': ('seconds/evaluate',),
+    'saving': ('seconds/save', f'{round_metrics.UNPROTECTED}seconds/save'),
+    'evaluation': (
+      'seconds/evaluate',
+      f'{round_metrics.UNPROTECTED}seconds/evaluate',
+    ),
   }
   parts = {
     label: np.array(
@@ -358,16 +337,14 @@ def _time(run: run_record.RunRecord) -> list[page.Html]:
     f'{label} {values.sum() / 60:.1f}' for label, values in parts.items()
   )
   caption = f'Where the time of each round goes. Minutes in all: {total}.'
-  if 'training' not in parts:
-    caption += (
-      ' How long training took depends on who took part, and is not released.'
-    )
   return [page.plot(svg, caption)]
 
 
-def _flags(run: run_record.RunRecord) -> page.Html:
-  lines = [f'--{name}={value}' for name, value in run.flags.items()]
+def _flags(run: run_record.RunRecord, private_details: bool) -> page.Html:
+  flags = run.flags if private_details else run.flags_without_paths
+  lines = [f'--{name}={value}' for name, value in flags.items()]
+  how = f'as in {run.paths.flags.name}' if private_details else 'without paths'
   return page.folded(
-    f'All {len(lines)} flags in force, as in {run.paths.flags.name}',
+    f'All {len(lines)} flags in force, {how}',
     page.preformatted('\n'.join(lines)),
   )

@@ -16,7 +16,13 @@ from tff_asr.models import model_folder, transformer
 from tff_asr.privacy import ledger as ledger_lib
 from tff_asr.privacy import recorded_plan
 from tff_asr.programs import account as account_lib
-from tff_asr.programs import lineage, run_folder, transcripts
+from tff_asr.programs import (
+  lineage,
+  round_metrics,
+  run_folder,
+  transcripts,
+  whole_ledger,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,7 @@ class RunRecord:
     summary: Final figures, empty if the run is not finished.
     transcripts: Of the final evaluation, empty if there was none.
     account: What it promises.
+    store_names: Names of the store of its clients.
   """
 
   paths: run_folder.RunPaths
@@ -40,6 +47,12 @@ class RunRecord:
   summary: Mapping[str, Any]
   transcripts: Sequence[evaluation.Transcript]
   account: account_lib.Account
+  store_names: tuple[str, ...] = ()
+
+  @property
+  def clients_store(self) -> frozenset[str]:
+    """What records of trainings may call the store of its clients."""
+    return frozenset([self.stores.get('train', ''), *self.store_names])
 
   @property
   def name(self) -> str:
@@ -55,6 +68,19 @@ class RunRecord:
   def rounds(self) -> int:
     """Number of rounds done."""
     return int(self.rows[-1]['round']) if self.rows else 0
+
+  @property
+  def minutes(self) -> str:
+    """Duration of its last call, empty if that may not be told."""
+    names = ('minutes', f'{round_metrics.UNPROTECTED}minutes')
+    known = [self.summary[name] for name in names if name in self.summary]
+    mark = ' UNPROTECTED' if self.account.is_unprotected else ''
+    return f'{known[0]:.1f}{mark}' if known else ''
+
+  @property
+  def flags_without_paths(self) -> dict[str, str]:
+    """Its flags; of every path the last part only."""
+    return {name: _without_paths(value) for name, value in self.flags.items()}
 
   @property
   def planned_rounds(self) -> int:
@@ -116,10 +142,12 @@ def read(path: pathlib.Path) -> RunRecord:
     )
   flags = run_folder.read_flags(paths.flags)
   rows = read_metrics(paths.metrics) if paths.metrics.exists() else []
+  stores, store_names = run_folder.read_stores(path)
   record = RunRecord(
     paths=paths,
     flags=flags,
-    stores=_json(paths.stores),
+    stores=stores,
+    store_names=store_names,
     rows=rows,
     summary=_json(paths.summary),
     transcripts=(),
@@ -131,7 +159,15 @@ def read(path: pathlib.Path) -> RunRecord:
     record = dataclasses.replace(
       record, transcripts=transcripts.read(paths.transcripts)
     )
-  return dataclasses.replace(record, account=_account(record))
+  record = dataclasses.replace(record, account=_account(record))
+  if round_metrics.client_prefix(record.account.plan) is None:
+    # Earlier releases wrote them under a promise as well.
+    record = dataclasses.replace(
+      record,
+      rows=[_without_times(row) for row in record.rows],
+      summary=_without_times(record.summary),
+    )
+  return record
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
@@ -146,6 +182,18 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
       raise errors.UserError(
         f'{path} is damaged ({error}): restore it from a copy.'
       ) from error
+
+
+def _without_times(figures: Mapping[str, Any]) -> dict[str, Any]:
+  return {
+    name: value
+    for name, value in figures.items()
+    if name != 'minutes' and not name.startswith(round_metrics.SECONDS)
+  }
+
+
+def _without_paths(value: str) -> str:
+  return ','.join(part.rpartition('/')[2] for part in value.split(','))
 
 
 def _json(path: pathlib.Path) -> dict[str, Any]:
@@ -164,6 +212,7 @@ def _account(record: RunRecord) -> account_lib.Account:
   promised = any('epsilon' in row for row in record.rows)
   if not ledger_lib.has_begun(path) and not promised:
     return account_lib.Account(None, None, None)
+  whole_ledger.check(record.paths.path)
   book = ledger_lib.Ledger(path)
   plan = recorded_plan.of(book, record.planned_rounds)
   cohort, population = (

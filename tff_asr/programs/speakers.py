@@ -1,8 +1,7 @@
 """Which speakers of the stores do what in a run; nobody does two things."""
 
-import random
-
 from tff_asr import errors
+from tff_asr.corpora import draws
 from tff_asr.corpora import store as store_lib
 
 ALL = -1  # For the number of seed speakers.
@@ -47,7 +46,7 @@ def sample(store: store_lib.ClientStore, number: int, seed: int) -> list[str]:
       f'--evaluate_clients={number} of the {len(clients)} speakers in'
       f' {store.path}.'
     )
-  return sorted(random.Random(seed).sample(clients, number)) or clients
+  return sorted(draws.smallest(clients, number, 'evaluation', seed)) or clients
 
 
 def split(
@@ -58,6 +57,9 @@ def split(
   promises: bool,
 ) -> tuple[list[str], list[str]]:
   """Returns the seed speakers and the population, disjoint.
+
+  Nobody in the population changes who the seed speakers are, see `draws`: their
+  names, and the model that is trained on them, are released as they are.
 
   Args:
     store: Of both.
@@ -87,5 +89,5 @@ def split(
       f'--seed_clients={seed_clients} of the {len(others)} clients in'
       f' {store.path}.'
     )
-  seed_ids = random.Random(seed).sample(others, seed_clients)
-  return sorted(seed_ids), [c for c in others if c not in set(seed_ids)]
+  seed_ids = draws.smallest(others, seed_clients, 'seed speakers', seed)
+  return sorted(seed_ids), [c for c in others if c not in seed_ids]

@@ -110,7 +110,10 @@ def combinations(
 
 
 def run(
-  trials: Sequence[Trial], command: Sequence[str], folder: pathlib.Path
+  trials: Sequence[Trial],
+  command: Sequence[str],
+  folder: pathlib.Path,
+  private_details: bool = False,
 ) -> str:
   """Does the runs that are not finished, and compares all in the folder.
 
@@ -118,6 +121,7 @@ def run(
     trials: The runs.
     command: What is called with the arguments of each, a program first.
     folder: Where the runs are, and the page that compares them.
+    private_details: Whether there is a second page, with paths.
 
   Raises:
     Stopped: If a signal asked for it; the run at work has ended by then.
@@ -145,7 +149,9 @@ def run(
   runs = [trial.path for trial in trials]
   runs += sorted(path for path in folder.iterdir() if path not in runs)
   runs = [path for path in runs if run_folder.RunPaths(path).flags.exists()]
-  text = comparison.write(runs, folder / PAGE) if runs else ''
+  text = ''
+  if runs:
+    text = comparison.write(runs, folder / PAGE, private_details)
   if failed:
     print(text)
   errors.require(
@@ -171,13 +177,15 @@ def _is_finished(trial: Trial) -> bool:
 
 
 def _outcome(trial: Trial) -> str:
-  found = run_record.read(trial.path).summary
+  run = run_record.read(trial.path)
+  found = run.summary
   parts = [f'WER {found["wer"]:.1%}']
   if 'epsilon' in found:
     epsilon = found['epsilon']
     text = epsilon if epsilon == 'none' else accounting.text(epsilon)
     parts.append(f'epsilon {text}')
-  parts.append(f'{found["minutes"]:.1f} minutes')
+  if run.minutes:
+    parts.append(f'{run.minutes} minutes')
   return ', '.join(parts)
 
 

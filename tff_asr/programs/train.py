@@ -14,7 +14,7 @@ from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
-from tff_asr.privacy import ledger
+from tff_asr.privacy import earlier_runs, ledger
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   json_log,
@@ -24,6 +24,7 @@ from tff_asr.programs import (
   program_logic,
   report,
   speakers,
+  whole_ledger,
 )
 from tff_asr.programs import run_folder as run_folder_lib
 
@@ -34,6 +35,7 @@ _MAY_CHANGE = frozenset(
     *('rounds', 'max_epsilon', 'prior_ledger'),
     *('executor', 'devices', 'clients_per_device'),
     *('max_bad_clients', 'checkpoint_every', 'keep_checkpoints', 'log_json'),
+    'private_details',
   ]
 )
 
@@ -55,6 +57,7 @@ class TrainConfig(program.RoundsConfig):
     central: How the seed model, or a given one further, is trained on them.
     seed: Of initial weights and of the choice of seed speakers; never of noise
       or cohorts.
+    private_details: Whether a second page has names, words and paths.
   """
 
   train_store: pathlib.Path
@@ -66,6 +69,7 @@ class TrainConfig(program.RoundsConfig):
   seed_clients: int
   central: central.CentralConfig
   seed: int
+  private_details: bool = False
 
   def encoder(self, vocabulary_size: int) -> transformer.TransformerConfig:
     """Returns the sizes of a new encoder.
@@ -105,18 +109,24 @@ def train(
   heard_between = speakers.sample(
     eval_store, config.evaluate_clients, config.seed
   )
+  promises = bool(config.rounds) and config.privacy.promises
+  names = lineage.names_of(train_store, config.output_dir, promises)
   given, trained_on = None, ()
   if config.seed_model:
     given = _load_seed(
       config.seed_model, train_store, config.precision, config.chance
     )
-    trained_on = lineage.read(model_folder.find(config.seed_model))
+    trained_on = lineage.renamed(
+      lineage.read(model_folder.find(config.seed_model)),
+      train_store.digest,
+      names,
+    )
   seed_ids, population = speakers.split(
     train_store,
     config.seed_clients,
     config.seed,
-    left_out=lineage.unprotected(trained_on, train_store.digest),
-    promises=bool(config.rounds) and config.privacy.promises,
+    left_out=lineage.unprotected(trained_on, names),
+    promises=promises,
   )
   if config.rounds and not population:
     raise errors.UserError(
@@ -137,9 +147,14 @@ def train(
     hypothetical = config.privacy.hypothetical(plan)
     lineage.check_told(
       trained_on,
-      train_store.digest,
-      ledger.names(config.privacy.prior_ledgers),
+      names,
+      earlier_runs.names(config.privacy.prior_ledgers),
     )
+  lineage.check_evaluated(
+    lineage.of_run(config.seed_model) if config.seed_model else (),
+    eval_store,
+    config.privacy.unprotected_metrics,
+  )
   released = report.last_round(config.output_dir / 'metrics.csv')
   if config.rounds < released:
     raise errors.UserError(
@@ -151,6 +166,7 @@ def train(
     flags,
     {'train': train_store.digest, 'eval': eval_store.digest},
     _MAY_CHANGE,
+    names,
   )
   print(f'Run folder: {run_folder.path}')
   seed_speakers = len(train_store.client_ids) - len(population)
@@ -161,19 +177,26 @@ def train(
     f'{len(population)} clients in the population, {seed_speakers} seed'
     f' speakers, {held_out}.'
   )
-  if config.rounds:
-    print(plan or 'No privacy: updates are neither clipped nor noised.')
   if plan:
+    whole_ledger.check(run_folder.path)
     run_ledger = plan.open_ledger(
       run_folder.ledger, config.privacy.prior_ledgers
     )
-    if plan.unprotected_metrics:
-      run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
+  account = account_lib.Account(plan, run_ledger, hypothetical)
+  if plan:
+    print(account.plan_text())
+  elif config.rounds:
+    print('No privacy: updates are neither clipped nor noised.')
+  if plan and plan.unprotected_metrics:
+    run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
 
   if seed_ids:
-    trained_on += (lineage.Training(train_store.digest, tuple(seed_ids)),)
-  if not model_folder.is_complete(run_folder.seed_model):
-    lineage.write(run_folder.seed_model, trained_on)
+    trained_on += lineage.trainings(names, seed_ids)
+  if model_folder.is_complete(run_folder.seed_model):
+    trained_on = lineage.check_seeds(
+      run_folder.seed_model, trained_on, {train_store.digest, *names}
+    )
+  lineage.write(run_folder.seed_model, trained_on)
   encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
   everybody = evaluation.batches(eval_store)
@@ -208,12 +231,10 @@ def train(
     )
   if cohorts:
     private = plan is not None and plan.is_guarantee
-    trained_on += (
-      lineage.Training(
-        train_store.digest,
-        unprotected=() if private else tuple(population),
-        ledger=run_ledger.name if private else None,
-      ),
+    trained_on += lineage.trainings(
+      names,
+      unprotected=() if private else population,
+      ledger=run_ledger.name if private else None,
     )
   lineage.write(run_folder.model, trained_on)
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
@@ -225,9 +246,11 @@ def train(
     seed_encoder, _ = model_folder.load(run_folder.seed_model)
     encoder.set_weights(seed_encoder.get_weights())
     seed_rates = evaluation.error_rates(evaluator.transcribe(everybody))
+  if run_ledger:
+    run_ledger.read_priors()  # They may have gone on since the last round.
   table = report.write(
     run_folder,
-    account_lib.Account(plan, run_ledger, hypothetical),
+    account,
     rounds=rounds,
     transcripts=transcripts,
     seed_rates=seed_rates,
@@ -239,6 +262,7 @@ def train(
       population if config.rounds else (),
       promises=plan is not None and plan.is_guarantee,
     ),
+    private_details=config.private_details,
   )
   if log:
     log.write('result', **json.loads(run_folder.summary.read_text()))

@@ -1,0 +1,54 @@
+"""The lines of a privacy ledger: JSON, chained by hashes, synced."""
+
+from collections.abc import Mapping
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+_MARK = ', "hash": "'
+
+
+def line(record: Mapping[str, Any], before: str) -> str:
+  """Returns a record as a line.
+
+  Args:
+    record: What it has, besides its hash.
+    before: Hash of the line before, empty for the first.
+  """
+  content = json.dumps(record, sort_keys=True)
+  return f'{content[:-1]}{_MARK}{_digest(content, before)}"}}\n'
+
+
+def parsed(text: str, before: str) -> tuple[dict[str, Any], str]:
+  """Returns the record of a line, and its hash.
+
+  Args:
+    text: The line, without its end.
+    before: Hash of the line before, empty for the first.
+
+  Raises:
+    ValueError: If the line is not what was written after that one.
+  """
+  start, _, end = text.rpartition(_MARK)
+  content = start + '}'
+  digest = _digest(content, before)
+  if end != f'{digest}"}}':
+    raise ValueError('The hash is wrong.')
+  return json.loads(content), digest
+
+
+def append(path: pathlib.Path, size: int, text: str) -> None:
+  """Writes and syncs a line after the first `size` bytes of a file."""
+  with open(path, 'r+b', buffering=0) as file:
+    file.truncate(size)
+    file.seek(size)
+    data = text.encode()
+    while data:
+      data = data[file.write(data) :]
+    os.fsync(file.fileno())
+
+
+def _digest(content: str, before: str) -> str:
+  return hashlib.sha256((before + content).encode()).hexdigest()
