@@ -62,7 +62,7 @@ class Fault:
 
   Attributes:
     name: For `--only` and the table.
-    says: The fault in words.
+    says: The fault in words, for `--help`.
     found_by: Tests as pytest names them, `tests/room/file.py::test`.
     edits: The fault in the code.
   """
@@ -222,7 +222,8 @@ def main(arguments: Sequence[str]) -> int:
   faults = read_faults(TABLE)
   parser = argparse.ArgumentParser(
     description=__doc__.splitlines()[0],
-    epilog='Faults: ' + ', '.join(fault.name for fault in faults),
+    epilog='\n'.join(['Faults:', *(f'  {f.name}: {f.says}' for f in faults)]),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     '--only', action='append', metavar='NAME', help='a fault; may be repeated'
