@@ -33,6 +33,13 @@ ROOT = pathlib.Path(
 )
 TABLE = ROOT / 'tools' / 'planted_faults.toml'
 _LONGEST = 1_800  # Seconds that the tests of one fault may take.
+# A plugin of pytest: hypothesis reports one failure of a test, not a group.
+_PLUGIN = """
+import hypothesis
+
+hypothesis.settings.register_profile('one', report_multiple_bugs=False)
+hypothesis.settings.load_profile('one')
+"""
 # What pytest says of a failure that is a statement of the test's.
 _ASSERTIONS = ('AssertionError', 'assert ', 'Failed: DID NOT RAISE')
 
@@ -133,8 +140,10 @@ def run_tests(tests: Sequence[str], folder: pathlib.Path, first: bool) -> list:
     PlantingError: If pytest does not come to a result.
   """
   report = folder / 'planted_faults.xml'
+  (folder / 'one_failure.py').write_text(_PLUGIN)
   command = [
-    *(sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider'),
+    *(sys.executable, '-m', 'pytest', '-q'),
+    *('-p', 'no:cacheprovider', '-p', 'one_failure'),
     *(['-x'] if first else []),
     f'--junitxml={report}',
     *tests,
