@@ -93,6 +93,19 @@ def test_noise_is_independent_between_layers_rounds_and_builds():
   assert not are_independent(np.array([samples[0], mixed]))
 
 
+def test_layers_of_one_size_do_not_share_their_noise():
+  """Layers of other sizes would hide it: each reads its words elsewhere."""
+  size, layers = 20_000, 3
+  a_query = gaussian_query.LayerClippedGaussianSumQuery(
+    groups.group({f'{i}': size for i in range(layers)}), BOUNDS, MULTIPLIER
+  )
+  zeros = a_query.initial_sample_state((tf.zeros([size]),) * layers)
+  samples, _, _ = a_query.get_noised_result(
+    zeros, a_query.initial_global_state()
+  )
+  assert are_independent(np.array(samples, np.float64))
+
+
 def test_no_seed_of_a_program_makes_noise_repeat():
   """Neither eagerly nor in a graph that was made after seeding."""
   draws = []

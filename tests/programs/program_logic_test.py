@@ -7,11 +7,18 @@ cohorts it has seen.
 import asyncio
 import collections
 import csv
+import dataclasses
+import itertools
+import json
 import shutil
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from tff_asr import compat, errors
+from tff_asr.privacy import layer_clipping, ledger
+from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import (
   checkpoints,
   program_logic,
@@ -206,3 +213,220 @@ def test_the_checkpoint_of_the_lowest_error_rate_stays(tmp_path):
     'round_000005.npz',
     'round_000006.npz',
   ]
+
+
+PLAN = plan_lib.PrivacyPlan(
+  population=40,
+  cohort_size=20,
+  rounds=7,
+  delta=1e-6,
+  noise_multiplier=1.0,
+  clipping=layer_clipping.LayerClipping(1.0),
+)
+
+
+class RecordedProgram(Program):
+  """A call under a plan; notes what happens, and looks into the ledger.
+
+  Attributes:
+    events: What happened, each with its round.
+    unrecorded: Those of which the ledger's file did not know when they began.
+  """
+
+  def __init__(self, folder, rounds, **kwargs):
+    super().__init__(folder, rounds, **kwargs)
+    folder.mkdir(exist_ok=True)
+    self.path = folder / ledger.FILE_NAME
+    self.events = []
+    self.unrecorded = []
+    self.stop_in = self.fail_in = None
+    plan = dataclasses.replace(PLAN, rounds=rounds)
+    book = plan.open_ledger(self.path)
+    self.recorded_before = self.recorded()
+    program = self
+
+    class Rounds(recorded_rounds.RecordedRounds):
+      def record(self, number):
+        entry = super().record(number)
+        program.happens('record', number)
+        return entry
+
+    class Checkpoints(checkpoints.Checkpoints):
+      async def save(self, program_state, version):
+        program.happens('save', version)
+        await super().save(program_state, version)
+
+    class Release(compat.ReleaseManager):
+      async def release(self, value, key):
+        program.happens('release', key)
+
+    self.arguments |= dict(
+      rounds=Rounds(plan, book),
+      checkpoints=Checkpoints(folder / 'checkpoints', 2),
+      release_managers=[Release(), *self.arguments['release_managers']],
+      on_round=lambda number, metrics: self.happens('show', number),
+      should_stop=lambda: self.rounds_done() == self.stop_in,
+    )
+
+  def happens(self, what, number):
+    """Notes a step of a round, each computation of which has an entry."""
+    times = self.events.count(('compute', number))
+    entries = self.recorded()[len(self.recorded_before) :]
+    if not times:  # Computed by an earlier call.
+      times, entries = min(number, 1), self.recorded_before
+    if entries.count(number) < times:
+      self.unrecorded.append((what, number))
+    self.events.append((what, number))
+    if (what, number) == self.fail_in:
+      raise InterruptError
+
+  def recorded(self):
+    """Rounds in the ledger's file, in the order of its lines."""
+    lines = map(json.loads, self.path.read_text().splitlines())
+    return [line['round'] for line in lines if 'round' in line]
+
+  def rounds_done(self):
+    return max((n for what, n in self.events if what == 'compute'), default=0)
+
+  def next_round(self, state, cohort):
+    self.events.append(('compute', int(cohort[0])))
+    return super().next_round(state, cohort)
+
+  def evaluate(self, state):
+    total = int(state['total'])  # 1 + 2 + ... + the round.
+    self.happens('evaluate', round((2 * total + 0.25) ** 0.5 - 0.5))
+    return super().evaluate(state)
+
+
+def order_of(events, number):
+  return [what for what, n in events if n == number]
+
+
+@pytest.mark.parametrize('checkpoint_every', [1, 3, 50])
+@pytest.mark.parametrize('evaluate_every', [1, 4, 50])
+@pytest.mark.parametrize('rounds', [1, 2, 7])
+def test_every_round_is_recorded_then_saved_then_released(
+  tmp_path, rounds, evaluate_every, checkpoint_every
+):
+  """The last one too, whichever of them are saved and evaluated."""
+  program = RecordedProgram(tmp_path, rounds, evaluate_every=evaluate_every)
+  program.arguments['checkpoint_every'] = checkpoint_every
+  program.run()
+  assert not program.unrecorded
+  assert program.recorded() == list(range(1, rounds + 1))
+  for number in range(1, rounds + 1):
+    is_evaluated = number % evaluate_every == 0 or number == rounds
+    is_saved = is_evaluated or number % checkpoint_every == 0
+    assert order_of(program.events, number) == [
+      *('compute', 'record'),
+      *(['save'] if is_saved else []),
+      *(['evaluate'] if is_evaluated else []),
+      *('release', 'show'),
+    ]
+  # And nothing of a round happens before all of the round before.
+  numbers = [number for _, number in program.events]
+  assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize('stop_in', [1, 2, 6])
+def test_the_round_before_a_stop_is_recorded_first(tmp_path, stop_in):
+  """And those of the call that goes on."""
+  program = RecordedProgram(tmp_path, rounds=7, evaluate_every=50)
+  program.arguments['checkpoint_every'] = 50
+  program.stop_in = stop_in
+  assert program.run().round_number == stop_in
+  assert order_of(program.events, stop_in) == [
+    *('compute', 'record', 'save', 'release', 'show')
+  ]
+  rest = RecordedProgram(tmp_path, rounds=7)
+  rest.run()
+  assert not program.unrecorded + rest.unrecorded
+  assert rest.recorded() == list(range(1, 8))
+  assert order_of(rest.events, stop_in) == []
+  for number in range(stop_in + 1, 8):
+    assert order_of(rest.events, number)[:3] == ['compute', 'record', 'save']
+
+
+@pytest.mark.parametrize('number', [1, 2, 3])
+@pytest.mark.parametrize(
+  'what', ['record', 'save', 'evaluate', 'release', 'show']
+)
+def test_an_interrupted_round_is_in_the_record_whatever_was_seen_of_it(
+  tmp_path, number, what
+):
+  """A round that is computed again is recorded again; the last one too."""
+  program = RecordedProgram(tmp_path, rounds=3, evaluate_every=1)
+  program.fail_in = (what, number)
+  with pytest.raises(InterruptError):
+    program.run()
+  assert program.events[-1] == (what, number)
+  assert program.recorded() == list(range(1, number + 1))
+  rest = RecordedProgram(tmp_path, rounds=3, evaluate_every=1)
+  rest.run()
+  assert not program.unrecorded + rest.unrecorded
+  computed = [n for w, n in program.events + rest.events if w == 'compute']
+  again = what in ('record', 'save')
+  assert computed.count(number) == (2 if again else 1)
+  assert rest.recorded() == computed
+  first = order_of(rest.events, number)
+  if again:
+    assert first == [
+      *('compute', 'record', 'save', 'evaluate', 'release', 'show')
+    ]
+  else:
+    assert first in ([], ['evaluate', 'release', 'show'])
+
+
+def test_each_round_gets_the_cohort_that_was_drawn_for_it(tmp_path):
+  """One call of the sampler for a round, also for one that is repeated."""
+  drawn, given = [], []
+
+  def program(**kwargs):
+    made = Program(tmp_path, rounds=6, evaluate_every=6, **kwargs)
+
+    def cohorts(number):
+      drawn.append((number, [f'{number}', f'draw {len(drawn)}']))
+      return drawn[-1][1]
+
+    def next_round(state, cohort):
+      given.append(cohort)
+      return made.next_round(state, cohort)
+
+    made.arguments |= dict(
+      checkpoint_every=2, cohorts=cohorts, next_round=next_round
+    )
+    return made
+
+  with pytest.raises(InterruptError):
+    program(fail_at=4).run()
+  program().run()
+  assert [number for number, _ in drawn] == [1, 2, 3, 4, 3, 4, 5, 6]
+  assert given == [cohort for _, cohort in drawn]
+
+
+def test_cohorts_of_the_rounds_of_a_program_are_independent(tmp_path):
+  """By the plan's own sampler: half of 40 clients, 60 rounds, no two alike.
+
+  Two equal ones are a chance of 2^-29; the rates have an exact test.
+  """
+  clients = [f'{i}' for i in range(PLAN.population)]
+  program = Program(tmp_path, rounds=60, evaluate_every=60)
+  given = []
+
+  def next_round(state, cohort):
+    given.append(frozenset(cohort))
+    return Output(state, 0)
+
+  program.arguments |= dict(
+    checkpoint_every=60, cohorts=PLAN.cohorts(clients), next_round=next_round
+  )
+  program.run()
+  assert len(given) == len(set(given)) == 60
+  included = np.array([[c in cohort for c in clients] for cohort in given])
+  for gap, start in itertools.product((1, 2, 3), (0, 1)):
+    rows = included[start::gap]
+    first, second = rows[: len(rows) // 2 * 2 : 2], rows[1::2]
+    alike = np.sum(first == second)
+    test = scipy.stats.binomtest(int(alike), first.size, 0.5)
+    assert test.pvalue > 1e-6 / 12
+  assert scipy.stats.binomtest(int(included.sum()), 2_400).pvalue > 1e-6 / 12

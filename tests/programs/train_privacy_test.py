@@ -1,11 +1,15 @@
 """What a run promises, releases, and keeps to."""
 
 import json
+import re
 
 import pytest
 
 from tests.programs import training
+from tff_asr.corpora import store as store_lib
+from tff_asr.executors import map_reduce
 from tff_asr.privacy import bounds
+from tff_asr.programs import privacy_config
 
 
 def test_a_run_ends_before_the_round_that_would_exceed_its_budget(
@@ -26,6 +30,43 @@ def test_a_run_ends_before_the_round_that_would_exceed_its_budget(
       len(training.rows(output_dir)) == done + 1
       and training.rows(output_dir)[-1]['wer']
     )
+
+
+def test_every_round_trains_those_who_were_drawn_for_it_and_nobody_else(
+  quick, tmp_path, monkeypatch
+):
+  """From the sampler's first call to the clients that the runtime is given."""
+  asked, trained = [], []
+  make = privacy_config.PrivacyConfig.cohorts
+
+  def cohorts(self, plan, client_ids):
+    make(self, plan, client_ids)  # Refuses what it must.
+    a, b, c, d = sorted(client_ids)
+    draws = iter([[a], [b, c], [], [c, d], [a, b, c, d]])
+
+    def sample(number):
+      asked.append((number, next(draws)))
+      return asked[-1][1]
+
+    return sample
+
+  run = map_reduce.MapReduce.run
+
+  def noting(self, server, clients, *args):
+    names = ' '.join(client.name for client in clients)
+    trained.append(sorted(re.findall(r"'(.+?)'", names)))
+    return run(self, server, clients, *args)
+
+  monkeypatch.setattr(privacy_config.PrivacyConfig, 'cohorts', cohorts)
+  monkeypatch.setattr(map_reduce.MapReduce, 'run', noting)
+  training.run(quick, tmp_path / 'run', rounds=4, evaluate_every=4)
+  assert [number for number, _ in asked] == [1, 2, 3, 4]
+  assert trained[-4:] == [cohort for _, cohort in asked]
+  # Before the rounds only a speaker to whom nothing is promised.
+  population = set(asked[1][1] + asked[0][1] + asked[3][1])
+  everybody = set(store_lib.ClientStore(quick.train_store).client_ids)
+  assert len(population) == 4 and population < everybody
+  assert not population & {name for names in trained[:-4] for name in names}
 
 
 def test_a_seed_for_the_noise_takes_every_epsilon_away(quick, tmp_path):
