@@ -1,8 +1,11 @@
-"""The store of synthetic speakers in the user's cache."""
+"""What `prepare` prints, and its store of synthetic speakers."""
 
 import os
 import subprocess
 import sys
+
+from tests import stores
+from tff_asr.programs import prepare
 
 _PROGRAM = """
 import sys
@@ -30,3 +33,11 @@ def test_calls_at_once_make_the_store_once(tmp_path):
   assert [call.returncode for call in calls] == [0] * 3, ends
   (made,) = (tmp_path / 'tff_asr').iterdir()
   assert {out.splitlines()[-1] for out, _ in ends} == {str(made)}
+
+
+def test_the_table_counts_what_speakers_share(tmp_path):
+  same = [stores.make(client, '1') for client in 'ab']
+  shared = stores.write(tmp_path / 'shared', same)
+  assert 'shared      2 utterances' in prepare.table([shared])
+  alone = stores.write(tmp_path / 'alone', same[1:])
+  assert 'shared' not in prepare.table([alone])
