@@ -1,5 +1,6 @@
 """Runs on synthetic speech that several tests look at."""
 
+import functools
 import pathlib
 
 import pytest
@@ -26,6 +27,15 @@ def _small_model():
   sizes = dict(blocks=1, width=16, mlp_width=32, convolutions=1)
   with pytest.MonkeyPatch.context() as patched:
     patched.setitem(presets.PRESETS, _MODEL, presets.PRESETS['tiny'] | sizes)
+    yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _same_process():
+  """One learning process for all runs that would build the same."""
+  build = functools.cache(federated.build_learning_process)
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(federated, 'build_learning_process', build)
     yield
 
 

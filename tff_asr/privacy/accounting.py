@@ -120,10 +120,18 @@ def _rdp(releases: Releases, relation: Relation, delta: float) -> float | None:
   # Zero is what is lost to rounding: see dp_accounting's log-sum-exp.
   return (
     _finite_or_none(
-      lambda: _compose(rdp_accountant(relation), releases).get_epsilon(delta)
+      lambda: _composed_by_rdp(releases, relation).get_epsilon(delta)
     )
     or None
   )
+
+
+@functools.lru_cache(maxsize=64)
+def _composed_by_rdp(
+  releases: Releases, relation: Relation
+) -> dp_accounting.PrivacyAccountant:
+  """An accountant of the releases, which serves every delta."""
+  return _compose(rdp_accountant(relation), releases)
 
 
 def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:
