@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from tests.executors import algorithms
+from tff_asr import errors
 from tff_asr.executors import context, map_reduce, placement
 
 AT_CLIENTS = tff.FederatedType(np.float32, tff.CLIENTS)
@@ -160,6 +161,38 @@ def test_any_number_of_clients_may_fail_and_nothing_tells_of_it(caplog, capfd):
   local.max_failed_clients = 0
   with pytest.raises(map_reduce.ExecutionError, match='number 0'):
     total([-1.0])
+
+
+def test_nothing_is_reported_where_a_client_may_fail_silently():
+  """A report would tell that the first client did not fail."""
+  found = []
+  local = context.set_local_device_context(
+    allow_native=False,
+    max_failed_clients=None,
+    watch=placement.Watch(['Sqrt'], found.append),
+  )
+
+  @tff.tensorflow.computation(np.float32)
+  def root(x):
+    return tf.sqrt(x)
+
+  @tff.federated_computation(tff.FederatedType(np.float32, tff.CLIENTS))
+  def total(xs):
+    return tff.federated_sum(tff.federated_map(root, xs))
+
+  assert total([4.0, 9.0]) == 5.0 and not found
+  local.max_failed_clients = 0  # Too late: the first round decides.
+  assert total([4.0, 9.0]) == 5.0 and not found
+
+
+@pytest.mark.parametrize('level', ['0', '2', '', 'none', None])
+def test_clients_cannot_fail_silently_while_tensorflow_logs(monkeypatch, level):
+  if level is None:
+    monkeypatch.delenv('TF_CPP_MIN_LOG_LEVEL')
+  else:
+    monkeypatch.setenv('TF_CPP_MIN_LOG_LEVEL', level)
+  with pytest.raises(errors.UserError, match='TF_CPP_MIN_LOG_LEVEL=3'):
+    context.set_local_device_context(max_failed_clients=None)
 
 
 def test_a_client_that_has_a_name_is_called_by_it(local_context):

@@ -103,7 +103,20 @@ def test_a_line_is_on_the_disk_before_append_returns(path, monkeypatch):
   assert synced[0].count(b'\n') == 3
 
 
-@pytest.mark.parametrize('cut', [1, 10, 100])
+def test_a_whole_line_counts_without_its_end(path):
+  """An editor may have taken the end away."""
+  with_rounds(path, 3)
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-1])
+  book = ledger.Ledger(path)
+  assert book.last_round == 3 and book.releases() == ((EVENT, 3),)
+  book = opened(path)
+  book.append(4, RELEASE)
+  assert path.read_bytes().startswith(whole)
+  assert ledger.Ledger(path).releases() == ((EVENT, 4),)
+
+
+@pytest.mark.parametrize('cut', [2, 10, 100])
 def test_a_line_without_its_end_never_happened(path, cut):
   """It was not synced, so nothing was released on its account."""
   with_rounds(path, 3)

@@ -7,7 +7,8 @@ too, and whatever else differs tells of the client.
 
 The client of the second corpus has another name and more utterances, some of
 them with the audio and the names of others' utterances, and takes long.  Or the
-client's data cannot be read.  How many clients there are is public.
+client's data cannot be read, and the client fails.  Zeros are computed from the
+updates: TensorFlow would leave out what nothing depends on.  How many clients there are is public.
 """
 
 import contextlib
@@ -78,6 +79,25 @@ def corpus(one: str):
   return [*items, *own]
 
 
+@pytest.fixture
+def failed(monkeypatch):
+  """A list that gets the errors of clients that fail."""
+  found = []
+  failures = map_reduce._Queue.failures
+
+  @contextlib.contextmanager
+  def seen(queue):
+    with failures(queue):
+      try:
+        yield
+      except Exception as error:
+        found.append(error)
+        raise
+
+  monkeypatch.setattr(map_reduce._Queue, 'failures', seen)
+  return found
+
+
 @contextlib.contextmanager
 def same_chance():
   """Fixes all entropy, and the clock, which stands but for `ANOTHER`."""
@@ -97,7 +117,7 @@ def same_chance():
       yield
 
   def nothing(tensors, *_):
-    return [tf.zeros(tf.shape(t), tf.int64) for t in tensors]
+    return [tf.cast(tf.clip_by_value(t, 0.0, 0.0), tf.int64) for t in tensors]
 
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(
@@ -237,10 +257,13 @@ def left(tmp_path_factory, known, capfd):
   ('name', 'damaged'),
   [*((name, False) for name in sampling.SAMPLINGS), ('none', True)],
 )
-def test_neighbours_leave_the_same(left, name, damaged):
+def test_neighbours_leave_the_same(left, failed, name, damaged):
   one = left(ONE, sampling=name)
   settings = dict(damaged=True) if damaged else {}
+  failed.clear()
   another = left(ANOTHER, sampling=name, **settings)
+  assert bool(failed) == damaged
+  assert all(ANOTHER in str(error) for error in failed)
   assert one.keys() == another.keys()
   assert {k: len(v) for k, v in one.items()} == {
     k: len(v) for k, v in another.items()

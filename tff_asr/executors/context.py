@@ -17,6 +17,7 @@ from absl import logging
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tff_asr import errors
 from tff_asr.executors import (
   decomposition,
   graph_piece,
@@ -31,6 +32,27 @@ from tff_asr.executors import devices as devices_lib
 # How much work a client is, of what the client is in a computation's argument.
 ClientSize = Callable[[Any], float]
 _Executable = Callable[[Any], Any]
+
+
+# What TensorFlow logs: 3 is nothing.
+_LOG_LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
+
+
+def check_tensorflow_is_silent() -> None:
+  """Checks that TensorFlow logs nothing of a client that fails.
+
+  Its log has the time, the error and often the client's data.
+
+  Raises:
+    UserError: If it logs; by the environment, which it reads only once.
+  """
+  level = os.environ.get(_LOG_LEVEL, '0')
+  errors.require(
+    level.isdecimal() and int(level) >= 3,
+    f'TensorFlow logs which clients fail while {_LOG_LEVEL} is {level}, and a'
+    f' guarantee forbids this. Set {_LOG_LEVEL}=3 in the environment, before'
+    ' TensorFlow is imported.',
+  )
 
 
 class LocalDeviceContext(tff.framework.SyncContext):
@@ -53,6 +75,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
     max_failed_clients: int | None = 0,
   ):
     """Takes the arguments of `set_local_device_context`."""
+    if max_failed_clients is None:
+      check_tensorflow_is_silent()
     if not devices:
       devices = devices_lib.select()
       devices_lib.share_cores(devices, clients_per_device)

@@ -118,7 +118,8 @@ class MapReduce:
       server: Leaves of what lies at the server.
       clients: In the order in which they are taken.
       max_failed_clients: So many may fail, and are left out with a warning that
-        names them.  With `None` any number may, and nothing tells of it.
+        names them.  With `None` any number may, and nothing tells of it: no
+        operations are reported, either.
 
     Returns:
       Leaves of the results at the server.
@@ -130,6 +131,8 @@ class MapReduce:
     with tf.device(self._devices[0]):
       with _stage('prepare'):
         broadcast = self._prepare(server)
+      if max_failed_clients is None:
+        self._to_watch.clear()  # A client that fails would report nothing.
       queue = _Queue(clients, max_failed_clients)
       total = self._total(broadcast, queue, len(clients))
       del broadcast

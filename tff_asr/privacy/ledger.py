@@ -55,9 +55,9 @@ class Ledger:
     self._heads: set[str] = set()
     self._prior_paths: tuple[pathlib.Path, ...] = ()
     self._seen: dict[pathlib.Path, tuple[int, int] | None] = {}
-    # A line without its end was never synced: nothing followed from it.
-    text, _, _ = path.read_text(errors='replace').rpartition('\n')
+    text, _, rest = path.read_text(errors='replace').rpartition('\n')
     self._size = len((text + '\n').encode()) if text else 0
+    self._missing_end = ''
     for number, line in enumerate(text.split('\n'), 1):
       try:
         self._take(line)
@@ -66,6 +66,8 @@ class Ledger:
           f'Line {number} of the privacy ledger {path} is damaged: without it'
           ' no epsilon is true. Restore it from a copy.'
         ) from error
+    if rest:
+      self._take_rest(rest)
 
   @classmethod
   def read(cls, path: pathlib.Path, relation: accounting.Relation) -> 'Ledger':
@@ -310,9 +312,23 @@ class Ledger:
 
   def _write(self, record: dict[str, Any]) -> None:
     line = ledger_lines.line(record, self.head)
-    ledger_lines.append(self.path, self._size, line)
-    self._size += len(line.encode())
+    added = self._missing_end + line
+    ledger_lines.append(self.path, self._size, added)
+    self._size += len(added.encode())
+    self._missing_end = ''
     self._take(line.rstrip('\n'))
+
+  def _take_rest(self, rest: str) -> None:
+    """Takes over a last line that lacks its end, if all else of it is there.
+
+    A line that was cut was never synced: nothing followed from it.
+    """
+    try:
+      self._take(rest)
+    except (ValueError, KeyError, TypeError, AttributeError):
+      return
+    self._size += len(rest.encode())
+    self._missing_end = '\n'
 
   def _take(self, line: str) -> None:
     """Takes over one line; raises errors of many kinds if it is damaged."""

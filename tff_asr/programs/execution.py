@@ -56,6 +56,8 @@ class ExecutionConfig:
         ' takes the processor only.',
       )
       return ['/CPU:0']
+    if promises:
+      context.check_tensorflow_is_silent()
     selected = devices.select(self.devices)
     if trains_clients:
       devices.share_cores(selected, self.clients_per_device)
