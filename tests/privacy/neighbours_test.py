@@ -8,7 +8,8 @@ too, and whatever else differs tells of the client.
 The client of the second corpus has another name and more utterances, some of
 them with the audio and the names of others' utterances, and takes long.  Or the
 client's data cannot be read, and the client fails.  Zeros are computed from the
-updates: TensorFlow would leave out what nothing depends on.  How many clients there are is public.
+updates: TensorFlow would leave out what nothing depends on.  How many clients
+there are is public.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ import pytest
 import tensorflow as tf
 
 from tests import stores as stores_lib
+from tff_asr import errors
 from tff_asr.corpora import client_datasets, holdout, preparation
 from tff_asr.corpora import store as store_lib
 from tff_asr.executors import map_reduce
@@ -238,7 +240,10 @@ def left(tmp_path_factory, known, capfd):
     folder.mkdir()
     capfd.readouterr()
     with same_chance():
-      run(folder, one, **settings)
+      try:
+        run(folder, one, **settings)
+      except errors.UserError as error:  # A line that a user would see.
+        print(error)
     printed = ''.join(capfd.readouterr())
     found = {
       **files(folder / 'run'),
@@ -276,3 +281,4 @@ def test_neighbours_leave_the_same(left, failed, name, damaged):
     assert ANOTHER.encode() not in content, file
   # Both clients are in the population: nothing else is compared.
   assert b'5 clients in the population' in one['printed']
+  assert b'federated model, 2 rounds' in one['printed']
