@@ -1,4 +1,4 @@
-"""What `prepare` prints, and its store of synthetic speakers."""
+"""The table of `prepare`, and its store of synthetic speakers."""
 
 import os
 import subprocess
