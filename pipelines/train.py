@@ -22,6 +22,7 @@ from pipelines import (
   privacy_flags,
   seed_flags,
 )
+from tff_asr import errors
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.models import precision, presets
 from tff_asr.programs import json_log, prepare, train
@@ -30,7 +31,7 @@ _TRAIN_STORE = flags.DEFINE_string(
   'train_store',
   '',
   'Client store to train on; by default synthetic speakers, 64 of them and the'
-  ' seed speakers.',
+  ' seed speakers. Needed with --seed_model.',
 )
 _EVAL_STORE = flags.DEFINE_string(
   'eval_store',
@@ -142,6 +143,12 @@ def set_defaults() -> None:
   """Makes what is not given: synthetic speakers, a folder, a level of noise."""
   seed_flags.set_defaults()
   if not _TRAIN_STORE.value:
+    errors.require(
+      not flags.FLAGS.seed_model,
+      'Give --train_store with --seed_model: without it new synthetic speakers'
+      ' are made, some of them those on whom that model was trained. flags.txt'
+      ' of its run has its store.',
+    )
     clients = _DEFAULT_CLIENTS + max(flags.FLAGS.seed_clients, 0)
     flags.FLAGS.train_store = _synthetic_store(clients, held_out_voices=False)
   if not _EVAL_STORE.value:

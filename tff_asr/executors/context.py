@@ -50,8 +50,8 @@ def check_tensorflow_is_silent() -> None:
   errors.require(
     level.isdecimal() and int(level) >= 3,
     f'TensorFlow logs which clients fail while {_LOG_LEVEL} is {level}, and a'
-    f' guarantee forbids this. Set {_LOG_LEVEL}=3 in the environment, before'
-    ' TensorFlow is imported.',
+    f' guarantee forbids this. Set {_LOG_LEVEL}=3 in the environment; in a'
+    ' program, before TensorFlow is imported.',
   )
 
 
