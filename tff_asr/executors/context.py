@@ -34,7 +34,7 @@ ClientSize = Callable[[Any], float]
 _Executable = Callable[[Any], Any]
 
 
-# What TensorFlow logs: 3 is nothing.
+# Severity from which TensorFlow logs; 3 is none.
 _LOG_LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 
 
@@ -44,7 +44,8 @@ def check_tensorflow_is_silent() -> None:
   Its log has the time, the error and often the client's data.
 
   Raises:
-    UserError: If it logs; by the environment, which it reads only once.
+    UserError: If the environment lets TensorFlow log.  TensorFlow reads the
+      variable once, when it is imported.
   """
   level = os.environ.get(_LOG_LEVEL, '0')
   errors.require(
