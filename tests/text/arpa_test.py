@@ -72,7 +72,7 @@ def log10(lm, *words):
   return [score / math.log(10) for score in (*found, lm.end(state))]
 
 
-@pytest.mark.parametrize('text', [SRILM, IRSTLM, KENLM])
+@pytest.mark.parametrize('text', [SRILM, IRSTLM, KENLM, KENLM.upper()])
 def test_the_dialects_of_the_tools_are_read(tmp_path, text):
   lm = read(tmp_path, text)
   assert lm.order == 2

@@ -1,9 +1,15 @@
-from hypothesis import given
+import sys
+import unicodedata
+
+import anyascii
+from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
 from tff_asr.text import normalisation
 from tff_asr.text.normalisation import ENGLISH, FRENCH, GERMAN
+
+TURKISH = ENGLISH + 'çğıöşü'
 
 
 @pytest.mark.parametrize(
@@ -16,6 +22,15 @@ from tff_asr.text.normalisation import ENGLISH, FRENCH, GERMAN
     ('’tis the dogs’ house', "'tis the dogs' house"),
     ('he said “no’”', 'he said no'),
     ('don´t', "don't"),
+    # Whatever is typed for an apostrophe between letters is one.
+    ('it‘s it‛s it`s it′s itʼs itʻs it＇s', ' '.join(["it's"] * 7)),
+    ('rock‘n’roll', "rock'n'roll"),
+    ('`tis ‘so’', "tis so'"),
+    # Punctuation between letters parts words.
+    ('well...maybe yes--no said,yes', 'well maybe yes no said yes'),
+    ('the end.Then “l’été”(s)', "the end then l'ete s"),
+    ('9 a.m.', '9 am'),
+    ('a.m. U.S.A. U.S.’s J.-C. co-op', "am usa us's j-c co-op"),
     # Hyphens stay inside words only.
     ('semi-detached', 'semi-detached'),
     ('well - known- or -not --- x-', 'well known or not x'),
@@ -23,12 +38,17 @@ from tff_asr.text.normalisation import ENGLISH, FRENCH, GERMAN
     ('a–b — c and/or d…e', 'a b c and or d e'),
     # Letters outside the alphabet that have an equal in ASCII.
     ('Łódź naïve Straße œuvre ﬁne', 'lodz naive strasse oeuvre fine'),
-    ('Привет', 'privet'),
+    ('ＡＢＣ，ｄ', 'abc d'),
     # One letter in several Unicode forms.
     ('caf\u00e9 cafe\u0301', 'cafe cafe'),
     ('soft\u00adhyphen zero\u200bwidth', 'softhyphen zerowidth'),
     # What was said and cannot be written stays, for a vocabulary to refuse.
     ('7 up & 北京', '7 up & 北京'),
+    ('a few ° more', 'a few ° more'),
+    ('Nº ª µ ² ™ € % ％', 'nº ª µ ² ™ € % %'),
+    ('Привет नमस्ते', 'привет नमस्ते'),
+    ('[noise] f*ck ♪ 6′ 2″', '[noise] f*ck ♪ 6′ 2″'),
+    ('a\x00b\ufffd', 'a\x00b\ufffd'),
     ('...?!', ''),
   ],
 )
@@ -64,11 +84,95 @@ def test_german(text, expected):
   assert normalisation.clean(text, GERMAN) == expected
 
 
-@given(st.text(), st.sampled_from([ENGLISH, FRENCH, GERMAN]))
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    ('Iğdır ILIK İŞ', 'ığdır ılık iş'),
+    ('I\u0307yi', 'iyi'),
+    ('kâr', 'kâr'),  # The circumflex makes another word of `kar`.
+    ('São Łódź', 'são łódź'),
+  ],
+)
+def test_an_alphabet_with_a_dotless_i_is_turkish(text, expected):
+  assert normalisation.clean(text, TURKISH) == expected
+
+
+def test_a_letter_is_written_as_the_alphabet_writes_it():
+  for text in 'น้ำ', 'น้\u0e4d\u0e32':
+    assert normalisation.clean(text, 'น้\u0e4d\u0e32') == 'น้\u0e4d\u0e32'
+    assert normalisation.clean(text, 'น้ำ') in ('น้ำ', 'น้\u0e4d\u0e32')
+  for text in 'café', 'cafe\u0301':
+    assert normalisation.clean(text, 'acfe\u0301') == 'cafe\u0301'
+    assert normalisation.clean(text, FRENCH) == 'café'
+  for quote in "'‘’′ʼ":
+    assert normalisation.clean(f'п{quote}я', 'пяʼ') == 'пʼя'
+
+
+def test_marks_that_the_alphabet_lacks_are_not_dropped():
+  assert set(normalisation.clean('ปีนี้', 'ปีน')) - set('ปีน')
+  assert set(normalisation.clean('va\u0323', 'ăav')) - set('ăav')
+
+
+ALPHABETS = st.sampled_from([ENGLISH, FRENCH, GERMAN, TURKISH, 'ดมาก ีปน'])
+# Characters at which rules begin, and any others.
+TEXTS = st.text(
+  st.one_of(
+    st.sampled_from("abcIİıéßœ 'ʼ‘’′´`-‐.…,«»/°%*7ªнमดี\u0301\u0e49\u200b"),
+    st.sampled_from(ENGLISH + FRENCH + GERMAN + TURKISH),
+    st.characters(),
+  ),
+  max_size=12,
+)
+
+
+@given(TEXTS, ALPHABETS)
 def test_a_clean_text_stays_as_it_is(text, alphabet):
   clean = normalisation.clean(text, alphabet)
   assert normalisation.clean(clean, alphabet) == clean
   assert clean == ' '.join(clean.split())
+
+
+def ascii_letters(text):
+  """The letters from a to z that stand for the letters of a text, in order."""
+  is_letter = unicodedata.category
+  found = ''.join(c for c in text if is_letter(c)[0] == 'L')
+  return ''.join(filter(str.isalpha, anyascii.anyascii(found).lower()))
+
+
+@settings(max_examples=1_000)
+@given(TEXTS, ALPHABETS)
+def test_letters_of_a_kept_text_are_those_of_the_source_in_order(
+  text, alphabet
+):
+  clean = normalisation.clean(text, alphabet)
+  if not set(clean) <= set(alphabet):
+    return  # It is left out.
+  text = unicodedata.normalize('NFC', text)
+  assert ascii_letters(clean) == ascii_letters(text)
+  for character in text:
+    kind = unicodedata.category(character)[0]
+    assert (
+      kind not in 'NSC'
+      or character in '´`\t\n\r\x0b\x0c'
+      or (character.isspace() or unicodedata.category(character) == 'Cf')
+    )
+
+
+PUNCTUATION = [
+  c
+  for c in map(chr, range(sys.maxunicode + 1))
+  if unicodedata.category(c)[0] == 'P'
+]
+# In place of an apostrophe or a hyphen.
+SINGLE = "'‘’‚‛′‵＇՚׳-‐‑－﹣"
+
+
+@given(st.text(st.sampled_from(PUNCTUATION), min_size=1, max_size=4))
+def test_punctuation_between_letters_parts_words_or_leaves_the_text_out(marks):
+  clean = normalisation.clean(f'well{marks}maybe')
+  if set(clean) <= set(ENGLISH):
+    whole = ["well'maybe", 'well-maybe']
+    assert clean == 'well maybe' or (clean in whole and marks in SINGLE)
 
 
 @given(st.text(ENGLISH + FRENCH + GERMAN))

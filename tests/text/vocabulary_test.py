@@ -177,19 +177,89 @@ def test_the_texts_of_the_tokens_make_the_text(pieces, text):
     assert joined.split() == text.split()
 
 
-def test_pieces_without_text_are_as_they_are_decoded():
+def model_of(lines, **options):
+  """A SentencePiece model of text that is used as it is."""
   model = io.BytesIO()
   sentencepiece.SentencePieceTrainer.Train(
-    sentence_iterator=iter(['call me ishmael', 'some years ago'] * 5),
+    sentence_iterator=iter(lines * 5),
     model_writer=model,
-    vocab_size=285,
     hard_vocab_limit=False,
-    byte_fallback=True,
     minloglevel=2,
+    **options,
   )
-  texts = sentence_pieces.SentencePieceVocabulary(model.getvalue())
+  return sentence_pieces.SentencePieceVocabulary(model.getvalue())
+
+
+LINES = ['call me ishmael', 'some years ago', 'never mind how long']
+
+
+def test_pieces_without_text_are_as_they_are_decoded():
+  texts = model_of(LINES, vocab_size=285, byte_fallback=True)
   unknown, start, end = texts.pieces[1:4]
   assert (unknown.strip(), start, end) == ('\N{DOUBLE QUESTION MARK}', '', '')
   first_byte = 4
   assert texts.pieces[first_byte + ord('A')] == 'A'
   assert any(piece.startswith(' ') for piece in texts.pieces[4 + 256 :])
+
+
+KINDS = {
+  'bytes': {'vocab_size': 285, 'byte_fallback': True},
+  'pairs': {'vocab_size': 40, 'model_type': 'bpe'},
+  'characters': {'vocab_size': 20, 'model_type': 'char'},
+  'words': {'vocab_size': 12, 'model_type': 'word'},
+  'suffix': {'vocab_size': 40, 'treat_whitespace_as_suffix': True},
+  'bare': {
+    'vocab_size': 40,
+    'add_dummy_prefix': False,
+    'normalization_rule_name': 'identity',
+  },
+  'symbols': {
+    'vocab_size': 40,
+    'user_defined_symbols': ['<noise>', '▁laughs'],
+    'control_symbols': ['<en>'],
+  },
+}
+
+
+@pytest.fixture(scope='module', params=list(KINDS))
+def any_pieces(request):
+  return model_of(LINES, **KINDS[request.param])
+
+
+@given(st.data())
+def test_all_who_write_tokens_write_the_same(any_pieces, data):
+  """Evaluation asks the vocabulary; a graph has the pieces alone."""
+  tokens = data.draw(st.lists(st.integers(0, any_pieces.size - 1), max_size=9))
+  joined = ''.join(any_pieces.pieces[token] for token in tokens)
+  assert any_pieces.decode(tokens) == ' '.join(joined.split())
+  text = data.draw(st.text('acehilmnorsvy ☕你%5', max_size=9))
+  try:
+    encoded = any_pieces.encode(text)
+  except vocabulary.OutOfVocabularyError:
+    return
+  assert any_pieces.decode(encoded) == text
+
+
+def test_what_only_bytes_could_write_is_refused():
+  texts = model_of(LINES, **KINDS['bytes'])
+  assert texts.decode(texts.encode('call me 5%')) == 'call me 5%'
+  with pytest.raises(vocabulary.OutOfVocabularyError, match="'你'"):
+    texts.encode('call 你')
+
+
+@pytest.mark.parametrize('parting', [' ', ''])
+def test_long_lines_are_used_to_their_end(tmp_path, parting):
+  """SentencePiece leaves lines of more than 4,192 bytes out without a word."""
+  letters = normalisation.FRENCH.replace(' ', '').replace('-', '')
+  long = parting.join('abc' for _ in range(3_000)) + ' ' + letters
+  (tmp_path / 'long.txt').write_text(long, encoding='utf-8')
+  output = tmp_path / 'long.model'
+  size = len(letters) + 4
+  assert (
+    sentence_pieces.train(
+      [tmp_path / 'long.txt'], size, normalisation.FRENCH, output
+    )
+    == 1
+  )
+  texts = sentence_pieces.SentencePieceVocabulary(output.read_bytes())
+  assert any('ab' in piece for piece in texts.pieces)

@@ -19,6 +19,7 @@ from tff_asr import errors
 from tff_asr.text import normalisation
 
 START, END, UNKNOWN = '<s>', '</s>', '<unk>'
+_SIGNS = {START, END, UNKNOWN}  # In capitals too.
 # What an unknown word costs beside the probability of `<unk>`, in nats: log10
 # -10, the default `unk_score_offset` of pyctcdecode.  `<unk>` stands for all
 # unknown words together, so its probability is too much for any one of them;
@@ -198,12 +199,12 @@ class _Reader:
         f'{first} is a format of IRSTLM alone: make ARPA of it by'
         ' compile-lm --text=yes'
       )
-    if first == '\\data\\':
+    if first.lower() == '\\data\\':
       self._counts = {}
 
   def _take_count(self, fields: list[str]) -> None:
     count = _COUNT.fullmatch(''.join(fields[1:]))
-    if fields[0] != 'ngram' or not count or not int(count[1]):
+    if fields[0].lower() != 'ngram' or not count or not int(count[1]):
       raise self._error(
         f'ngram ORDER=COUNT must stand here, not {" ".join(fields)[:40]!r}'
       )
@@ -211,6 +212,7 @@ class _Reader:
 
   def _take_mark(self, mark: str) -> None:
     self._close_section()
+    mark = mark.lower()
     order = _MARK.fullmatch(mark)
     if mark == '\\end\\':
       self._is_ended = True
@@ -270,11 +272,9 @@ class _Reader:
     return word
 
   def _cleaned(self, word: str) -> str:
-    if word in (START, END, UNKNOWN):
-      return word
-    if word == '<UNK>':
-      return UNKNOWN
-    lower = word.lower()
+    if word.lower() in _SIGNS:
+      return word.lower()
+    lower = normalisation.lower_case(word, self._alphabet)
     is_writable = set(lower) <= self._letters
     self._writable += is_writable
     if set(word) <= self._letters or word[0] in '<[(':  # Or signs of noise.
@@ -298,7 +298,7 @@ class _Reader:
     for order, count in self._counts.items():
       if count and order not in self._found:
         raise self._error(f'there is no section \\{order}-grams:')
-    words = len(self._words.keys() - {START, END, UNKNOWN, '<UNK>'})
+    words = sum(word.lower() not in _SIGNS for word in self._words)
     if self._writable <= _LEAST_SHARE * words:
       raise errors.UserError(
         f'{self._path}: of its {words} words the letters of the model can'

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import io
 import itertools
 import pathlib
+import textwrap
 
 import sentencepiece
 
@@ -18,6 +19,7 @@ from tff_asr import errors
 from tff_asr.text import normalisation, vocabulary
 
 _SPACE = '\N{LOWER ONE EIGHTH BLOCK}'  # SentencePiece's sign for a space.
+_LONGEST_LINE = 4_192  # Bytes; SentencePiece uses no longer ones.
 
 
 class SentencePieceVocabulary(vocabulary.Vocabulary):
@@ -45,6 +47,15 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
       for character in self._pieces.IdToPiece(i)
     }
     self.alphabet = ' ' + ''.join(sorted(letters - {_SPACE, ' '}))
+    self._texts = (
+      '',
+      *(
+        self._pieces.IdToPiece(i).replace(_SPACE, ' ')
+        if self._is_text(i)
+        else self._pieces.DecodeIds([i])
+        for i in range(self._pieces.GetPieceSize())
+      ),
+    )
 
   def _is_text(self, piece: int) -> bool:
     pieces = self._pieces
@@ -57,27 +68,26 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
     return self._pieces.GetPieceSize() + 1
 
   def encode(self, text: str) -> list[int]:
-    pieces = self._pieces.EncodeAsIds(text)
-    if self._pieces.DecodeIds(pieces) != text:
-      raise vocabulary.OutOfVocabularyError('no pieces give this text')
-    return [piece + 1 for piece in pieces]
+    tokens = [piece + 1 for piece in self._pieces.EncodeAsIds(text)]
+    if self.decode(tokens) != text:
+      raise vocabulary.OutOfVocabularyError(
+        vocabulary.unknown_characters(text, self.alphabet)
+        or 'no pieces give this text'
+      )
+    return tokens
 
   def decode(self, tokens: Iterable[int]) -> str:
-    pieces = [int(t) - 1 for t in tokens if t != vocabulary.BLANK]
-    return ' '.join(self._pieces.DecodeIds(pieces).split())
+    """Returns the text of `tokens`, as whoever has `pieces` alone writes it.
+
+    SentencePiece itself joins the bytes of a letter, which a graph that looks
+    tokens up in a table cannot do.
+    """
+    return ' '.join(''.join(self._texts[token] for token in tokens).split())
 
   @property
   def pieces(self) -> tuple[str, ...]:
     """Text of each token; bytes and the unknown piece as they are decoded."""
-    return (
-      '',
-      *(
-        self._pieces.IdToPiece(i).replace(_SPACE, ' ')
-        if self._is_text(i)
-        else self._pieces.DecodeIds([i])
-        for i in range(self._pieces.GetPieceSize())
-      ),
-    )
+    return self._texts
 
   def to_json(self) -> dict[str, str]:
     return {
@@ -115,7 +125,7 @@ def train(
     nonlocal count
     for line in _clean_lines(texts, alphabet):
       count += 1
-      yield line
+      yield from _short_lines(line)
 
   model = io.BytesIO()
   lines = counted()
@@ -162,3 +172,9 @@ def _clean_lines(texts: Iterable[pathlib.Path], alphabet: str) -> Iterator[str]:
             yield line
     except OSError as error:
       raise errors.UserError(f'{path}: {error.strerror}.') from error
+
+
+def _short_lines(line: str) -> Iterator[str]:
+  """Yields a line in parts that SentencePiece uses, cut at spaces if any."""
+  longest = _LONGEST_LINE // max(len(c.encode()) for c in set(line))
+  yield from textwrap.wrap(line, longest, break_on_hyphens=False)

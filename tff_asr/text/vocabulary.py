@@ -95,11 +95,9 @@ class CharacterVocabulary(Vocabulary):
     return len(self.alphabet) + 1
 
   def encode(self, text: str) -> list[int]:
-    unknown = sorted(set(text) - self._tokens.keys())
+    unknown = unknown_characters(text, self.alphabet)
     if unknown:
-      raise OutOfVocabularyError(
-        'characters outside the alphabet: ' + ' '.join(map(repr, unknown))
-      )
+      raise OutOfVocabularyError(unknown)
     return [self._tokens[c] for c in f' {text} ']
 
   def decode(self, tokens: Iterable[int]) -> str:
@@ -112,6 +110,14 @@ class CharacterVocabulary(Vocabulary):
 
   def to_json(self) -> dict[str, str]:
     return {'type': 'characters', 'alphabet': self.alphabet}
+
+
+def unknown_characters(text: str, alphabet: str) -> str:
+  """Returns a message that names what an alphabet cannot write, or `''`."""
+  unknown = sorted(set(text) - set(alphabet))
+  if not unknown:
+    return ''
+  return 'characters outside the alphabet: ' + ' '.join(map(repr, unknown))
 
 
 def ctc_frames(tokens: Sequence[int]) -> int:
