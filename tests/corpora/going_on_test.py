@@ -80,6 +80,7 @@ class Interrupts:
 
     class Connection(sqlite3.Connection):
       execute = self.interrupting(sqlite3.Connection.execute)
+      executescript = self.interrupting(sqlite3.Connection.executescript)
 
     connect = functools.partial(sqlite3.connect, factory=Connection)
     monkeypatch.setattr(store_writer.sqlite3, 'connect', connect)
@@ -214,10 +215,10 @@ def test_a_changed_corpus_is_not_gone_on_with(
   preparation.prepare(stores.Given(items), path, CONFIG)
 
 
-def test_a_new_speaker_moves_no_other_from_one_store_to_the_other(
+def test_a_speaker_who_comes_before_the_split_takes_part_in_it(
   tmp_path, monkeypatch
 ):
-  """Who is held out in place of another makes it another split."""
+  """A new one who is held out in place of another."""
   monkeypatch.setattr(preparation, '_AHEAD', 0)
   items = [make(f'c{i % 9}', f'{i}', 4_800 + i) for i in range(18)]
   draw = holdout.Holdout(4, 0)
@@ -230,8 +231,85 @@ def test_a_new_speaker_moves_no_other_from_one_store_to_the_other(
   with pytest.raises(KeyboardInterrupt):
     preparation.prepare(Interrupted(items, 15), path, CONFIG, draw)
   more = stores.Given([*items, make(new, 'new')])
+  preparation.prepare(more, path, CONFIG, draw)
+  preparation.prepare(more, tmp_path / 'whole', CONFIG, draw)
+  for end in '', '-holdout':
+    found, expected = (tmp_path / f'{n}{end}' for n in ('store', 'whole'))
+    assert all_of(found) == all_of(expected)
+
+
+def stopped_after_the_split(path, items, draw, monkeypatch):
+  """Leaves what a call leaves that is stopped when it has split the store."""
+
+  def stop(*_):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(store_writer.StoreWriter, 'complete', stop)
+    with pytest.raises(KeyboardInterrupt):
+      preparation.prepare(stores.Given(items), path, CONFIG, draw)
+
+
+def test_a_store_is_split_once(tmp_path, monkeypatch):
+  items = [make(f'c{i % 5}', f'{i}', 4_800 + i) for i in range(10)]
+  path, draw = tmp_path / 'store', holdout.Holdout(2, 0)
+  stopped_after_the_split(path, items, draw, monkeypatch)
+  with pytest.raises(errors.UserError, match='split with another'):
+    preparation.prepare(
+      stores.Given(items), path, CONFIG, holdout.Holdout(1, 0)
+    )
+  more = stores.Given([*items, make('new', 'new')])
   with pytest.raises(errors.UserError, match='corpus has changed'):
     preparation.prepare(more, path, CONFIG, draw)
+  held = store_writer.partial_of(tmp_path / 'store-holdout')
+  held.rename(tmp_path / 'elsewhere')
+  with pytest.raises(errors.UserError, match='is gone'):
+    preparation.prepare(stores.Given(items), path, CONFIG, draw)
+  (tmp_path / 'elsewhere').rename(held)
+  preparation.prepare(stores.Given(items), path, CONFIG, draw)
+  clients = [
+    store.ClientStore(tmp_path / f'store{end}').client_ids
+    for end in ('', '-holdout')
+  ]
+  assert [len(names) for names in clients] == [3, 2]
+
+
+def test_nothing_is_decoded_again_where_nobody_could_be_held_out(tmp_path):
+  """Of six speakers two have something to say, whoever is drawn."""
+  items = [utterance.Skipped(f'l{i}', 'u', 'lost') for i in range(4)]
+  items += [make('a', '1'), make('b', '2')]
+  path = tmp_path / 'store'
+  with pytest.raises(errors.UserError, match='of 2 speakers'):
+    preparation.prepare(
+      stores.Given(items), path, CONFIG, holdout.Holdout(2, 0)
+    )
+  steps = []
+  trained, evaluated = preparation.prepare(
+    stores.Given(items),
+    path,
+    CONFIG,
+    holdout.Holdout(1, 0),
+    lambda done, *_: steps.append(done),
+  )
+  assert steps == [6]
+  assert (trained.utterances, evaluated.utterances) == (1, 1)
+  assert (trained.skipped, evaluated.skipped) == ({'lost': 4}, {})
+
+
+def test_nothing_of_a_held_out_speaker_is_left_in_the_file(tmp_path):
+  items = [make(f'c{i % 4}', f'{i}', 48_000 + i) for i in range(20)]
+  path = tmp_path / 'store'
+  preparation.prepare(stores.Given(items), path, CONFIG, holdout.Holdout(2, 0))
+  held = store.ClientStore(tmp_path / 'store-holdout').client_ids
+  file = (path / store.DATABASE).read_bytes()
+  for item in items:
+    part = item.audio[:400].tobytes()
+    assert (part in file) == (item.client_id not in held)
+  stores.write(
+    tmp_path / 'alone', [i for i in items if i.client_id not in held]
+  )
+  alone = (tmp_path / 'alone' / store.DATABASE).stat().st_size
+  assert len(file) <= alone + 4 * 4_096
 
 
 def test_a_store_of_other_settings_is_not_taken_for_half_of_a_pair(
@@ -268,7 +346,7 @@ def test_a_call_that_comes_as_another_ends_finds_its_store(tmp_path):
     def exists(self, **kwargs):
       found = super().exists(**kwargs)
       if not found:
-        writer.complete({})
+        writer.complete({}, {})
         writer.publish()
       return found
 

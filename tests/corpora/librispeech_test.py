@@ -144,14 +144,60 @@ def test_a_folder_without_a_corpus_is_refused(make, tmp_path):
 def test_transcripts_that_are_not_utf8_cost_only_their_lines(tmp_path):
   corpus = write_corpus(
     tmp_path / 'corpus',
-    {'1': [(16_000, 'YES')], '2': [(8_000, 'NO')], '3': [(9_000, 'NO')]},
+    {'1': [(16_000, 'YES')] * 2, '2': [(8_000, 'NO')], '3': [(9_000, 'NO')]},
   )
   broken = corpus / '1' / '7' / '1-7.trans.txt'
-  broken.write_bytes(b'1-7-0000 \xff\xfe\n')
+  broken.write_bytes(b'1-7-0000 \xff\xfe\n1-7-0001 YES\n')
   with_mark = corpus / '2' / '7' / '2-7.trans.txt'
   with_mark.write_text('2-7-0000 NO\n', encoding='utf-8-sig')
   wide = corpus / '3' / '7' / '3-7.trans.txt'
   wide.write_text('3-7-0000 NO\n', encoding='utf-16')
   summary = prepare(corpus, tmp_path / 'store')
-  assert summary.utterances == 1
-  assert summary.skipped['outside the vocabulary'] == 1
+  assert summary.utterances == 2
+  assert summary.skipped['not UTF-8'] == 2
+
+
+@pytest.mark.parametrize('separator', ['\t', '  ', ' \t ', '\u00a0'])
+def test_any_white_space_parts_the_name_from_the_text(tmp_path, separator):
+  corpus = write_corpus(tmp_path, {'5': [(16_000, 'ONE TWO')]})
+  transcript = corpus / '5' / '7' / '5-7.trans.txt'
+  transcript.write_text(f'5-7-0000{separator}ONE TWO\n', encoding='utf-8')
+  assert [(i.utterance_id, i.text) for i in read(corpus)] == [
+    ('5-7-0000', 'ONE TWO')
+  ]
+
+
+def test_speakers_with_hyphens_are_told_by_their_folders(tmp_path):
+  names = ['spk-01', 'spk-02', 'spk', 'a-b-c']
+  corpus = write_corpus(tmp_path / 'a', {n: [(9_000, 'YES')] for n in names})
+  assert [i.client_id for i in read(corpus)] == sorted(names)
+  # Chapters beside each other in the folder of a speaker.
+  for name in names:
+    for path in (corpus / name / '7').iterdir():
+      path.rename(corpus / name / path.name)
+    (corpus / name / '7').rmdir()
+  assert [i.client_id for i in read(corpus)] == sorted(names)
+
+
+def test_a_name_that_could_be_of_several_speakers_is_named(tmp_path):
+  """`spk-01-7` is chapter 7 of `spk-01`, or chapter 01-7 of `spk`."""
+  corpus = write_corpus(
+    tmp_path, {'spk-01': [(9_000, 'YES')], '5': [(9_000, 'YES')]}
+  )
+  (corpus / 'spk-01').rename(corpus / 'flat')
+  skipped, other = read(corpus)
+  assert (skipped.client_id, skipped.reason) == ('', 'speaker unclear')
+  assert 'spk-01-7.trans.txt' in skipped.utterance_id
+  assert other.client_id == '5'
+
+
+def test_what_systems_keep_beside_files_is_no_part_of_a_corpus(tmp_path):
+  corpus = write_corpus(tmp_path, {n: [(9_000, 'YES')] for n in ('1', '2')})
+  expected = read(corpus)
+  for chapter in sorted(corpus.glob('*/*')):
+    for path in list(chapter.iterdir()):
+      path.with_name(f'._{path.name}').write_bytes(b'\x00\x05\x16\x07')
+      for folder in '.AppleDouble', '__MACOSX':
+        (chapter / folder).mkdir(exist_ok=True)
+        (chapter / folder / path.name).write_bytes(b'\x00\x05\x16\x07')
+  assert read(corpus) == expected

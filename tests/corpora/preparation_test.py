@@ -1,6 +1,7 @@
 """Making of stores: what is refused, counted and split."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests import stores
 from tests.stores import make
 from tff_asr import errors
-from tff_asr.corpora import store, utterance
+from tff_asr.corpora import store, store_summary, utterance
 
 
 def test_the_summary_counts(tmp_path):
@@ -89,3 +90,37 @@ def test_only_regular_files_are_read(tmp_path):
 def test_a_frame_more_is_enough(tmp_path):
   fits = make('a', 'x', 6_960, 'hollowness')
   assert stores.write(tmp_path / 'store', [fits]).utterances == 1
+
+
+@pytest.mark.parametrize(
+  ('texts', 'expected'),
+  [
+    (['नमस्ते', 'नमस्ते'], 'vocabulary; for instance x0.*न.*--vocabulary'),
+    (['', ''], '2 empty transcript; for instance x0'),
+  ],
+)
+def test_where_most_is_left_out_it_says_why(tmp_path, texts, expected):
+  lost = [make('a', f'x{i}', text=text) for i, text in enumerate(texts)]
+  path = tmp_path / 'store'
+  with pytest.raises(errors.UserError, match=expected):
+    stores.write(path, lost)
+  summary = stores.write(path, [make('a', '1'), *lost])
+  assert re.search(expected, store_summary.reasons(summary))
+  half = [make('a', f'{i}') for i in range(len(lost))]
+  summary = stores.write(tmp_path / 'half', [*half, *lost])
+  assert store_summary.reasons(summary) == ''
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    ('anna', 'anna ', ' anna', 'anna\N{NO-BREAK SPACE}'),
+    ('José', 'Jose\u0301'),
+    ('Anna M', 'Anna  M', 'Ａnna\u3000M'),
+  ],
+)
+def test_a_speaker_is_one_client_however_the_name_is_written(tmp_path, names):
+  items = [make(name, str(i)) for i, name in enumerate(names)]
+  opened = stores.opened(tmp_path / 'store', items)
+  assert len(opened.client_ids) == 1
+  assert stores.Given(items).survey()[0] == opened.client_ids

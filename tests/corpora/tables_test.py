@@ -7,7 +7,13 @@ import soxr
 
 from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import common_voice, manifest, preparation, store
+from tff_asr.corpora import (
+  common_voice,
+  manifest,
+  preparation,
+  store,
+  tables,
+)
 from tff_asr.text import vocabulary
 
 
@@ -152,6 +158,47 @@ def test_what_is_no_manifest_is_refused(tmp_path, content, message):
   table.write_bytes(content)
   with pytest.raises(errors.UserError, match=message):
     manifest.Manifest(table).survey()
+
+
+def test_a_line_may_lack_empty_fields_at_its_end(tmp_path):
+  header = 'client_id\tpath\ttext\tage\tnote'
+  lines = [
+    'a\tone.wav\tYES',
+    'a\ttwo.wav\tYES\t20',
+    'a\tthree.wav',
+    'a\tfour.wav\tYES\t20\t\tmore',
+    'a\tfive.wav\tYES',
+  ]
+  table = tmp_path / 'table.tsv'
+  table.write_text('\n'.join([header, *lines]))
+  found = [i for _, i in tables.rows(table, ('client_id', 'path', 'text'))]
+  assert found[:2] == [
+    {
+      'client_id': 'a',
+      'path': f'{n}.wav',
+      'text': 'YES',
+      'age': age,
+      'note': '',
+    }
+    for n, age in (('one', ''), ('two', '20'))
+  ]
+  # Without an end of its line the last may be cut off within a field.
+  assert [(i.utterance_id, i.reason, i.detail) for i in found[2:]] == [
+    ('table.tsv:4', 'broken line', '2 fields of 5'),
+    ('table.tsv:5', 'broken line', '6 fields of 5'),
+    ('table.tsv:6', 'broken line', '3 fields of 5, cut off'),
+  ]
+
+
+def test_a_line_that_is_not_utf8_costs_itself_alone(tmp_path):
+  """In Latin-1 two speakers would have become one, or nobody."""
+  write_audio(tmp_path / 'a.wav')
+  table = tmp_path / 'table.tsv'
+  lines = ['client_id\tpath\ttext', 'José\ta.wav\tyes', 'me\ta.wav\tyes']
+  table.write_bytes('\n'.join([*lines, '']).encode('latin-1'))
+  summary, opened = prepare(manifest.Manifest(table), tmp_path / 'store')
+  assert opened.client_ids == ['me']
+  assert summary.skipped == {'not UTF-8': 1}
 
 
 @pytest.mark.parametrize('separator', ['\r', '\x0b', '\x0c', '\x85', '\u2028'])

@@ -36,9 +36,9 @@ class CommonVoice(source.Source):
   def _split(self, split: str) -> Iterator[source.Item]:
     table = self._folder / f'{split}.tsv'
     rows = tables.rows(table, ('client_id', 'path', 'sentence'))
-    for number, row in rows:
-      if row is None:
-        yield Skipped('', f'{table.name}:{number}', 'broken line')
+    for _, row in rows:
+      if isinstance(row, Skipped):
+        yield row
         continue
       name = row['path']
       # The first releases leave the suffix out.

@@ -23,8 +23,8 @@ class Manifest(source.Source):
     """Yields every line in the order of the table; see `Source.items`."""
     rows = tables.rows(self._table, ('client_id', 'path', 'text'))
     for number, row in rows:
-      if row is None:
-        yield Skipped('', f'{self._table.name}:{number}', 'broken line')
+      if isinstance(row, Skipped):
+        yield row
       elif not row['path']:
         yield Skipped(
           row['client_id'], f'{self._table.name}:{number}', 'no path'

@@ -5,7 +5,8 @@ here is decided of an utterance, or among those of one speaker.  One thing is
 not: what a held-out speaker said is kept from the training store.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -18,7 +19,13 @@ import tensorflow as tf
 from tff_asr import errors
 from tff_asr.audio import decoding, features
 from tff_asr.corpora import holdout as holdout_lib
-from tff_asr.corpora import parallel, store, store_summary, store_writer
+from tff_asr.corpora import (
+  parallel,
+  store,
+  store_split,
+  store_summary,
+  store_writer,
+)
 from tff_asr.corpora import source as source_lib
 from tff_asr.corpora.utterance import (
   Recording,
@@ -61,8 +68,8 @@ def prepare(
 
   Items are decoded by as many threads as there are cores and written in order,
   so that the memory in use does not depend on the size of the corpus. A call
-  that was stopped is gone on with by the same call. Audio that a held-out
-  speaker has too is left out of the other store, where it would be trained on.
+  that was stopped is gone on with by the same call. Speakers are held out at
+  the end, among those who have something to be evaluated on.
 
   Args:
     source: The corpus.
@@ -82,75 +89,68 @@ def prepare(
       is something at the place of a store.
   """
   clients, total = source.survey()
-  held_out = holdout.split(clients) if holdout else frozenset()
+  if holdout:
+    holdout.split(
+      clients
+    )  # What fails for all fails for those with utterances.
   settings = {
     'source': source.description,
     'kind': config.kind,
     'max_seconds': config.max_seconds,
     'vocabulary': config.vocabulary.to_json(),
-    'holdout': holdout and [holdout.clients, holdout.seed],
   }
-  paths = {False: output}
-  if holdout:
-    paths[True] = output.with_name(f'{output.name}-holdout')
-  summaries = _finished(list(paths.values()), settings)
-  writers = {}
-  try:
-    for is_holdout, path in paths.items():
-      if path not in summaries:
-        writers[is_holdout] = store_writer.StoreWriter(path, settings)
-    _write(source, writers, held_out, config, total, progress)
-    if len(writers) == 2:  # Else that was done before one got its name.
-      writers[False].leave_out(writers[True])
-    for writer in writers.values():
-      summary = writer.summary()
-      if not summary.utterances:
-        reasons = ', '.join(f'{n} {r}' for r, n in summary.skipped.items())
-        for writer in writers.values():
-          writer.discard()
-        writers.clear()
-        raise errors.UserError(
-          f'No usable utterance for {summary.path} in {source.description}:'
-          f' {reasons or "it is empty"}.'
-        )
-      summaries[summary.path] = summary
-    for writer in writers.values():
-      writer.complete(files(writer.summary()))
-    for writer in writers.values():
+  with contextlib.ExitStack() as stack:
+    writers = [store_writer.StoreWriter(output, settings)]
+    stack.callback(writers[0].close)
+    held = store_split.path_of(output)
+    if holdout and held.exists() and not writers[0].split:
+      raise errors.UserError(
+        f'{held} exists already: remove it, or give another --output.'
+      )
+    _write(source, writers[0], config, total, progress)
+    summary = writers[0].summary()
+    if not summary.utterances:
+      stack.pop_all()
+      writers[0].discard()
+      raise errors.UserError(
+        f'No usable utterance for {output} in {source.description}:'
+        f' {store_summary.reasons(summary) or "it is empty"}.'
+      )
+    if holdout:
+      part = store_split.split(writers[0], holdout)
+      if part:
+        stack.callback(part.close)
+        writers.insert(0, part)
+    for writer in writers:
+      writer.complete(
+        files(writer.summary()),
+        {'holdout': holdout and [holdout.clients, holdout.seed]},
+      )
+    summaries = {writer.path: writer.summary() for writer in writers}
+    for writer in writers:
       writer.publish()
-    return [summaries[path] for path in paths.values()]
-  finally:
-    for writer in writers.values():
-      writer.close()
-
-
-def _finished(
-  paths: Sequence[pathlib.Path], settings: Mapping[str, object]
-) -> dict[pathlib.Path, store_summary.Summary]:
-  """The one of two stores that a call killed between them has left."""
-  there = [path for path in paths if path.exists()]
-  left = [path for path in paths if store_writer.partial_of(path).exists()]
-  if len(there) + len(left) == len(paths) > len(there):
-    found = [store_summary.of_finished(path, settings) for path in there]
-    return {summary.path: summary for summary in found if summary}
-  return {}
+  if not holdout:
+    return [summaries[output]]
+  return [
+    summaries[output],
+    summaries.get(held) or store_summary.of_finished(held),
+  ]
 
 
 def _write(
   source: source_lib.Source,
-  writers: Mapping[bool, store_writer.StoreWriter],
-  held_out: frozenset[str],
+  writer: store_writer.StoreWriter,
   config: StoreConfig,
   total: int,
   progress: Callable[[int, int, float], None],
 ) -> None:
-  """Writes every item to the writer of its speaker."""
-  done = sum(writer.position for writer in writers.values())
+  """Writes every item."""
+  done = writer.position
   seconds = 0.0
   progress(done, total, seconds)
-  for (writer, fingerprint, _), result in parallel.map_in_order(
-    lambda item: _load(item[2], config),
-    _fresh(source, writers, held_out, total),
+  for (fingerprint, _), result in parallel.map_in_order(
+    lambda item: _load(item[1], config),
+    _fresh(source, writer, total),
     _AHEAD,
   ):
     if isinstance(result, store_writer.Entry):
@@ -161,47 +161,28 @@ def _write(
 
 
 def _fresh(
-  source: source_lib.Source,
-  writers: Mapping[bool, store_writer.StoreWriter],
-  held_out: frozenset[str],
-  total: int,
-) -> Iterator[tuple[store_writer.StoreWriter, str, source_lib.Item]]:
-  """Yields the items that are to be written, with where they go.
+  source: source_lib.Source, writer: store_writer.StoreWriter, total: int
+) -> Iterator[tuple[str, source_lib.Item]]:
+  """Yields the items that are to be written.
 
-  And with a fingerprint of all items that go there, up to them, and of who is
-  held out, which another item may change for all of them. Of the items of the
-  other store a store knows nothing.
+  And with each a fingerprint of all items up to it.
 
   Raises:
     UserError: If the corpus is not the one that an earlier call saw.
   """
-  part = hashlib.sha256(repr(sorted(held_out)).encode())
-  fingerprints = {is_holdout: part.copy() for is_holdout in writers}
-  numbers = dict.fromkeys(writers, 0)
-
-  def check(is_holdout: bool, is_last: bool = False) -> None:
-    fingerprint = fingerprints[is_holdout].hexdigest()
-    writers[is_holdout].check(numbers[is_holdout], fingerprint, is_last)
-
-  count = 0
-  for item in source.items():
-    count += 1
-    is_holdout = item.client_id in held_out
-    if is_holdout not in writers:
-      continue
-    check(is_holdout)
+  fingerprint = hashlib.sha256()
+  number = 0
+  for number, item in enumerate(source.items(), start=1):
+    writer.check(number - 1, fingerprint.hexdigest())
     given = [str(v) for name, v in vars(item).items() if name != 'audio']
-    fingerprints[is_holdout].update(repr(given).encode())
-    numbers[is_holdout] += 1
-    writer = writers[is_holdout]
-    if numbers[is_holdout] > writer.resumed_from:
-      yield writer, fingerprints[is_holdout].hexdigest(), item
-  for is_holdout in writers:
-    check(is_holdout, is_last=True)
-  if count != total:
+    fingerprint.update(repr(given).encode())
+    if number > writer.resumed_from:
+      yield fingerprint.hexdigest(), item
+  writer.check(number, fingerprint.hexdigest(), is_last=True)
+  if number != total:
     raise errors.UserError(
       f'The corpus has changed while it was read: {total} items before,'
-      f' {count} now. Call again when it stays as it is.'
+      f' {number} now. Call again when it stays as it is.'
     )
 
 

@@ -1,9 +1,7 @@
 """What went into a client store, for those who make one."""
 
-from collections.abc import Mapping
 import contextlib
 import dataclasses
-import json
 import pathlib
 import sqlite3
 
@@ -11,6 +9,16 @@ import numpy as np
 
 from tff_asr.audio import features
 from tff_asr.corpora import store
+
+# What helps where most of a corpus is left out for one reason.
+_ADVICE = {
+  'outside the vocabulary': 'Give the --vocabulary of its language, or texts in'
+  ' which numbers and signs are written as words.',
+  'not UTF-8': 'Convert the transcripts to UTF-8, for instance by iconv.',
+  'audio file missing': 'Are paths given from the folder that they start in?',
+  'too long': 'Give another --max_seconds, or cut the audio.',
+  'speaker unclear': 'Bring the files into folders SPEAKER/CHAPTER.',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +31,8 @@ class Summary:
     words: Number of words.
     skipped: Number of utterances left out, by reason, the commonest first.
     client_seconds: float64 `[clients]`, length of each speaker's audio.
+    examples: An utterance that was left out and what is particular to it, by
+      reason, as `skipped`.
     shared: Number of utterances whose audio another speaker has as well.
   """
 
@@ -30,6 +40,7 @@ class Summary:
   utterances: int
   words: int
   skipped: dict[str, int]
+  examples: dict[str, str]
   client_seconds: np.ndarray
   shared: int
 
@@ -37,10 +48,11 @@ class Summary:
 def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
   """Returns what is in the database of a store, finished or not."""
   query = database.execute
+  # SQLite gives the other columns of the row with the least number.
   skipped = query(
-    'SELECT reason, COUNT(*) FROM skipped GROUP BY reason'
-    ' ORDER BY COUNT(*) DESC, reason'
-  )
+    'SELECT reason, COUNT(*), MIN(number), client_id, utterance_id, detail'
+    ' FROM skipped GROUP BY reason ORDER BY COUNT(*) DESC, reason'
+  ).fetchall()
   clients = query(
     'SELECT COUNT(*), SUM(words), SUM(samples) FROM records GROUP BY client_id'
   ).fetchall()
@@ -53,21 +65,33 @@ def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
     path,
     int(utterances.sum()),
     int(words.sum()),
-    dict(skipped.fetchall()),
+    {reason: count for reason, count, *_ in skipped},
+    {
+      reason: f'{utterance_id or client_id}'
+      + (f' ({detail})' if detail else '')
+      for reason, _, _, client_id, utterance_id, detail in skipped
+    },
     samples / features.SAMPLE_RATE,
     int(shared.fetchone()[0]),
   )
 
 
-def of_finished(
-  path: pathlib.Path, settings: Mapping[str, object]
-) -> Summary | None:
-  """Returns what is in a finished store, if it was made with `settings`."""
-  try:
-    found = json.loads((path / store.METADATA).read_text())
-    if any(found[name] != value for name, value in settings.items()):
-      return None
-    with contextlib.closing(sqlite3.connect(path / store.DATABASE)) as database:
-      return of_database(path, database)
-  except (OSError, ValueError, KeyError, TypeError, sqlite3.Error):
-    return None
+def of_finished(path: pathlib.Path) -> Summary:
+  """Returns what is in a finished store."""
+  with contextlib.closing(sqlite3.connect(path / store.DATABASE)) as database:
+    return of_database(path, database)
+
+
+def reasons(summary: Summary) -> str:
+  """Returns why utterances were left out, and what helps, if most were.
+
+  Nothing where most of a corpus is used.
+  """
+  left_out = sum(summary.skipped.values())
+  if left_out <= summary.utterances:
+    return ''
+  counts = ', '.join(f'{n} {r}' for r, n in summary.skipped.items())
+  (reason, example), *_ = summary.examples.items()
+  message = f'{counts}; for instance {" ".join(example.split())}'
+  advice = _ADVICE.get(reason)
+  return f'{message}. {advice}' if advice else message

@@ -31,7 +31,7 @@ _TABLES = (
   'CREATE TABLE skipped (number INTEGER PRIMARY KEY, client_id TEXT,'
   ' utterance_id TEXT, reason TEXT, detail TEXT)',
   'CREATE TABLE progress (position INTEGER, fingerprint TEXT, settings TEXT,'
-  ' name TEXT)',
+  ' name TEXT, split TEXT)',
   # What TFF's own `load_and_parse_sql_client_data` reads.
   "CREATE VIEW examples AS SELECT 'all' AS split_name, client_id,"
   ' record AS serialized_example_proto FROM records'
@@ -83,8 +83,12 @@ class StoreWriter:
   Its items are numbered from 0 in an order that is the same in every run.
 
   Attributes:
+    path: Where the store is to be.
+    settings: What decides of its content.
+    name: Its random name, see `store_names`.
     position: Number of the next item.
     resumed_from: `position` when the writer was made.
+    split: What was split off the store, `''` as long as nothing was.
   """
 
   def __init__(self, path: pathlib.Path, settings: Mapping[str, object]):
@@ -103,8 +107,8 @@ class StoreWriter:
       raise errors.UserError(
         f'{path} exists already: remove it, or give another --output.'
       )
-    self._path = path
-    self._settings = {'version': store.VERSION, **settings}
+    self.path = path
+    self.settings = {'version': store.VERSION, **settings}
     self.partial = partial_of(path)
     self.partial.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as resources:
@@ -124,25 +128,27 @@ class StoreWriter:
       fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       raise InUseError(
-        f'Another call writes {self._path} just now: wait for it, or give'
+        f'Another call writes {self.path} just now: wait for it, or give'
         ' another --output.'
       ) from error
-    if self._path.exists():  # Its writer was faster.
+    if self.path.exists():  # Its writer was faster.
       with contextlib.suppress(OSError):
         self.partial.rmdir()
-      raise InUseError(f'Another call has just made {self._path}.')
+      raise InUseError(f'Another call has just made {self.path}.')
 
   def _begin(self) -> None:
     database = self._database
     try:
       database.execute('PRAGMA cache_size = -65536')
+      # So that what is split off gives its room back.
+      database.execute('PRAGMA auto_vacuum = INCREMENTAL')
       database.execute('BEGIN')
       if not database.execute('SELECT 1 FROM sqlite_master').fetchone():
         for statement in _TABLES:
           database.execute(statement)
         database.execute(
-          "INSERT INTO progress VALUES (0, '', ?, ?)",
-          (json.dumps(self._settings), store_names.new()),
+          "INSERT INTO progress VALUES (0, '', ?, ?, '')",
+          (json.dumps(self.settings), store_names.new()),
         )
     except sqlite3.DatabaseError as error:
       raise self._unusable(error) from error
@@ -156,15 +162,15 @@ class StoreWriter:
   def _resume(self) -> None:
     try:
       (row,) = self._database.execute(
-        'SELECT position, fingerprint, settings, name FROM progress'
+        'SELECT position, fingerprint, settings, name, split FROM progress'
       )
     except (sqlite3.Error, ValueError) as error:  # Of another release.
       raise self._unusable(error) from error
-    self.position, self._fingerprint, settings, self._name = row
+    self.position, self._fingerprint, settings, self.name, self.split = row
     self.resumed_from = self.position
     begun = json.loads(settings)
-    for name in begun | self._settings:
-      if begun.get(name) != self._settings.get(name):
+    for name in begun | self.settings:
+      if begun.get(name) != self.settings.get(name):
         raise errors.UserError(
           f'{self.partial} was begun with another {name}: give the same flags'
           ' to go on, or remove that folder to start again.'
@@ -185,6 +191,7 @@ class StoreWriter:
     """
     if number == self.resumed_from:
       changed = number > 0 and fingerprint != self._fingerprint
+      changed |= bool(self.split) and not is_last
     else:
       changed = is_last and number < self.resumed_from
     if changed:
@@ -203,7 +210,7 @@ class StoreWriter:
     Raises:
       UserError: If it cannot be written.
     """
-    with self._writing():
+    with self.writing():
       if isinstance(item, Entry):
         item = self._insert(item)
       if item:
@@ -217,42 +224,19 @@ class StoreWriter:
         )
       self.position, self._fingerprint = self.position + 1, fingerprint
       if time.monotonic() - self._committed > _COMMIT_SECONDS:
-        self._commit()
+        self.commit()
 
-  def leave_out(self, held_out: 'StoreWriter') -> None:
-    """Leaves out all audio that a held-out speaker has as well.
+  @contextlib.contextmanager
+  def writing(self) -> Iterator[sqlite3.Connection]:
+    """Gives the database, and goes back to the last commit if that fails.
 
-    To be called when both stores have all their items. So it does not matter in
-    which order the items came, nor where an earlier run was stopped.
-
-    Args:
-      held_out: The store of the held-out speakers, in which nothing changes.
+    So what is committed are whole items, wherever an interrupt comes.
 
     Raises:
       UserError: If it cannot be written.
     """
-    theirs = held_out._database.execute(
-      'SELECT audio_digest, MIN(client_id) FROM records GROUP BY audio_digest'
-    )
-    with self._writing():
-      for audio_digest, client_id in theirs:
-        self._database.execute(
-          'INSERT INTO skipped SELECT number, client_id, utterance_id, ?, ?'
-          ' FROM records WHERE audio_digest = ?',
-          ('same audio under a held-out speaker', client_id, audio_digest),
-        )
-        self._database.execute(
-          'DELETE FROM records WHERE audio_digest = ?', (audio_digest,)
-        )
-
-  @contextlib.contextmanager
-  def _writing(self) -> Iterator[None]:
-    """Goes back to the last commit if what is done here does not end.
-
-    So what is committed are whole items, wherever an interrupt comes.
-    """
     try:
-      yield
+      yield self._database
     except BaseException as error:
       if self._database.in_transaction:
         self._database.rollback()
@@ -283,11 +267,11 @@ class StoreWriter:
       entry.client_id, entry.utterance_id, 'name given twice'
     )
 
-  def _commit(self) -> None:
+  def commit(self) -> None:
     """Makes sure that all items so far outlive this process."""
     self._database.execute(
-      'UPDATE progress SET position = ?, fingerprint = ?',
-      (self.position, self._fingerprint),
+      'UPDATE progress SET position = ?, fingerprint = ?, split = ?',
+      (self.position, self._fingerprint, self.split),
     )
     self._database.execute('COMMIT')
     self._database.execute('BEGIN')
@@ -299,12 +283,12 @@ class StoreWriter:
       self.discard()
     with contextlib.suppress(sqlite3.Error):  # A full disk; or it is closed.
       if self._database.in_transaction:
-        self._commit()
+        self.commit()
     self._resources.close()
 
   def summary(self) -> store_summary.Summary:
     """Returns what was written so far."""
-    return store_summary.of_database(self._path, self._database)
+    return store_summary.of_database(self.path, self._database)
 
   def discard(self) -> None:
     """Removes what was written."""
@@ -312,18 +296,22 @@ class StoreWriter:
     shutil.rmtree(self.partial)
     self._resources.close()
 
-  def complete(self, files: Mapping[str, bytes]) -> None:
+  def complete(
+    self, files: Mapping[str, bytes], settings: Mapping[str, object]
+  ) -> None:
     """Brings all that the store will hold to the disk.
 
     Args:
       files: Files to add to it, by name.
+      settings: What else decided of its content, for `store.json`.
 
     Raises:
       UserError: If it cannot be written.
     """
     summary = self.summary()
     metadata = {
-      **self._settings,
+      **self.settings,
+      **settings,
       'sample_rate': features.SAMPLE_RATE,
       'clients': len(summary.client_seconds),
       'utterances': summary.utterances,
@@ -331,12 +319,15 @@ class StoreWriter:
       'words': summary.words,
       'skipped': summary.skipped,
       'content': self._content(),
-      store_names.KEY: self._name,
+      store_names.KEY: self.name,
     }
-    with self._writing():
+    with self.writing() as database:
+      self.commit()
+      # `execute` would give one page back.
+      database.executescript('PRAGMA incremental_vacuum; BEGIN')
       for statement in _INDEX:
-        self._database.execute(statement)
-      self._commit()
+        database.execute(statement)
+      self.commit()
       self._write_skipped()
       for name, contents in files.items():
         (self.partial / name).write_bytes(contents)
@@ -353,10 +344,10 @@ class StoreWriter:
     """
     self._database.close()
     try:
-      self.partial.rename(self._path)
+      self.partial.rename(self.path)
     except OSError as error:
       raise errors.UserError(
-        f'{self._path} appeared while the store was written: {error.strerror}.'
+        f'{self.path} appeared while the store was written: {error.strerror}.'
       ) from error
     self._resources.close()
 

@@ -1,7 +1,12 @@
-"""What readers of corpora yield, and what makes an utterance usable."""
+"""What readers of corpora yield, and what makes an utterance usable.
+
+A client is a person, so the name of a speaker has one form, however it was
+written: see `speaker_name`.
+"""
 
 import dataclasses
 import pathlib
+import unicodedata
 
 import numpy as np
 
@@ -9,8 +14,24 @@ from tff_asr.audio import features
 from tff_asr.text import vocabulary as vocabulary_lib
 
 
+def speaker_name(written: str) -> str:
+  """Returns the name of a speaker in Unicode's form NFKC, with single spaces.
+
+  Two forms of one name would be two clients, each with a guarantee for half of
+  what the person said.
+  """
+  return ' '.join(unicodedata.normalize('NFKC', written).split())
+
+
+class _OfSpeaker:
+  """Part of what readers yield: its `client_id` is a `speaker_name`."""
+
+  def __post_init__(self):
+    object.__setattr__(self, 'client_id', speaker_name(self.client_id))
+
+
 @dataclasses.dataclass(frozen=True)
-class Recording:
+class Recording(_OfSpeaker):
   """An utterance of one speaker as a corpus has it.
 
   Attributes:
@@ -27,7 +48,7 @@ class Recording:
 
 
 @dataclasses.dataclass(frozen=True)
-class Utterance:
+class Utterance(_OfSpeaker):
   """An utterance of one speaker, decoded.
 
   Attributes:
@@ -49,7 +70,7 @@ class Utterance:
 
 
 @dataclasses.dataclass(frozen=True)
-class Skipped:
+class Skipped(_OfSpeaker):
   """An utterance that cannot be used, and why.
 
   Attributes:

@@ -165,4 +165,6 @@ def _one_table(summary: store_summary.Summary) -> str:
   ]
   if summary.skipped:
     lines.append(f'  each in {summary.path / store_lib.SKIPPED}')
+  if why := store_summary.reasons(summary):
+    lines.append(f'most of the corpus is left out: {why}')
   return '\n'.join(lines)
