@@ -12,13 +12,15 @@ import tensorflow_federated as tff
 
 from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import client_datasets, store
+from tff_asr.corpora import client_datasets, store, utterance
 
 
 @settings(max_examples=5, deadline=None)
 @given(
   st.dictionaries(
-    st.text('abcé"\'; %', min_size=1, max_size=5),
+    st.text('abcé"\'; %', min_size=1, max_size=5)
+    .map(utterance.speaker_name)
+    .filter(None),
     st.lists(st.integers(4_800, 9_000), min_size=1, max_size=4),
     min_size=1,
     max_size=5,

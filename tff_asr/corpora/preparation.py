@@ -114,7 +114,7 @@ def prepare(
       writers[0].discard()
       raise errors.UserError(
         f'No usable utterance for {output} in {source.description}:'
-        f' {store_summary.reasons(summary) or "it is empty"}.'
+        f' {store_summary.reasons(summary) or "it is empty."}'
       )
     if holdout:
       part = store_split.split(writers[0], holdout)

@@ -15,7 +15,8 @@ _ADVICE = {
   'outside the vocabulary': 'Give the --vocabulary of its language, or texts in'
   ' which numbers and signs are written as words.',
   'not UTF-8': 'Convert the transcripts to UTF-8, for instance by iconv.',
-  'audio file missing': 'Are paths given from the folder that they start in?',
+  'audio file missing': 'Do the names beside the transcripts, and the folder in'
+  ' which they start, fit the files?',
   'too long': 'Give another --max_seconds, or cut the audio.',
   'speaker unclear': 'Bring the files into folders SPEAKER/CHAPTER.',
 }
@@ -94,4 +95,4 @@ def reasons(summary: Summary) -> str:
   (reason, example), *_ = summary.examples.items()
   message = f'{counts}; for instance {" ".join(example.split())}'
   advice = _ADVICE.get(reason)
-  return f'{message}. {advice}' if advice else message
+  return f'{message}. {advice}' if advice else f'{message}.'
