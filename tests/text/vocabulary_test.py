@@ -232,6 +232,8 @@ def test_all_who_write_tokens_write_the_same(any_pieces, data):
   tokens = data.draw(st.lists(st.integers(0, any_pieces.size - 1), max_size=9))
   joined = ''.join(any_pieces.pieces[token] for token in tokens)
   assert any_pieces.decode(tokens) == ' '.join(joined.split())
+  # The graph knows white space of ASCII alone.
+  assert not any(c.isspace() and c != ' ' for c in joined)
   text = data.draw(st.text('acehilmnorsvy ☕你%5', max_size=9))
   try:
     encoded = any_pieces.encode(text)

@@ -47,21 +47,21 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
       for character in self._pieces.IdToPiece(i)
     }
     self.alphabet = ' ' + ''.join(sorted(letters - {_SPACE, ' '}))
-    self._texts = (
-      '',
-      *(
-        self._pieces.IdToPiece(i).replace(_SPACE, ' ')
-        if self._is_text(i)
-        else self._pieces.DecodeIds([i])
-        for i in range(self._pieces.GetPieceSize())
-      ),
-    )
+    self._texts = ('', *map(self._text, range(self._pieces.GetPieceSize())))
 
   def _is_text(self, piece: int) -> bool:
     pieces = self._pieces
     return not (
       pieces.IsControl(piece) or pieces.IsUnknown(piece) or pieces.IsByte(piece)
     )
+
+  def _text(self, piece: int) -> str:
+    """A piece as it is decoded, with one kind of white space alone."""
+    if self._is_text(piece):
+      text = self._pieces.IdToPiece(piece).replace(_SPACE, ' ')
+    else:
+      text = self._pieces.DecodeIds([piece])
+    return ''.join(' ' if c.isspace() else c for c in text)
 
   @property
   def size(self) -> int:
