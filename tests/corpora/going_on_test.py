@@ -258,6 +258,8 @@ def test_a_store_is_split_once(tmp_path, monkeypatch):
     preparation.prepare(
       stores.Given(items), path, CONFIG, holdout.Holdout(1, 0)
     )
+  with pytest.raises(errors.UserError, match='split with another'):
+    preparation.prepare(stores.Given(items), path, CONFIG)
   more = stores.Given([*items, make('new', 'new')])
   with pytest.raises(errors.UserError, match='corpus has changed'):
     preparation.prepare(more, path, CONFIG, draw)

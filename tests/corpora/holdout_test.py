@@ -1,3 +1,5 @@
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest
@@ -26,3 +28,11 @@ def test_seeds_draw_different_parts():
 def test_neither_part_may_be_empty(clients):
   with pytest.raises(errors.UserError, match='empty: give the number'):
     holdout.Holdout(clients, 0).split([str(i) for i in range(10)])
+
+
+@pytest.mark.parametrize(
+  'clients', [0.0, -1.0, 1.5, 2.000001, math.nan, math.inf, -math.inf]
+)
+def test_a_hold_out_is_a_number_or_a_probability(clients):
+  with pytest.raises(errors.UserError, match='whole number'):
+    holdout.Holdout(clients, 0)

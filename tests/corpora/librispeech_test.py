@@ -179,16 +179,58 @@ def test_speakers_with_hyphens_are_told_by_their_folders(tmp_path):
   assert [i.client_id for i in read(corpus)] == sorted(names)
 
 
-def test_a_name_that_could_be_of_several_speakers_is_named(tmp_path):
-  """`spk-01-7` is chapter 7 of `spk-01`, or chapter 01-7 of `spk`."""
-  corpus = write_corpus(
-    tmp_path, {'spk-01': [(9_000, 'YES')], '5': [(9_000, 'YES')]}
-  )
-  (corpus / 'spk-01').rename(corpus / 'flat')
-  skipped, other = read(corpus)
+@pytest.mark.parametrize(
+  'place',
+  [
+    'flat/spk-01-7',  # Chapter 7 of `spk-01`, or chapter 01-7 of `spk`.
+    '30/1001/1001',
+    '84/121/84_121',
+    'anna/ch-1/ch-1',
+    'Jean-Paul/Jean-Paul',
+    'a/b/c-d',
+  ],
+)
+def test_a_name_that_could_be_of_several_speakers_is_named(tmp_path, place):
+  path = tmp_path / f'{place}.trans.txt'
+  path.parent.mkdir(parents=True)
+  path.write_text(f'{path.parent.name}-0 YES\n')
+  write_corpus(tmp_path, {'5': [(9_000, 'YES')]})
+  other, skipped = sorted(read(tmp_path), key=lambda i: i.client_id)[::-1]
   assert (skipped.client_id, skipped.reason) == ('', 'speaker unclear')
-  assert 'spk-01-7.trans.txt' in skipped.utterance_id
+  assert place in skipped.utterance_id
   assert other.client_id == '5'
+
+
+def test_numbers_tell_a_speaker_wherever_they_lie(tmp_path):
+  corpus = write_corpus(tmp_path / 'a', {'84': [(9_000, 'YES')]})
+  (corpus / '84' / '7').rename(tmp_path / 'flat')
+  assert [i.client_id for i in read(tmp_path / 'flat')] == ['84']
+
+
+def test_no_audio_is_passed_over_in_silence(tmp_path):
+  corpus = write_corpus(
+    tmp_path, {'1': [(9_000, 'YES')], '2': [(9_000, 'YES')]}
+  )
+  for name in ('1/7/extra.flac', '1/7/1-7-0009.flac', '1/7/x.FLAC', '1/a.wav'):
+    (corpus / name).write_bytes(b'')
+  (corpus / '2' / '7' / '2-7.trans.txt').unlink()
+  found = read(corpus)
+  assert [(i.client_id, i.utterance_id) for i in found[:2]] == [
+    ('1', '1-7-0000'),
+    ('1', '1-7-0009.flac'),
+  ]
+  assert {i.reason for i in found[1:]} == {'no transcript'}
+  assert [i.utterance_id for i in found[2:]] == [
+    str(corpus / name)
+    for name in ('1/a.wav', '1/7/extra.flac', '1/7/x.FLAC', '2/7/2-7-0000.flac')
+  ]
+
+
+def test_transcripts_are_known_in_capitals(tmp_path):
+  corpus = write_corpus(tmp_path, {'1': [(9_000, 'YES')]})
+  path = corpus / '1' / '7' / '1-7.trans.txt'
+  path.rename(path.with_name('1-7.TRANS.TXT'))
+  assert [i.client_id for i in read(corpus)] == ['1']
 
 
 def test_what_systems_keep_beside_files_is_no_part_of_a_corpus(tmp_path):

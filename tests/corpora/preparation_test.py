@@ -117,6 +117,9 @@ def test_where_most_is_left_out_it_says_why(tmp_path, texts, expected):
     ('anna', 'anna ', ' anna', 'anna\N{NO-BREAK SPACE}'),
     ('José', 'Jose\u0301'),
     ('Anna M', 'Anna  M', 'Ａnna\u3000M'),
+    ('anna', 'anna\ufe0f', 'an\u034fna', 'anna\u3164', 'anna\u200b'),
+    ('a-b', 'a\u2010b', 'a\u2013b'),
+    ("O'Brien", 'O\u2019Brien'),
   ],
 )
 def test_a_speaker_is_one_client_however_the_name_is_written(tmp_path, names):

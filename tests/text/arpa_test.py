@@ -258,3 +258,10 @@ def test_files_that_are_none_are_refused(tmp_path):
 def test_rounding_and_the_logarithm_of_zero_are_understood(tmp_path):
   text = SRILM.replace('-0.1\t', '1e-3\t').replace('-99', '-inf')
   assert log10(read(tmp_path, text), 'one')[0] == 0.0
+
+
+def test_words_are_found_as_transcripts_have_them(tmp_path):
+  """Whatever else the vocabulary could write."""
+  text = KENLM.replace('one', 'U.S.').replace('two', 'DON’T')
+  lm = read(tmp_path, text, ENGLISH + ENGLISH.upper() + '.’')
+  assert 'us' in lm and "don't" in lm

@@ -30,7 +30,11 @@ TURKISH = ENGLISH + 'çğıöşü'
     ('well...maybe yes--no said,yes', 'well maybe yes no said yes'),
     ('the end.Then “l’été”(s)', "the end then l'ete s"),
     ('9 a.m.', '9 am'),
-    ('a.m. U.S.A. U.S.’s J.-C. co-op', "am usa us's j-c co-op"),
+    ('a.m. U.S.A. U.S.’s J.-C. co-op', "am usa us's j c co-op"),
+    ("I don't.I won't, he's.A man", "i don't i won't he's a man"),
+    ('at a.m.I got. Vitamin C.I', 'at am i got vitamin c i'),
+    ('(U.S.A.) “e.g.”', 'usa eg'),
+    ('l’«été» l’“été”', "l'ete l'ete"),
     # Hyphens stay inside words only.
     ('semi-detached', 'semi-detached'),
     ('well - known- or -not --- x-', 'well known or not x'),
@@ -49,6 +53,10 @@ TURKISH = ENGLISH + 'çğıöşü'
     ('Привет नमस्ते', 'привет नमस्ते'),
     ('[noise] f*ck ♪ 6′ 2″', '[noise] f*ck ♪ 6′ 2″'),
     ('a\x00b\ufffd', 'a\x00b\ufffd'),
+    ('3.5 1,000 12:30 a5.b', '3.5 1,000 12:30 a5.b'),
+    ('\\N don\\\'t \\"so\\"', "\\n don't so"),
+    # Marks of other scripts are not accents.
+    ('teacherों okื', 'teacherों okื'),
     ('...?!', ''),
   ],
 )
@@ -106,6 +114,30 @@ def test_a_letter_is_written_as_the_alphabet_writes_it():
     assert normalisation.clean(text, FRENCH) == 'café'
   for quote in "'‘’′ʼ":
     assert normalisation.clean(f'п{quote}я', 'пяʼ') == 'пʼя'
+
+
+@pytest.mark.parametrize(
+  ('text', 'alphabet', 'expected'),
+  [
+    ('3.5-4 page 5. -5', ENGLISH + '0123456789', '3.5-4 page 5 -5'),
+    ('3.5 (5)', ENGLISH + '0123456789.', '3.5 5'),
+    # Punctuation goes, also where a vocabulary could write it.
+    ('Hello?Yes, (so)', ENGLISH + '?,()', 'hello yes so'),
+    ('5 %', ENGLISH + '5%', '5 %'),
+    ('ΤΕΛΟΣ.ΑΡΧΗ Σ', ' τελοςσαρχη', 'τελος αρχη σ'),
+    # Consonants that look like quotes.
+    ('‘okina ʻokina O‘ahu', ENGLISH + 'ʻ', 'ʻokina ʻokina oʻahu'),
+    ("O'zbek Oʻzbek", ' abekozʻ', 'oʻzbek oʻzbek'),
+    ('ma’no maʼno', ' amnoʼ', 'maʼno maʼno'),
+    # One foreign word makes no Turkish.
+    ('I think Kadıköy', ENGLISH + 'ıö', 'i think kadıköy'),
+    ('\u0e14\u200b\u0e14', ' \u0e14', '\u0e14 \u0e14'),
+    ('Ի՞նչ', ' ինչ', 'ինչ'),
+    ('l·l', ENGLISH + '·', 'l·l'),
+  ],
+)
+def test_other_alphabets(text, alphabet, expected):
+  assert normalisation.clean(text, alphabet) == expected
 
 
 def test_marks_that_the_alphabet_lacks_are_not_dropped():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import math
 
 from tff_asr import errors
 from tff_asr.corpora import draws
@@ -21,6 +22,20 @@ class Holdout:
 
   clients: float
   seed: int
+
+  def __post_init__(self):
+    """Checks the number.
+
+    Raises:
+      UserError: If it is neither a number of speakers nor a probability.
+    """
+    number = self.clients
+    errors.require(
+      0.0 < number < 1.0
+      or (math.isfinite(number) and number == int(number) > 0),
+      f'--holdout_clients={number:g} must be a whole number of speakers, or a'
+      ' probability between 0 and 1.',
+    )
 
   def split(self, client_ids: Sequence[str]) -> frozenset[str]:
     """Returns the speakers that are held out.

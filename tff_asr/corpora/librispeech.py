@@ -10,12 +10,15 @@ import codecs
 from collections.abc import Iterator, Sequence
 import os
 import pathlib
+import re
 
 from tff_asr import errors
 from tff_asr.corpora import source, utterance
 from tff_asr.corpora.utterance import Recording, Skipped
 
 _TRANSCRIPT = '.trans.txt'
+_NUMBERS = re.compile(r'\d+-\d+')
+_AUDIO = ('.flac', '.wav', '.mp3', '.ogg', '.opus')
 # What systems keep beside the files of others, under the same names.
 _FORK = '._'
 _FORK_FOLDERS = ('.AppleDouble', '__MACOSX')
@@ -29,15 +32,21 @@ class LibriSpeech(source.Source):
     self.description = ', '.join(map(str, folders))
 
   def items(self) -> Iterator[source.Item]:
-    """Yields every utterance, speaker by speaker; see `Source.items`."""
+    """Yields every utterance, speaker by speaker; see `Source.items`.
+
+    Audio that no transcript names comes last.
+    """
     transcripts: list[pathlib.Path] = []
+    audio: dict[pathlib.Path, set[str]] = {}
     for folder in self._folders:
       found = []
       for item in _walk(folder):
         if isinstance(item, Skipped):
           yield item
-        else:
+        elif _is_transcript(item):
           found.append(item)
+        else:
+          audio.setdefault(item.parent, set()).add(item.name)
       if not found:
         raise errors.UserError(
           f'No *{_TRANSCRIPT} below {folder}: LibriSpeech layout is'
@@ -46,11 +55,14 @@ class LibriSpeech(source.Source):
         )
       transcripts += found
     for path in sorted(transcripts, key=_order):
-      yield from _chapter(path)
+      yield from _chapter(path, audio.get(path.parent, set()))
+    for parent in sorted(audio):
+      for name in sorted(audio[parent]):
+        yield Skipped('', str(parent / name), 'no transcript')
 
 
 def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path | Skipped]:
-  """Yields the transcripts below a folder, also behind symbolic links."""
+  """Yields transcripts and audio below a folder, also behind symbolic links."""
   if not folder.is_dir():
     raise errors.UserError(
       f'There is no folder {folder}: give --input_dir the folder of a corpus in'
@@ -66,13 +78,18 @@ def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path | Skipped]:
       continue
     seen.add(real)
     folders[:] = sorted(set(folders) - {*_FORK_FOLDERS})
-    for name in sorted(files):
-      if name.endswith(_TRANSCRIPT) and not name.startswith(_FORK):
-        yield pathlib.Path(parent, name)
+    for path in (pathlib.Path(parent, name) for name in sorted(files)):
+      is_part = _is_transcript(path) or path.suffix.lower() in _AUDIO
+      if is_part and not path.name.startswith(_FORK):
+        yield path
   for error in unreadable:
     yield Skipped(
       '', str(error.filename), 'folder unreadable', str(error.strerror)
     )
+
+
+def _is_transcript(path: pathlib.Path) -> bool:
+  return path.name.lower().endswith(_TRANSCRIPT)
 
 
 def _order(transcript: pathlib.Path) -> tuple[str, str, pathlib.Path]:
@@ -81,23 +98,34 @@ def _order(transcript: pathlib.Path) -> tuple[str, str, pathlib.Path]:
 
 
 def _speaker(transcript: pathlib.Path) -> str | None:
-  """The speaker of a chapter, `None` if the name could be of several."""
-  name = transcript.name.removesuffix(_TRANSCRIPT)
-  folder = transcript.parent
+  """The speaker of a chapter, `None` if the name could be of several.
+
+  A name as LibriSpeech has them says it, and else the folders do.
+  """
+  name, folder = _name(transcript), transcript.parent
   if name == f'{folder.parent.name}-{folder.name}':
     return folder.parent.name
-  first = name.rpartition('-')[0] or name
-  return first if '-' not in first or first == folder.name else None
+  first = name.rpartition('-')[0]
+  if first == folder.name or _NUMBERS.fullmatch(name):
+    return first
+  return None
 
 
-def _chapter(transcript: pathlib.Path) -> Iterator[source.Item]:
+def _name(transcript: pathlib.Path) -> str:
+  return transcript.name[: -len(_TRANSCRIPT)]
+
+
+def _chapter(
+  transcript: pathlib.Path, audio: set[str]
+) -> Iterator[source.Item]:
+  """Yields the utterances of a chapter; takes them from the folder's audio."""
   speaker = _speaker(transcript)
   if speaker is None:
     yield Skipped(
       '',
       str(transcript),
       'speaker unclear',
-      'more than one hyphen, and not in SPEAKER/CHAPTER/',
+      'it is not SPEAKER/CHAPTER/SPEAKER-CHAPTER',
     )
     return
   try:
@@ -107,7 +135,6 @@ def _chapter(transcript: pathlib.Path) -> Iterator[source.Item]:
       speaker, transcript.name, 'transcripts unreadable', str(error.strerror)
     )
     return
-  named = set()
   for number, line in enumerate(lines, start=1):
     try:
       utterance_id, *words = line.decode().split(None, 1)
@@ -116,10 +143,10 @@ def _chapter(transcript: pathlib.Path) -> Iterator[source.Item]:
       continue
     except ValueError:  # An empty line.
       continue
-    named.add(utterance_id)
-    audio = transcript.parent / f'{utterance_id}.flac'
-    yield Recording(speaker, utterance_id, audio, ''.join(words).strip())
-  prefix = transcript.name.removesuffix(_TRANSCRIPT) + '-'
-  for audio in sorted(transcript.parent.glob('*.flac')):
-    if audio.stem not in named and audio.stem.startswith(prefix):
-      yield Skipped(speaker, audio.stem, 'no transcript')
+    path = transcript.parent / f'{utterance_id}.flac'
+    audio.discard(path.name)
+    yield Recording(speaker, utterance_id, path, ''.join(words).strip())
+  prefix = f'{_name(transcript)}-'
+  for name in sorted(n for n in audio if n.startswith(prefix)):
+    audio.remove(name)
+    yield Skipped(speaker, name, 'no transcript')

@@ -102,6 +102,8 @@ def prepare(
   with contextlib.ExitStack() as stack:
     writers = [store_writer.StoreWriter(output, settings)]
     stack.callback(writers[0].close)
+    if not holdout:
+      store_split.check_whole(writers[0])
     held = store_split.path_of(output)
     if holdout and held.exists() and not writers[0].split:
       raise errors.UserError(

@@ -25,6 +25,22 @@ def path_of(output: pathlib.Path) -> pathlib.Path:
   return output.with_name(f'{output.name}-holdout')
 
 
+def check_whole(writer: store_writer.StoreWriter) -> None:
+  """Checks that nothing was split off a store that is to have all.
+
+  Raises:
+    UserError: If an earlier call was stopped when it had held speakers out.
+  """
+  errors.require(not writer.split, _split_otherwise(writer))
+
+
+def _split_otherwise(writer: store_writer.StoreWriter) -> str:
+  return (
+    f'{writer.partial} was split with another --holdout_clients or --seed: give'
+    ' the same flags to go on, or remove that folder to start again.'
+  )
+
+
 def split(
   writer: store_writer.StoreWriter, holdout: holdout_lib.Holdout
 ) -> store_writer.StoreWriter | None:
@@ -49,11 +65,7 @@ def split(
   path = path_of(writer.path)
   key = json.dumps([holdout.clients, holdout.seed])
   if writer.split:
-    if writer.split != key:
-      raise errors.UserError(
-        f'{writer.partial} was split with another --holdout_clients or --seed:'
-        ' give the same flags to go on, or remove that folder to start again.'
-      )
+    errors.require(writer.split == key, _split_otherwise(writer))
     if path.exists():
       return None
     if not (store_writer.partial_of(path) / store.DATABASE).exists():
@@ -62,7 +74,8 @@ def split(
         f' off {writer.partial}: remove that folder, too, to start again.'
       )
     return store_writer.StoreWriter(path, writer.settings)
-  writer.commit()
+  with writer.writing():
+    writer.commit()
   held = _empty(path, writer)
   try:
     with writer.writing() as database:

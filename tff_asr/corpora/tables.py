@@ -21,7 +21,7 @@ def rows(
     columns: The columns that it must have.
 
   Raises:
-    UserError: If there is no such file, or it lacks a column.
+    UserError: If there is no such file, or it lacks a column or has two.
   """
   try:
     # Lines of bytes: a text may hold whatever else some programs take for the
@@ -40,6 +40,10 @@ def rows(
           ' its first line must name the columns, parted by tabs; found'
           f' {header if any(header) else "nothing"}.'
         )
+      twice = [c for c in columns if header.count(c) > 1]
+      errors.require(
+        not twice, f'{path} has two columns {", ".join(twice)}: remove one.'
+      )
       needed = 1 + max(map(header.index, columns))
       for number, line in enumerate(file, start=2):
         fields = _fields(line, len(header), needed)

@@ -13,14 +13,38 @@ import numpy as np
 from tff_asr.audio import features
 from tff_asr.text import vocabulary as vocabulary_lib
 
+# Characters that look like nothing, beside Unicode's class of them (Cf).
+_INVISIBLE = frozenset(
+  map(
+    chr,
+    [
+      *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5),
+      *range(0x180B, 0x1810),
+      *range(0xFE00, 0xFE10),
+      *range(0xE0100, 0xE01F0),
+    ],
+  )
+)
+_APOSTROPHES = frozenset('\u2018\u2019\u201b\u02bc\u2032`\u00b4')
+
 
 def speaker_name(written: str) -> str:
-  """Returns the name of a speaker in Unicode's form NFKC, with single spaces.
+  """Returns the name of a speaker in one form, however it was written.
 
-  Two forms of one name would be two clients, each with a guarantee for half of
-  what the person said.
+  That is Unicode's form NFKC, with single spaces, one kind of hyphens and of
+  apostrophes, and nothing that cannot be seen. Two forms of one name would be
+  two clients, each with a guarantee for half of what the person said.
   """
-  return ' '.join(unicodedata.normalize('NFKC', written).split())
+  plain = []
+  for character in unicodedata.normalize('NFKC', written):
+    kind = unicodedata.category(character)
+    if kind == 'Pd':
+      plain.append('-')
+    elif character in _APOSTROPHES:
+      plain.append("'")
+    elif kind != 'Cf' and character not in _INVISIBLE:
+      plain.append(character)
+  return ' '.join(unicodedata.normalize('NFKC', ''.join(plain)).split())
 
 
 class _OfSpeaker:

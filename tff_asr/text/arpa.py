@@ -16,7 +16,7 @@ import re
 import zlib
 
 from tff_asr import errors
-from tff_asr.text import normalisation
+from tff_asr.text import letters, normalisation
 
 START, END, UNKNOWN = '<s>', '</s>', '<unk>'
 _SIGNS = {START, END, UNKNOWN}  # In capitals too.
@@ -164,7 +164,7 @@ class _Reader:
   def __init__(self, path: pathlib.Path, alphabet: str):
     self._path = path
     self._alphabet = alphabet
-    self._letters = set(alphabet)
+    self._letters = letters.of(alphabet)
     self.number = 0
     self._counts: dict[int, int] | None = None  # Declared, by order.
     self._order = 0  # Of the section.
@@ -274,15 +274,16 @@ class _Reader:
   def _cleaned(self, word: str) -> str:
     if word.lower() in _SIGNS:
       return word.lower()
-    lower = normalisation.lower_case(word, self._alphabet)
-    is_writable = set(lower) <= self._letters
-    self._writable += is_writable
-    if set(word) <= self._letters or word[0] in '<[(':  # Or signs of noise.
-      return word
-    if is_writable:
+    lower = self._letters.lower(word)
+    plain = lower.replace(self._letters.apostrophe, '')
+    if plain and self._letters.characters.issuperset(plain):
+      self._writable += 1
       return lower
+    if word[0] in '<[(':  # Signs of noise.
+      return word
     cleaned = normalisation.clean(word, self._alphabet)
-    is_word = cleaned and set(cleaned) <= self._letters - {' '}
+    is_word = cleaned and set(cleaned) <= set(self._alphabet) - {' '}
+    self._writable += is_word
     return cleaned if is_word else word
 
   def model(self) -> LanguageModel:

@@ -1,4 +1,4 @@
-"""Cleaning of transcripts.
+r"""Cleaning of transcripts.
 
 The rules are those of Pelikan et al. (2025, arXiv 2310.00098) for Common Voice.
 A clean text has letters of the alphabet, apostrophes, hyphens and single
@@ -9,23 +9,20 @@ refuses the text.
 """
 
 import re
-import string
+import sys
 import unicodedata
 
-import anyascii
+from tff_asr.text import letters as letters_lib
+from tff_asr.text.letters import ENGLISH, FRENCH, GERMAN
 
-ENGLISH = " '" + string.ascii_lowercase + '-'
-FRENCH = ENGLISH + 'àâæçèéêëîïôœùûüÿ'
-GERMAN = ENGLISH + 'äöüß'
+__all__ = ['ENGLISH', 'FRENCH', 'GERMAN', 'clean']
 
-_DOTLESS_I = '\N{LATIN SMALL LETTER DOTLESS I}'
-_TURKISH_CAPITALS = str.maketrans(
-  {'I': _DOTLESS_I, '\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}': 'i'}
-)
 _LEFT_QUOTE = '\N{LEFT SINGLE QUOTATION MARK}'
 _RIGHT_QUOTE = '\N{RIGHT SINGLE QUOTATION MARK}'
 _PRIME = '\N{PRIME}'
-_APOSTROPHES = "'" + _RIGHT_QUOTE + '\N{MODIFIER LETTER APOSTROPHE}'
+_OKINA = '\N{MODIFIER LETTER TURNED COMMA}'
+_ZERO_WIDTH_SPACE = '\N{ZERO WIDTH SPACE}'
+_INSIDE_WORDS = set('\u055b\u055c\u055e\u05f4')  # Of Armenian and Hebrew.
 # Characters that are typed for an apostrophe, a hyphen, or nothing.  Between
 # letters all quotes are apostrophes; elsewhere left ones open a quotation, and
 # primes are feet or minutes.
@@ -46,30 +43,29 @@ _SAME = str.maketrans(
     ),
   }
 )
-_PARTS_WORDS = set('/\\_')
-# Punctuation by its Unicode class, but spoken, or a sign of the transcriber.
-_SPOKEN = set('%&@#§*†‡¶·‰‱※\u066a″‴[]{}')
-# Forms that differ in looks alone, by the tag of their decomposition.
-_LOOKS = {'<wide>', '<narrow>', '<small>'}
-_LETTER_LOOKS = {
-  *_LOOKS,
-  '<compat>',
-  '<initial>',
-  '<medial>',
-  '<final>',
-  '<isolated>',
-}
-_OTHER_MARK = ','  # Stands for all punctuation that is not told apart.
+# Punctuation by its Unicode class, but spoken, or a sign of transcribers or of
+# programs.
+_SPOKEN = set('%&@#§*†‡¶·‰‱※\u066a″‴[]{}\\')
+_PUNCTUATION = [
+  c
+  for c in map(chr, range(sys.maxunicode + 1))
+  if unicodedata.category(c)[0] == 'P' and c not in _SPOKEN
+]
+_RUN = re.compile(f'[{re.escape("".join(_PUNCTUATION))}]+')
+_OPENING = set('«“"„\u2039(')
+_ESCAPED_QUOTE = re.compile(r'\\(?=["\'])')
 _QUOTES = "'" + _LEFT_QUOTE + _RIGHT_QUOTE + _PRIME
-_MARKS = _QUOTES + '-.' + _OTHER_MARK
-_RUN = re.compile(f'[{re.escape(_MARKS)}]+')
+# An abbreviation has a dot behind each of its letters.
+_ABBREVIATION = re.compile(rf'(?<![\w{_QUOTES}-])(?:[^\W\d_]\.){{2,}}')
+_FINAL_SIGMA = '\N{GREEK SMALL LETTER FINAL SIGMA}'
+_LAST_SIGMA = re.compile(r'(?<=\w)\u03c3(?!\w)')
 
 
 def clean(text: str, alphabet: str = ENGLISH) -> str:
   """Returns a transcript in the form that models learn.
 
-  * Lower case, for an alphabet with a dotless i as in Turkish. Letters of the
-    alphabet stay, whatever their Unicode form.
+  * Lower case, for an alphabet of Turkish and its like with a dotless i.
+    Letters of the alphabet stay, whatever their Unicode form.
   * Other Latin letters become ASCII where the alphabet is that of English,
     French or German, or a part of it (`é` in English, `ł`). Other letters stay
     and are outside the alphabet.
@@ -78,79 +74,54 @@ def clean(text: str, alphabet: str = ENGLISH) -> str:
     punctuation: then it closes a quotation.
   * Punctuation between letters is a space, but for one apostrophe, one hyphen,
     and the dots of an abbreviation (`a.m.`). Other punctuation is dropped.
-  * Dashes and slashes are spaces. White space becomes single spaces, none at
-    the ends.
+  * White space becomes single spaces, none at the ends.
 
   Args:
     text: As it was written.
     alphabet: The characters that are kept as they are.
   """
-  apostrophe = next((c for c in _APOSTROPHES if c in alphabet), "'")
-  letters = set(alphabet) - set(f" '-{apostrophe}")
-  text = lower_case(text, alphabet)
-  is_romanised = {c for c in letters if c.isalpha()} <= set(FRENCH + GERMAN)
-  written = []
-  follows_latin = False
+  letters = letters_lib.of(alphabet)
+  text = letters.lower(_ESCAPED_QUOTE.sub('', text))
+  text = ''.join(
+    plain if (plain := letters.plain(c)) is not None else c for c in text
+  )
+  written, base = [], ''
   for character in text:
-    is_mark = unicodedata.category(character).startswith('M')
-    if not (is_mark and is_romanised and follows_latin):
-      written.append(_written(character, letters, is_romanised))
-      follows_latin = _is_latin(character)
+    if not letters.drops(character, base):
+      written.append(_written(character, letters))
+      base = character
   text = ' '.join(''.join(written).split())
-  text = _RUN.sub(lambda run: _in_place(run, apostrophe, '-' in alphabet), text)
-  return ' '.join(text.split())
+  text = _ABBREVIATION.sub(_without_dots, text)
+  has_hyphen = '-' in alphabet
+  text = _RUN.sub(
+    lambda run: _in_place(run, letters.apostrophe, has_hyphen), text
+  )
+  text = ' '.join(text.split())
+  return (
+    _LAST_SIGMA.sub(_FINAL_SIGMA, text) if _FINAL_SIGMA in alphabet else text
+  )
 
 
-def lower_case(text: str, alphabet: str) -> str:
-  """Returns a text in lower case and Unicode's composed form (NFC).
-
-  Args:
-    text: As it was written.
-    alphabet: One with a dotless i makes that of `I`, as in Turkish.
-  """
-  text = unicodedata.normalize('NFC', text)
-  if _DOTLESS_I in alphabet:
-    text = text.translate(_TURKISH_CAPITALS)
-  return unicodedata.normalize('NFC', text.lower())
-
-
-def _written(character: str, letters: set[str], is_romanised: bool) -> str:
-  """A letter in letters of the alphabet, or a mark of `_MARKS`, or itself."""
-  for form in (character, *_forms(character)):
-    if letters.issuperset(form):
-      return form
-  tag = unicodedata.decomposition(character).split(' ')[0]
-  if tag in _LOOKS:
-    plain = unicodedata.normalize('NFKC', character)
-    return ''.join(_written(c, letters, is_romanised) for c in plain)
+def _written(character: str, letters: letters_lib.Letters) -> str:
+  """Returns a letter in letters of the alphabet, or punctuation, or itself."""
+  form = letters.form(character)
+  if form is not None:
+    return form
+  if character in (_LEFT_QUOTE, '`') and _OKINA in letters.characters:
+    return _OKINA  # As it is typed, too.
+  if not letters.is_romanised:
+    if character in _INSIDE_WORDS:
+      return ''
+    if character == _ZERO_WIDTH_SPACE:  # It parts words in Thai and Khmer.
+      return ' '
   character = character.translate(_SAME)
-  kind = unicodedata.category(character) if character else ''
-  if not character or character in _MARKS.rstrip(_OTHER_MARK):
-    return character
-  if character.isspace() or kind == 'Pd' or character in _PARTS_WORDS:
-    return ' '
-  if kind.startswith('P') and character not in _SPOKEN:
-    return _OTHER_MARK
-  if is_romanised and kind == 'Ll' and _is_latin(character):
-    ascii_form = anyascii.anyascii(character)
-    if ascii_form and set(ascii_form) <= set(string.ascii_lowercase):
-      return ascii_form
-  return character
+  return ' ' if character.isspace() else character
 
 
-def _is_latin(character: str) -> bool:
-  return unicodedata.name(character, '').startswith('LATIN ')
-
-
-def _forms(character: str) -> list[str]:
-  """Other Unicode forms of a letter or a mark."""
-  if unicodedata.category(character)[0] not in 'LM':
-    return []
-  forms = [unicodedata.normalize('NFD', character)]
-  if unicodedata.decomposition(character).split(' ')[0] in _LETTER_LOOKS:
-    for form in 'NFKC', 'NFKD':
-      forms.append(unicodedata.normalize(form, character))
-  return forms
+def _without_dots(abbreviation: re.Match[str]) -> str:
+  after = abbreviation.string[abbreviation.end() :][:1]
+  end = '' if after and after in f'{_QUOTES}-' else '.'
+  return abbreviation[0].replace('.', '') + end
 
 
 def _in_place(run: re.Match[str], apostrophe: str, has_hyphen: bool) -> str:
@@ -158,14 +129,13 @@ def _in_place(run: re.Match[str], apostrophe: str, has_hyphen: bool) -> str:
   text, (start, end), marks = run.string, run.span(), run[0]
   before, after = text[:start][-1:].strip(), text[end:][:1].strip()
   if before and after:
-    # The dot of an abbreviation stands behind a single letter.
-    if marks[0] == '.' and not text[: start - 1][-1:].strip(_MARKS + ' '):
-      marks = marks[1:]
-      if not marks and not text[end + 1 :][:1].strip(_MARKS + ' '):
-        return ''
+    if marks[0] in _QUOTES and _OPENING.issuperset(marks[1:]):
+      return apostrophe
     if marks == '-' and has_hyphen:
       return '-'
-    return apostrophe if len(marks) == 1 and marks in _QUOTES else ' '
+    return marks if before.isnumeric() or after.isnumeric() else ' '
+  if after.isnumeric() and marks.endswith('-'):
+    return '-'
   if not (before or after):
     return ''
   if _PRIME in marks:

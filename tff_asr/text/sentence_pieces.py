@@ -68,12 +68,12 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
     return self._pieces.GetPieceSize() + 1
 
   def encode(self, text: str) -> list[int]:
+    unknown = vocabulary.unknown_characters(text, self.alphabet)
+    if unknown:
+      raise vocabulary.OutOfVocabularyError(unknown)
     tokens = [piece + 1 for piece in self._pieces.EncodeAsIds(text)]
     if self.decode(tokens) != text:
-      raise vocabulary.OutOfVocabularyError(
-        vocabulary.unknown_characters(text, self.alphabet)
-        or 'no pieces give this text'
-      )
+      raise vocabulary.OutOfVocabularyError('no pieces give this text')
     return tokens
 
   def decode(self, tokens: Iterable[int]) -> str:
