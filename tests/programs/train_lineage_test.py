@@ -10,7 +10,7 @@ import pytest
 
 from tests import stores
 from tests.programs import training
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store
 from tff_asr.models import model_folder
 from tff_asr.privacy import bounds, layer_clipping
@@ -108,7 +108,9 @@ def test_models_of_earlier_releases_are_recognised(
     old = tmp_path / model.name
     shutil.copytree(model / 'model', old)
     text = (old / 'lineage.json').read_text()
-    (old / 'lineage.json').write_text(text.replace(opened.name, opened.digest))
+    checksums.write(
+      old / 'lineage.json', text.replace(opened.name, opened.digest)
+    )
     assert lineage.has_content_hash(lineage.read(old))
     training.refused(quick, tmp_path / 'new', message, seed_model=old)
 
@@ -164,5 +166,6 @@ def test_nothing_is_promised_to_whom_the_model_was_trained_on(
   model = unguarded / 'model' / 'lineage.json'
   whole = model.read_text()
   model.write_text(whole[:-5])
-  training.refused(quick, tmp_path / 'run', 'damaged', seed_model=unguarded)
+  message = f'{model} is not as it was written'
+  training.refused(quick, tmp_path / 'run', message, seed_model=unguarded)
   model.write_text(whole)

@@ -7,6 +7,7 @@
 * `store.json`: format version, vocabulary, figures, the store's name.
 * `skipped.tsv`: what the reader found and left out, with the reason.
 * `clients.png`: how the audio is spread over the clients.
+* `checksums.txt`: check sums of all of these.
 
 TFF's writer, `save_to_sql_client_data`, has no index (every client would read
 the whole file), needs a `tf.data.Dataset` for each client, and cannot record
@@ -23,10 +24,11 @@ import hashlib
 import json
 import pathlib
 import sqlite3
+import threading
 
 import tensorflow as tf
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.audio import features
 from tff_asr.corpora import store_names
 from tff_asr.text import vocabularies, vocabulary
@@ -124,6 +126,18 @@ class ClientStore:
     if self.name is None:
       self.name = store_names.give(self.path)
     return self.name
+
+  def check_content(self, stop: threading.Event | None = None) -> None:
+    """Checks that all records are as they were written; reads the whole store.
+
+    Args:
+      stop: Once it is set, this ends without a result.
+
+    Raises:
+      OSError: If it cannot be read.
+      UserError: If they are not.
+    """
+    checksums.check(self.path / DATABASE, stop=stop)
 
   def _connect(self) -> contextlib.closing[sqlite3.Connection]:
     uri = f'{(self.path / DATABASE).absolute().as_uri()}?mode=ro'
@@ -255,11 +269,13 @@ def _read_metadata(path: pathlib.Path) -> dict:
       f'There is no client store at {path}: make one with //pipelines:prepare.'
     )
   try:
-    metadata = json.loads((path / METADATA).read_text())
+    metadata = json.loads(checksums.read(path / METADATA))
     version = metadata['version']
     if version == VERSION:
       for name in ('vocabulary', 'kind', 'seconds', 'clients', 'content'):
         _ = metadata[name]
+  except errors.UserError:
+    raise
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'{path} is no client store (no valid {METADATA}): make one with'
