@@ -94,8 +94,7 @@ def exists(path: pathlib.Path) -> bool:
   if path.is_file():
     return True
   errors.require(
-    path.name not in _listed(path.parent),
-    f'{path} is missing, which {NAME} beside it has: restore it from a copy.',
+    path.name not in _listed(path.parent), _missing(path, path.parent)
   )
   return False
 
@@ -146,21 +145,28 @@ def check(
 
 
 def check_all(folder: pathlib.Path) -> None:
-  """Checks those files that are there of all that `write_all` has seen.
+  """Checks all files that `write_all` has seen.
 
   Raises:
     OSError: If one cannot be read.
-    UserError: If one is not as it was written.
+    UserError: If one is not as it was written, or was removed.
   """
   for path in map(folder.joinpath, _listed(folder)):
-    if path.is_file():
-      check(path, folder)
+    errors.require(path.is_file(), _missing(path, folder))
+    check(path, folder)
 
 
 def _is_listed(folder: pathlib.Path, name: str, digest: str) -> bool:
   """Whether a file may have a sum; any, if it has no line."""
   sums = _listed(folder)
   return digest in sums.get(name, {digest}) | sums.get(_ASIDE + name, set())
+
+
+def _missing(path: pathlib.Path, folder: pathlib.Path) -> str:
+  return (
+    f'{path} is missing, which {folder / NAME} has: restore it from a copy; if'
+    f' you removed it yourself, take its line out of {NAME}.'
+  )
 
 
 def _changed(path: pathlib.Path, folder: pathlib.Path) -> errors.UserError:

@@ -40,4 +40,6 @@ def test_an_utterance_is_not_made_too_short():
 
 @pytest.mark.parametrize('frames', [1, 2, 7])
 def test_without_change_nothing_changes(frames):
-  np.testing.assert_allclose(draw(0, ramp(frames), 0.0), ramp(frames), atol=1e-6)
+  np.testing.assert_allclose(
+    draw(0, ramp(frames), 0.0), ramp(frames), atol=1e-6
+  )

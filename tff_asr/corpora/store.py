@@ -100,14 +100,14 @@ class ClientStore:
           'SELECT client_id, samples FROM clients ORDER BY client_id'
         ).fetchall()
         connection.execute('SELECT record FROM records LIMIT 1').fetchone()
-    except sqlite3.Error as error:
+      self.client_ids: list[str] = [client_id for client_id, _ in rows]
+      self.client_seconds: dict[str, float] = {
+        client_id: samples / features.SAMPLE_RATE for client_id, samples in rows
+      }
+    except (sqlite3.Error, TypeError) as error:
       raise errors.UserError(
         f'{database} cannot be read ({error}): prepare the store again.'
       ) from error
-    self.client_ids: list[str] = [client_id for client_id, _ in rows]
-    self.client_seconds: dict[str, float] = {
-      client_id: samples / features.SAMPLE_RATE for client_id, samples in rows
-    }
     self.name = store_names.read(path, metadata)
     content = {k: v for k, v in metadata.items() if k != store_names.KEY}
     self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()

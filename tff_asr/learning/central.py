@@ -86,8 +86,8 @@ def batches(
 ) -> tf.data.Dataset:
   """One epoch of the pooled utterances of some clients.
 
-  Utterances of all clients are mixed anew each epoch and grouped by length. What
-  is left to chance follows from TensorFlow's global seed.
+  Utterances of all clients are mixed anew each epoch and grouped by length.
+  What is left to chance follows from TensorFlow's global seed.
 
   Returns:
     Elements as in `client_datasets.BATCH_SPEC`.

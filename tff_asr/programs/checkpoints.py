@@ -25,6 +25,7 @@ from tff_asr import compat, durable, errors
 
 _NAME = re.compile(r'round_(\d+)\.npz')
 _BEST = re.compile(r'best_round_(\d+)_wer_([\d.]+)\.npz')
+_COUNT = -12  # Where a ZIP file ends with its number of entries: 2 bytes.
 _PARTIAL, _DAMAGED = '.partial', '.damaged'
 
 
@@ -190,7 +191,11 @@ def _read(
     DamagedError: If it is not what was written.
   """
   try:
-    with zipfile.ZipFile(path) as archive:
+    with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
+      file.seek(_COUNT, os.SEEK_END)
+      count = int.from_bytes(file.read(2), 'little')
+      if count != len(archive.namelist()):  # Which `zipfile` does not look at.
+        raise zipfile.BadZipFile('its directory lacks arrays')
       return {
         name: np.lib.format.read_array(
           io.BytesIO(archive.read(f'{name}.npy')), allow_pickle=False
