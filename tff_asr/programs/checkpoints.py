@@ -194,7 +194,7 @@ def _read(
     with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
       file.seek(_COUNT, os.SEEK_END)
       count = int.from_bytes(file.read(2), 'little')
-      if count != len(archive.namelist()):  # Which `zipfile` does not look at.
+      if count != len(set(archive.namelist())):  # `zipfile` does not look.
         raise zipfile.BadZipFile('its directory lacks arrays')
       return {
         name: np.lib.format.read_array(
