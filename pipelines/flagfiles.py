@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import os
 import pathlib
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 
 _COMMENTS = ('#', '//')
 
@@ -61,7 +61,8 @@ def _lines(path: pathlib.Path, parents: tuple[pathlib.Path, ...]) -> list[str]:
     ' out.',
   )
   try:
-    lines = [line.strip() for line in path.read_text().splitlines()]
+    text = checksums.read(path).decode()
+    lines = [line.strip() for line in text.splitlines()]
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, 'strerror', None) or 'it is no text'
     raise errors.UserError(

@@ -37,6 +37,7 @@ def imported_rooms(source: str) -> set[str]:
   parts = [name.split('.') for name in names]
   return {p[1] for p in parts if p[0] == 'tff_asr' and len(p) > 1} - {
     'errors',
+    'checksums',
     'compat',
     'durable',
     'tracing',

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests import stores
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store, store_names
 
 ITEMS = [stores.make('a', '1'), stores.make('b', '2')]
@@ -22,6 +22,7 @@ def old(tmp_path):
   stores.write(path, ITEMS)
   metadata = json.loads((path / 'store.json').read_text())
   del metadata['name']
+  (path / checksums.NAME).unlink()
   (path / 'store.json').write_text(json.dumps(metadata, indent=2) + '\n')
   return path
 

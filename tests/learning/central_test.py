@@ -60,6 +60,26 @@ def trained(speech, config):
   return encoder, losses
 
 
+@pytest.mark.parametrize('optimizer', central.OPTIMIZERS)
+def test_training_repeats_bit_for_bit_with_a_seed(speech, optimizer):
+  """Whatever is mixed, dropped and changed side by side."""
+  config = dataclasses.replace(
+    CENTRAL, epochs=3, optimizer=optimizer, max_tempo_change=0.2
+  )
+  model = dataclasses.replace(MODEL, dropout=0.1)
+
+  def weights(seed):
+    tf.keras.utils.set_random_seed(seed)
+    encoder = transformer.build(model)
+    batches = central.batches(speech, speech.client_ids, config)
+    central.train(encoder, batches, config, lambda *_: None)
+    return np.concatenate([w.ravel() for w in encoder.get_weights()])
+
+  first = weights(1)
+  np.testing.assert_array_equal(first, weights(1))
+  assert not np.array_equal(first, weights(2))
+
+
 def test_lars_lowers_the_loss_and_stops_after_its_steps(speech):
   config = dataclasses.replace(
     CENTRAL,

@@ -40,8 +40,8 @@ def loaded(folder, number=4):
   )
 
 
-def assert_is(state, number):
-  expected = state_of(number)
+def assert_is(state, number, width=50):
+  expected = state_of(number, width)
   assert type(state.learning) is type(expected.learning)
   for leaf, other in zip(
     state.learning.global_model_weights.trainable,
@@ -99,6 +99,48 @@ def test_the_one_before_a_damaged_one_is_used(folder, damage, caplog):
     'round_000004.damaged',
     'round_000004.npz',
   ]
+
+
+def is_damaged(folder, contents):
+  """Whether the newest is said to be damaged; else it is as it was."""
+  path = folder / 'round_000004.npz'
+  path.write_bytes(contents)
+  manager = checkpoints.Checkpoints(folder, 2)
+  try:
+    assert_is(asyncio.run(manager.load(4, state_of(4, 3))), 4, 3)
+  except checkpoints.DamagedError as error:
+    assert str(path) in str(error) and '\n' not in str(error)
+    return True
+  return False
+
+
+@pytest.fixture
+def small(tmp_path):
+  """The file of a checkpoint of a few numbers, in a folder."""
+  manager = checkpoints.Checkpoints(tmp_path, 2)
+  asyncio.run(manager.save(state_of(4, width=3), 4))
+  return tmp_path, (tmp_path / 'round_000004.npz').read_bytes()
+
+
+def test_any_byte_of_the_directory_may_be_damaged(small):
+  """Sizes, names, methods, flags, lengths of comments."""
+  folder, contents = small
+  found = []
+  for at in range(contents.index(b'PK\1\2'), len(contents)):
+    for mask in 1, 6, 8, 32, 255:
+      changed = bytes([contents[at] ^ mask])
+      found.append(
+        is_damaged(folder, contents[:at] + changed + contents[at + 1 :])
+      )
+  assert 0.5 < np.mean(found) < 1.0  # Times and the like change nothing.
+
+
+def test_any_byte_of_the_arrays_may_be_damaged(small):
+  """The type, too: of half the size, it would leave half of the array."""
+  folder, contents = small
+  for at in range(contents.index(b'PK\1\2')):
+    changed = bytes([contents[at] ^ 6])  # Of a 4 this makes a 2.
+    is_damaged(folder, contents[:at] + changed + contents[at + 1 :])
 
 
 def test_a_run_does_not_begin_anew_if_all_are_damaged(folder):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.programs import runs
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.privacy import accounting
 from tff_asr.programs import comparison, joint_account, lineage, run_record
 
@@ -114,7 +114,7 @@ def test_one_store_is_recognised_by_its_name_and_by_its_content(tmp_path):
       'train': 'store',
       **({'names': ['store-1']} if name == 'new' else {}),
     }
-    folder.stores.write_text(json.dumps(record))
+    checksums.write(folder.stores, json.dumps(record))
     lineage.write(folder.seed_model, lineage.trainings([recorded], ['bob']))
     folders.append(folder)
   said = words_on(*folders)

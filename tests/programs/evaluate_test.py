@@ -88,8 +88,37 @@ def test_clients_of_a_private_run_are_refused_or_marked(tmp_path):
     assert 'UNPROTECTED' not in text and 'WER' in text
 
 
+def test_a_model_of_unknown_training_is_refused_or_marked(tmp_path):
+  """Until somebody who knows says that it was trained on nobody here."""
+  store = stores.opened(tmp_path / 'store', [stores.make('ann', 'ann-0')])
+  model = tmp_path / 'model'
+  write_model(model)
+  assert lineage.read(model) == (lineage.UNKNOWN,)
+  with pytest.raises(errors.UserError, match=r'no lineage\.json') as caught:
+    evaluate.evaluate(model, store.path, 0)
+  assert '\n' not in str(caught.value)
+  marked = evaluate.evaluate(model, store.path, 0, unprotected=True)
+  assert marked.startswith('UNKNOWN: ') and 'ann' in marked
+  (model / 'lineage.json').write_text('{"trainings": []}')
+  assert evaluate.evaluate(model, store.path, 0).startswith('speaker')
+
+
+def test_a_damaged_store_gives_no_error_rates(tmp_path):
+  """Also where the records can still be read."""
+  write_model(tmp_path / 'model')
+  lineage.write(tmp_path / 'model', ())
+  path = tmp_path / 'store'
+  stores.write(path, [stores.make('ann', 'ann-0')])
+  database = path / 'clients.sqlite'
+  contents = database.read_bytes()
+  database.write_bytes(contents.replace(b'yes', b'yet'))
+  with pytest.raises(errors.UserError, match=f'{database} is not as it was'):
+    evaluate.evaluate(tmp_path / 'model', path, 0)
+
+
 def test_a_model_is_evaluated_with_a_language_model(tmp_path):
   write_model(tmp_path / 'model')
+  lineage.write(tmp_path / 'model', ())
   stores.write(tmp_path / 'store', [stores.make('a', 'a-0')])
   (tmp_path / 'lm.arpa').write_text(ARPA)
 

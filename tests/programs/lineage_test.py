@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import pytest
 
 from tests import stores
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store_names
 from tff_asr.programs import lineage, run_folder
 
@@ -28,7 +28,9 @@ def test_what_is_written_is_read(tmp_path_factory, trainings):
   folder = tmp_path_factory.getbasetemp() / 'model'
   lineage.write(folder, trainings)
   assert lineage.read(folder) == trainings
-  assert [path.name for path in folder.iterdir()] == ['lineage.json']
+  assert {path.name for path in folder.iterdir()} == {
+    *('lineage.json', checksums.NAME)
+  }
 
 
 def test_a_model_from_elsewhere_tells_nothing(tmp_path):

@@ -19,6 +19,7 @@ import pytest
 
 from tests import stores
 from tests.programs import runs
+from tff_asr import checksums
 from tff_asr.learning import evaluation
 from tff_asr.models import model_folder, presets, transformer
 from tff_asr.programs import (
@@ -169,7 +170,7 @@ def test_durations_of_an_earlier_private_run_are_not_told_on(tmp_path):
   """Its folder has them: earlier releases wrote them under a promise."""
   folder, _ = runs.finish(tmp_path / 'run', runs.PLAN, metrics=TIMED, rounds=1)
   summary = runs.summary_of(folder) | {'minutes': runs.MINUTES}
-  folder.summary.write_text(json.dumps(summary))
+  checksums.write(folder.summary, json.dumps(summary))
   report.again(folder.path)
   output = tmp_path / 'compare.html'
   comparison.write([folder.path], output)

@@ -6,7 +6,14 @@ import pytest
 
 from tests.programs import runs
 from tff_asr import errors
-from tff_asr.programs import account, page, report, run_page, run_record
+from tff_asr.programs import (
+  account,
+  metrics_file,
+  page,
+  report,
+  run_page,
+  run_record,
+)
 
 
 @pytest.fixture
@@ -117,8 +124,11 @@ def test_a_page_has_only_what_was_measured(path):
   [
     ('flags.txt', None, 'no run in'),
     ('metrics.csv', 'round,wer\n1,x\n', 'damaged'),
-    ('summary.json', '{', 'damaged'),
-    ('transcripts.tsv', 'a\tb\n', 'damaged'),
+    ('summary.json', '{', 'not as it was written'),
+    ('summary.json', None, 'missing'),
+    ('transcripts.tsv', 'a\tb\n', 'not as it was written'),
+    ('transcripts.tsv', None, 'missing'),
+    ('stores.json', None, 'missing'),
     ('ledger.jsonl', None, 'no privacy ledger'),
     ('ledger.jsonl', '{}\n', 'Line 1'),
   ],
@@ -142,7 +152,7 @@ def test_a_central_run_has_neither_rounds_nor_epsilon(path):
 
 def test_a_round_that_was_not_measured_is_absent(path):
   folder, _ = runs.begin(path, runs.PLAN)
-  rows = run_record.read_metrics(folder.metrics)
+  rows = metrics_file.read(folder.metrics)
   assert 'wer' not in rows[1] and rows[2]['wer'] == 0.5
 
 

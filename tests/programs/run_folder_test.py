@@ -1,6 +1,6 @@
 import pytest
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.programs import run_folder
 
 FLAGS = {'model': 'tiny', 'rounds': '3', 'note': 'a=b c'}
@@ -48,7 +48,7 @@ def test_other_data_under_the_same_name_is_refused(tmp_path):
 
 def test_names_of_a_store_are_recorded_and_may_be_more(tmp_path):
   run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
-  (tmp_path / 'run' / 'stores.json').write_text('{"train": "x"}')  # Of old.
+  checksums.write(tmp_path / 'run' / 'stores.json', '{"train": "x"}')
   assert run_folder.read_stores(tmp_path / 'run') == (STORES, ())
   for names in ('one',), ('one', 'two'):
     run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES, store_names=names)
@@ -59,7 +59,7 @@ def test_names_of_a_store_are_recorded_and_may_be_more(tmp_path):
 @pytest.mark.parametrize('damage', ['', '[3]', '{"train": 3}', '{"names": 3}'])
 def test_a_damaged_record_of_stores_is_an_error(tmp_path, damage):
   run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
-  (tmp_path / 'run' / 'stores.json').write_text(damage)
+  checksums.write(tmp_path / 'run' / 'stores.json', damage)
   with pytest.raises(errors.UserError, match='damaged'):
     run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
 

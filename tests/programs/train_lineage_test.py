@@ -10,13 +10,15 @@ import pytest
 
 from tests import stores
 from tests.programs import training
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store
 from tff_asr.models import model_folder
 from tff_asr.privacy import bounds, layer_clipping
 from tff_asr.programs import (
   evaluate,
+  export,
   lineage,
+  run_record,
   speakers,
 )
 
@@ -78,6 +80,43 @@ def test_a_given_model_can_be_trained_further(finished, quick, tmp_path):
   assert not np.array_equal(after.get_weights()[-1], before.get_weights()[-1])
 
 
+def test_a_record_that_was_removed_is_no_model_trained_on_nobody(
+  quick, finished, tmp_path
+):
+  """Of the model that a run begins with, of a run's own, of one to export."""
+  given = tmp_path / 'given'
+  shutil.copytree(finished[0] / 'seed_model', given)
+  (given / 'lineage.json').unlink()
+  training.refused(
+    quick, tmp_path / 'run', 'nothing can be promised', seed_model=given
+  )
+  assert not (tmp_path / 'run').exists()
+  # Without a promise the models of the run say so.
+  training.run(
+    quick,
+    tmp_path / 'run',
+    seed_model=given,
+    unprotected_metrics=True,
+    rounds=0,
+  )
+  gc.collect()
+  for model in 'seed_model', 'model':
+    assert lineage.UNKNOWN in lineage.read(tmp_path / 'run' / model)
+  facts = export.provenance(run_record.read(tmp_path / 'run'))
+  assert any(text.startswith('unknown') for text in facts['trainings'])
+  for model, use in (
+    ('model', lambda run: export.export(run, tmp_path / 'x', 'a', 0, 9.0, [])),
+    ('model', lambda run: evaluate.evaluate(run, quick.eval_store, 0)),
+    ('seed_model', lambda run: training.run(quick, run, seed_model=given)),
+  ):
+    run = tmp_path / 'copy'
+    shutil.copytree(finished[0], run)
+    (run / model / 'lineage.json').unlink()
+    with pytest.raises(errors.UserError, match=r'no .*lineage\.json'):
+      use(run)
+    shutil.rmtree(run)
+
+
 def test_a_private_model_brings_its_ledger_with_it(quick, finished, tmp_path):
   training.refused(
     quick, tmp_path / 'run', 'prior_ledger', seed_model=finished[0]
@@ -108,7 +147,9 @@ def test_models_of_earlier_releases_are_recognised(
     old = tmp_path / model.name
     shutil.copytree(model / 'model', old)
     text = (old / 'lineage.json').read_text()
-    (old / 'lineage.json').write_text(text.replace(opened.name, opened.digest))
+    checksums.write(
+      old / 'lineage.json', text.replace(opened.name, opened.digest)
+    )
     assert lineage.has_content_hash(lineage.read(old))
     training.refused(quick, tmp_path / 'new', message, seed_model=old)
 
@@ -164,5 +205,6 @@ def test_nothing_is_promised_to_whom_the_model_was_trained_on(
   model = unguarded / 'model' / 'lineage.json'
   whole = model.read_text()
   model.write_text(whole[:-5])
-  training.refused(quick, tmp_path / 'run', 'damaged', seed_model=unguarded)
+  message = f'{model} is not as it was written'
+  training.refused(quick, tmp_path / 'run', message, seed_model=unguarded)
   model.write_text(whole)

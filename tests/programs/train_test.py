@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.programs import training
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.privacy import ledger
 from tff_asr.programs import (
@@ -62,7 +62,7 @@ def test_what_is_handed_on_has_no_names_no_paths_and_no_times(finished, config):
   files = [path for path in run.iterdir() if path.name in HANDED_ON]
   for folder in run / 'model', run / 'tensorboard':
     files += [p for p in folder.iterdir() if p.name != 'lineage.json']
-  assert len(files) == len(HANDED_ON) + 4 + 1
+  assert len(files) == len(HANDED_ON) + 5 + 1
   for path in files:
     for secret in secrets:
       assert secret.encode() not in path.read_bytes(), (path, secret)
@@ -110,8 +110,12 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(
 
 
 def damaged(store, copy, clients):
-  """A copy of a store in which the records of some clients are cut."""
+  """A copy of a store in which the records of some clients are cut.
+
+  It is of an earlier release, without check sums.
+  """
   shutil.copytree(store, copy)
+  (copy / checksums.NAME).unlink()
   with sqlite3.connect(copy / 'clients.sqlite') as database:
     database.executemany(
       'UPDATE records SET record = substr(record, 1, length(record) / 2)'

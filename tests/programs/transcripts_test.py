@@ -2,7 +2,7 @@
 
 import pytest
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.learning import evaluation
 from tff_asr.programs import transcripts
 
@@ -29,7 +29,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
   path = tmp_path / 'file'
   transcripts.write(path, FOUND)
   head, first, *_ = path.read_text().splitlines()
-  path.write_text(damage.format(head=head, first=first))
+  checksums.write(path, damage.format(head=head, first=first))
   with pytest.raises(errors.UserError, match=f'{path} is damaged'):
     transcripts.read(path)
 

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import (
   prediction_service_pb2_grpc,
 )
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.serving import client, versions
 
 
@@ -106,5 +106,8 @@ def test_a_damaged_model_is_named(export_dir, tmp_path):
   shutil.copytree(versions.find(export_dir), tmp_path / '4')
   (data,) = (tmp_path / '4/variables').glob('*.data*')
   data.write_bytes(data.read_bytes()[:500])
+  with pytest.raises(errors.UserError, match=f'{data} is not as it was'):
+    client.LocalClient(tmp_path)
+  (tmp_path / '4' / checksums.NAME).unlink()  # As of an earlier release.
   with pytest.raises(errors.UserError, match='4 cannot be loaded'):
     client.LocalClient(tmp_path)

@@ -8,7 +8,10 @@ import tensorflow as tf
 
 
 def perturb(
-  features: tf.Tensor, max_change: float, min_frames: tf.Tensor
+  features: tf.Tensor,
+  max_change: float,
+  min_frames: tf.Tensor,
+  seed: tf.Tensor,
 ) -> tf.Tensor:
   """Draws a tempo and returns the utterance at it.
 
@@ -16,12 +19,15 @@ def perturb(
     features: float32 `[frames, bands]`, one frame or more.
     max_change: Greatest change of the tempo, relative: 0.1 for 0.9 to 1.1.
     min_frames: int32 `[]`; the result is not shorter, unless `features` is.
+    seed: int32 or int64 `[2]`; decides the tempo.
 
   Returns:
     float32 `[frames at the new tempo, bands]`.
   """
   frames = tf.shape(features)[0]
-  tempo = 1.0 + max_change * tf.random.uniform([], -1.0, 1.0)
+  tempo = 1.0 + max_change * tf.random.stateless_uniform(
+    [], seed, -1.0, 1.0, alg='philox'
+  )
   wanted = tf.cast(tf.cast(frames, tf.float32) / tempo, tf.int32)
   wanted = tf.maximum(wanted, tf.minimum(min_frames, frames))
   position = tf.linspace(0.0, tf.cast(frames - 1, tf.float32), wanted)

@@ -7,6 +7,7 @@
 * `store.json`: format version, vocabulary, figures, the store's name.
 * `skipped.tsv`: what the reader found and left out, with the reason.
 * `clients.png`: how the audio is spread over the clients.
+* `checksums.txt`: check sums of all of these.
 
 TFF's writer, `save_to_sql_client_data`, has no index (every client would read
 the whole file), needs a `tf.data.Dataset` for each client, and cannot record
@@ -23,10 +24,11 @@ import hashlib
 import json
 import pathlib
 import sqlite3
+import threading
 
 import tensorflow as tf
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.audio import features
 from tff_asr.corpora import store_names
 from tff_asr.text import vocabularies, vocabulary
@@ -98,14 +100,14 @@ class ClientStore:
           'SELECT client_id, samples FROM clients ORDER BY client_id'
         ).fetchall()
         connection.execute('SELECT record FROM records LIMIT 1').fetchone()
-    except sqlite3.Error as error:
+      self.client_ids: list[str] = [client_id for client_id, _ in rows]
+      self.client_seconds: dict[str, float] = {
+        client_id: samples / features.SAMPLE_RATE for client_id, samples in rows
+      }
+    except (sqlite3.Error, TypeError) as error:
       raise errors.UserError(
         f'{database} cannot be read ({error}): prepare the store again.'
       ) from error
-    self.client_ids: list[str] = [client_id for client_id, _ in rows]
-    self.client_seconds: dict[str, float] = {
-      client_id: samples / features.SAMPLE_RATE for client_id, samples in rows
-    }
     self.name = store_names.read(path, metadata)
     content = {k: v for k, v in metadata.items() if k != store_names.KEY}
     self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -124,6 +126,18 @@ class ClientStore:
     if self.name is None:
       self.name = store_names.give(self.path)
     return self.name
+
+  def check_content(self, stop: threading.Event | None = None) -> None:
+    """Checks that all records are as they were written; reads the whole store.
+
+    Args:
+      stop: Once it is set, this ends without a result.
+
+    Raises:
+      OSError: If it cannot be read.
+      UserError: If they are not.
+    """
+    checksums.check(self.path / DATABASE, stop=stop)
 
   def _connect(self) -> contextlib.closing[sqlite3.Connection]:
     uri = f'{(self.path / DATABASE).absolute().as_uri()}?mode=ro'
@@ -255,11 +269,13 @@ def _read_metadata(path: pathlib.Path) -> dict:
       f'There is no client store at {path}: make one with //pipelines:prepare.'
     )
   try:
-    metadata = json.loads((path / METADATA).read_text())
+    metadata = json.loads(checksums.read(path / METADATA))
     version = metadata['version']
     if version == VERSION:
       for name in ('vocabulary', 'kind', 'seconds', 'clients', 'content'):
         _ = metadata[name]
+  except errors.UserError:
+    raise
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'{path} is no client store (no valid {METADATA}): make one with'

@@ -11,7 +11,7 @@ import pathlib
 import re
 import secrets
 
-from tff_asr import durable, errors
+from tff_asr import checksums, durable, errors
 
 UNNAMED = 'store-unnamed'
 """Stands for a store that has no name and could not be given one."""
@@ -37,9 +37,9 @@ def read(path: pathlib.Path, metadata: Mapping[str, object]) -> str | None:
     UserError: If the name is damaged.
   """
   name = metadata.get(KEY)
-  if name is None:
-    with contextlib.suppress(FileNotFoundError):
-      name = (path / _FILE).read_text(errors='replace').strip()
+  if name is None and checksums.exists(path / _FILE):
+    contents = checksums.read(path / _FILE)
+    name = contents.decode(errors='replace').strip()
   if name is not None and not _FORM.fullmatch(str(name)):
     raise errors.UserError(
       f'The name of {path} is damaged, by which models say on whom they were'
@@ -68,7 +68,7 @@ def give(path: pathlib.Path) -> str:
       durable.sync(aside)
       with contextlib.suppress(FileExistsError):  # Another process was faster.
         os.link(aside, path / _FILE)
-      durable.sync(path)
+      checksums.add(path / _FILE)
     finally:
       aside.unlink(missing_ok=True)
   except OSError as error:

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import time
 
-from tff_asr import durable, errors
+from tff_asr import checksums, durable, errors
 from tff_asr.audio import features
 from tff_asr.corpora import store, store_names, store_summary, utterance
 
@@ -334,6 +334,7 @@ class StoreWriter:
       (self.partial / store.METADATA).write_text(
         json.dumps(metadata, indent=2) + '\n'
       )
+      checksums.write_all(self.partial)
       durable.sync_tree(self.partial)
 
   def publish(self) -> None:

@@ -87,6 +87,7 @@ def batches(
   """One epoch of the pooled utterances of some clients.
 
   Utterances of all clients are mixed anew each epoch and grouped by length.
+  What is left to chance follows from TensorFlow's global seed.
 
   Returns:
     Elements as in `client_datasets.BATCH_SPEC`.
@@ -98,8 +99,12 @@ def batches(
   )
   if sum(store.client_seconds[c] for c in client_ids) <= _CACHED_SECONDS:
     examples = examples.cache()
-  examples = examples.shuffle(4_000).map(
-    lambda example: _at_another_tempo(example, config.max_tempo_change),
+  # Drawn in order: the examples are changed side by side.
+  seeds = tf.data.Dataset.random(rerandomize_each_iteration=True).batch(2)
+  examples = tf.data.Dataset.zip((examples.shuffle(4_000), seeds)).map(
+    lambda example, seed: _at_another_tempo(
+      example, config.max_tempo_change, seed
+    ),
     num_parallel_calls=tf.data.AUTOTUNE,
   )
   return (
@@ -109,13 +114,13 @@ def batches(
   )
 
 
-def _at_another_tempo(example, max_change: float):
+def _at_another_tempo(example, max_change: float, seed: tf.Tensor):
   """Changes the tempo, but not so that CTC could not emit the tokens."""
   tokens = example['tokens']
   repeats = tf.math.count_nonzero(tokens[1:] == tokens[:-1], dtype=tf.int32)
   needed = example['token_lengths'] + repeats
   log_mel = tempo.perturb(
-    example['features'], max_change, needed * transformer.STRIDE
+    example['features'], max_change, needed * transformer.STRIDE, seed
   )
   return {**example, 'features': log_mel, 'frames': tf.shape(log_mel)[0]}
 

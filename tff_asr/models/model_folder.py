@@ -1,6 +1,7 @@
 """A trained encoder on disk, with its vocabulary.
 
-`model.json`, `vocabulary.json` and `model.weights.h5` in one folder.
+`model.json`, `vocabulary.json` and `model.weights.h5` in one folder, with their
+check sums.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ import dataclasses
 import json
 import pathlib
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.models import precision, transformer
 from tff_asr.text import vocabularies
 from tff_asr.text import vocabulary as vocabulary_lib
@@ -26,25 +27,27 @@ def save(
 ) -> None:
   """Writes an encoder and its vocabulary into `folder`, made if needed.
 
-  Each file is written aside and renamed, so that a reader finds the old model
-  or the new one.
+  Each file is written aside and renamed, so that a reader finds the old one or
+  the new one.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  aside = {
-    name: folder / f'partial.{name}'
-    for name in (_WEIGHTS, _VOCABULARY, _CONFIG)
-  }
-  encoder.save_weights(aside[_WEIGHTS])
-  aside[_VOCABULARY].write_text(json.dumps(vocabulary.to_json()) + '\n')
-  config = dict(version=_VERSION, encoder=encoder.get_config())
-  aside[_CONFIG].write_text(json.dumps(config, indent=2) + '\n')
-  for name, path in aside.items():
-    path.replace(folder / name)
+  # The configuration is the last: with it the model is complete.
+  paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
+  weights, texts, config = map(checksums.aside, paths)
+  encoder.save_weights(weights)
+  texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
+  contents = dict(version=_VERSION, encoder=encoder.get_config())
+  config.write_text(json.dumps(contents, indent=2) + '\n')
+  checksums.replace(*paths)
 
 
 def is_complete(folder: pathlib.Path) -> bool:
-  """Whether `save` has finished there."""
-  return (folder / _CONFIG).exists()  # It is written last.
+  """Whether `save` has finished there.
+
+  Raises:
+    UserError: If it has, and the configuration was removed.
+  """
+  return checksums.exists(folder / _CONFIG)
 
 
 def find(folder: pathlib.Path) -> pathlib.Path:
@@ -64,8 +67,10 @@ def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
   """
   folder = find(folder)
   try:
-    config = json.loads((folder / _CONFIG).read_text())
+    config = json.loads(checksums.read(folder / _CONFIG))
     version = config['version']
+  except errors.UserError:
+    raise
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'There is no model in {folder} (no valid {_CONFIG}): give the output'
@@ -104,10 +109,13 @@ def load(
   config = dataclasses.replace(read_config(folder), **(chance or {}))
   try:
     encoder = transformer.build(config, precision_name)
+    checksums.check(folder / _WEIGHTS)
     encoder.load_weights(folder / _WEIGHTS)
-    vocabulary = json.loads((folder / _VOCABULARY).read_text())
+    vocabulary = json.loads(checksums.read(folder / _VOCABULARY))
     return encoder, vocabularies.from_json(vocabulary)
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except errors.UserError:
+    raise
+  except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
     raise errors.UserError(
       f'The model in {folder} cannot be read: {error}'
     ) from error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import math
 import pathlib
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 
 UNIFORM = 'uniform'
 DIM = 'dim'
@@ -66,7 +66,8 @@ def read(path: pathlib.Path) -> dict[str, float]:
   if not path.is_file():
     raise errors.UserError(f'There is no file of layer bounds at {path}.')
   found: dict[str, float] = {}
-  for number, line in enumerate(path.read_text().splitlines(), 1):
+  text = checksums.read(path).decode(errors='replace')
+  for number, line in enumerate(text.splitlines(), 1):
     name, tab, value = line.partition('\t')
     try:
       bound = float(value)
@@ -85,6 +86,7 @@ def read(path: pathlib.Path) -> dict[str, float]:
 
 def write(path: pathlib.Path, layer_bounds: Mapping[str, float]) -> None:
   """Writes what `read` reads."""
-  path.write_text(
-    ''.join(f'{name}\t{bound!r}\n' for name, bound in layer_bounds.items())
+  checksums.write(
+    path,
+    ''.join(f'{name}\t{bound!r}\n' for name, bound in layer_bounds.items()),
   )

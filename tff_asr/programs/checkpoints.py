@@ -2,12 +2,15 @@
 
 A file for each round, NumPy's `.npz`.  It is written aside, synced, and only
 then gets its name, so that a kill or a full disk leaves the one before as it
-was; and its zip format has check sums, by which damage is noticed.  TFF's
+was; and its zip format has a check sum of each array.  NumPy's own reader stops
+before it where a damaged header asks for less.  TFF's
 `FileProgramStateManager` does not sync, leaves what a killed process was
 writing, and makes two further copies of the state to write it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import io
 import os
 import pathlib
 import re
@@ -22,6 +25,7 @@ from tff_asr import compat, durable, errors
 
 _NAME = re.compile(r'round_(\d+)\.npz')
 _BEST = re.compile(r'best_round_(\d+)_wer_([\d.]+)\.npz')
+_COUNT = -12  # Where a ZIP file ends with its number of entries: 2 bytes.
 _PARTIAL, _DAMAGED = '.partial', '.damaged'
 
 
@@ -65,11 +69,7 @@ class Checkpoints(compat.ProgramStateManager):
     path = self._path(version)
     if not path.exists():
       raise compat.ProgramStateNotFoundError(version)
-    try:
-      with np.load(path) as file:
-        leaves = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-      raise DamagedError(f'{path} is damaged: {error}') from error
+    leaves = _read(path)
     expected = dict(_leaves(structure))
     if expected.keys() != leaves.keys() or any(
       leaves[name].shape != np.shape(leaf) for name, leaf in expected.items()
@@ -177,11 +177,39 @@ def recorded(folder: pathlib.Path) -> Iterator[tuple[int, str]]:
     folder: That of `Checkpoints`; those that cannot be read are left out.
   """
   for path in sorted(folder.glob('*.npz')):
-    try:
-      with np.load(path) as file:
-        yield int(file['round_number']), str(file['entry'])
-    except (KeyError, zipfile.BadZipFile, ValueError, EOFError, OSError):
-      continue
+    with contextlib.suppress(DamagedError):
+      leaves = _read(path, ('round_number', 'entry'))
+      yield int(leaves['round_number']), str(leaves['entry'])
+
+
+def _read(
+  path: pathlib.Path, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+  """Reads the leaves of a state, all of them or some.
+
+  Raises:
+    DamagedError: If it is not what was written.
+  """
+  try:
+    with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
+      file.seek(_COUNT, os.SEEK_END)
+      count = int.from_bytes(file.read(2), 'little')
+      if count != len(set(archive.namelist())):  # `zipfile` does not look.
+        raise zipfile.BadZipFile('its directory lacks arrays')
+      return {
+        name: np.lib.format.read_array(
+          io.BytesIO(archive.read(f'{name}.npy')), allow_pickle=False
+        )
+        for name in names or _names(archive)
+      }
+  # Damaged bytes let the parsers raise what they like.
+  except Exception as error:
+    reason = ' '.join(str(error).split()) or type(error).__name__
+    raise DamagedError(f'{path} is damaged: {reason}') from error
+
+
+def _names(archive: zipfile.ZipFile) -> list[str]:
+  return [name.removesuffix('.npy') for name in archive.namelist()]
 
 
 def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:

@@ -9,7 +9,7 @@ from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import error_statistics, evaluation, personalisation
 from tff_asr.models import beam_search, model_folder
-from tff_asr.programs import lineage, personalised
+from tff_asr.programs import content_check, lineage, personalised
 from tff_asr.text import arpa
 from tff_asr.text import vocabulary as vocabulary_lib
 
@@ -21,6 +21,12 @@ _UNPROTECTED_NOTE = textwrap.fill(
   'UNPROTECTED: these speakers were clients of a private run that trained this'
   ' model. The figures on them have no noise, and the guarantee does not cover'
   ' them: keep them as you keep the recordings.',
+  80,
+)
+_UNKNOWN_NOTE = textwrap.fill(
+  'UNKNOWN: the model has no record of the data that it was trained on. If'
+  ' these speakers were clients of a private run that trained it, its guarantee'
+  ' does not cover the figures on them.',
   80,
 )
 
@@ -111,6 +117,17 @@ def evaluate(
     UserError: If model, store or language model cannot be used, or do not go
       together, or something was promised to the speakers.
   """
+  with content_check.ContentCheck() as check:
+    text = _evaluate(
+      model_dir, eval_store, worst, personalise, decoding, unprotected, check
+    )
+    check.wait()
+    return text
+
+
+def _evaluate(
+  model_dir, eval_store, worst, personalise, decoding, unprotected, check
+) -> str:
   encoder, vocabulary = model_folder.load(model_dir)
   store = store_lib.ClientStore(eval_store)
   if store.vocabulary != vocabulary:
@@ -120,13 +137,16 @@ def evaluate(
     )
   trained_on = lineage.of_run(model_dir)
   lineage.check_evaluated(trained_on, store, unprotected)
+  check.begin(store)
   evaluator = evaluation.Evaluator(
     encoder, vocabulary, decoding.search(vocabulary)
   )
   transcripts = evaluator.transcribe(evaluation.batches(store))
-  lines = (
-    [_UNPROTECTED_NOTE, ''] if lineage.has_promised(trained_on, store) else []
-  )
+  lines = []
+  if lineage.UNKNOWN in trained_on:
+    lines += [_UNKNOWN_NOTE, '']
+  if lineage.has_promised(trained_on, store):
+    lines += [_UNPROTECTED_NOTE, '']
   lines.append(
     f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}'
   )

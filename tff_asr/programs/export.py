@@ -6,9 +6,9 @@ import pathlib
 import re
 from typing import Any
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.models import model_folder
-from tff_asr.programs import model_card, run_record
+from tff_asr.programs import lineage, model_card, run_record
 from tff_asr.serving import saved_model, server_files, tflite, transcriber
 
 
@@ -45,7 +45,8 @@ def export(
       f'The run in {run_dir} has not come to its end: call //pipelines:train'
       ' with its flags again, which goes on with it.'
     )
-  if not run.paths.model_card.is_file():
+  lineage.require(run.paths.model)
+  if not checksums.exists(run.paths.model_card):
     raise errors.UserError(
       f'The run in {run_dir} has no {run.paths.model_card.name}: call'
       ' //pipelines:report on it first.'
@@ -86,7 +87,9 @@ def export(
     f'For phones: {version / saved_model.EXTRA / file}.tflite'
     for file in phones
   ]
-  if f'"{name}"' not in (export_dir / server_files.MODELS).read_text():
+  if f'"{name}"' not in (
+    (export_dir / server_files.MODELS).read_text(errors='replace')
+  ):
     lines.append(
       f'{export_dir / server_files.MODELS} stays as it is, and has no model'
       f' {name}: add it there.'
@@ -97,7 +100,7 @@ def export(
 
 def _card(run: run_record.RunRecord) -> str:
   """The run's card, which may be older than what is known of its ledger."""
-  card = run.paths.model_card.read_text().rstrip()
+  card = checksums.read(run.paths.model_card).decode(errors='replace').rstrip()
   for note in run.account.warnings:
     if note not in card:
       card = card.replace('## Privacy\n', f'## Privacy\n\n{note}\n', 1)
@@ -118,5 +121,6 @@ def provenance(run: run_record.RunRecord) -> Mapping[str, Any]:
     'privacy': run.account.statement(run.rounds),
     'flags': run.flags_without_paths,
     'trained_with': run.summary.get('provenance', {}),
+    'trainings': list(model_card.trainings(run)),
     'exported_with': model_card.software(),
   }

@@ -72,6 +72,13 @@ def _of_store(runs: Sequence[_Named]) -> list[str]:
   if old:
     note = account_lib.old_ledger_note(old[0].run.account.ledger)
     paragraphs.append(f'{_names(old)}: {note}')
+  unknown = [n for n in private if lineage.UNKNOWN in n.run.lineage]
+  if unknown:
+    paragraphs.append(
+      f'It is not known on whom the models of {_names(unknown)} were trained'
+      ' before the rounds: a record is missing. To whom they were trained on'
+      ' without privacy nothing is promised.'
+    )
   unprotected = [
     lineage.unprotected(n.run.lineage, n.run.clients_store) for n in private
   ]

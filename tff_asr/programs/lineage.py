@@ -7,6 +7,9 @@ they are in, and nothing of the same speakers in another store.
 
 Stores are known by their random names.  Earlier releases recorded a hash of all
 clients' data instead, which is still understood, and told of them.
+
+A model without a record, made elsewhere or handed on without it, may have been
+trained on anybody.
 """
 
 from collections.abc import Collection, Sequence, Set
@@ -15,7 +18,7 @@ import json
 import pathlib
 import re
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.corpora import store_names
 from tff_asr.models import model_folder
@@ -41,26 +44,54 @@ class Training:
 
 Lineage = tuple[Training, ...]
 
+UNKNOWN = Training('unknown')
+"""Stands for the trainings of a model that has no record."""
+
+_DECLARED = (
+  'Restore it from a copy. Of a model from elsewhere, of which you know that no'
+  f' speaker of your stores trained it, write {{"trainings": []}} to {_FILE}'
+  ' beside it'
+)
+
 
 def read(folder: pathlib.Path) -> Lineage:
-  """Reads the record of the model in a folder; empty if there is none.
+  """Reads the record of the model in a folder; empty without a model.
+
+  Returns:
+    The trainings; `UNKNOWN` if there is a model and no record.
 
   Raises:
     UserError: If it is damaged.
   """
   path = folder / _FILE
   if not path.exists():
-    return ()
+    return (UNKNOWN,) if model_folder.is_complete(folder) else ()
   try:
     return tuple(
       Training(r['store'], tuple(r['unprotected']), r['ledger'])
-      for r in json.loads(path.read_text())['trainings']
+      for r in json.loads(checksums.read(path))['trainings']
     )
+  except errors.UserError:
+    raise
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'{path} is damaged: it tells on whose data the model was trained.'
       ' Restore it, or take another model.'
     ) from error
+
+
+def require(folder: pathlib.Path) -> None:
+  """Checks that a model of this program has its record.
+
+  Raises:
+    UserError: If it was removed.
+  """
+  path = folder / _FILE
+  errors.require(
+    path.is_file(),
+    f'There is no {path}, which says on whose data the model was trained:'
+    ' restore it from a copy.',
+  )
 
 
 def of_run(folder: pathlib.Path) -> Lineage:
@@ -81,10 +112,9 @@ def of_run(folder: pathlib.Path) -> Lineage:
 def write(folder: pathlib.Path, lineage: Lineage) -> None:
   """Writes the record; call before the model itself is written."""
   folder.mkdir(parents=True, exist_ok=True)
-  aside = folder / f'partial.{_FILE}'
   trainings = [dataclasses.asdict(training) for training in lineage]
-  aside.write_text(json.dumps({'trainings': trainings}, indent=2) + '\n')
-  aside.replace(folder / _FILE)
+  text = json.dumps({'trainings': trainings}, indent=2) + '\n'
+  checksums.write(folder / _FILE, text)
 
 
 def names_of(
@@ -188,9 +218,11 @@ def check_seeds(
     stores: As in `unprotected`.
 
   Raises:
-    UserError: If the model was trained on other speakers.
+    UserError: If the model was trained on other speakers, or has no record.
   """
   recorded = read(seed_model)
+  if UNKNOWN not in lineage and model_folder.is_complete(seed_model):
+    require(seed_model)
   differ = unprotected(recorded, stores) ^ unprotected(lineage, stores)
   errors.require(
     not differ,
@@ -228,8 +260,15 @@ def check_evaluated(
     releases_unprotected: Whether figures without noise were asked for.
 
   Raises:
-    UserError: If something was promised to them, and they were not.
+    UserError: If something was promised to them, or may have been, and they
+      were not.
   """
+  errors.require(
+    releases_unprotected or UNKNOWN not in lineage,
+    f'The model has no {_FILE}, which says on whose data it was trained: a'
+    ' private run may have promised something to the speakers of --eval_store.'
+    f' {_DECLARED}, or give --release_unprotected_metrics.',
+  )
   errors.require(
     releases_unprotected or not has_promised(lineage, store),
     'A private run trained the model on clients of --eval_store: error rates on'
@@ -249,8 +288,13 @@ def check_told(
     ledgers: Names of the ledgers that the run was told of.
 
   Raises:
-    UserError: If one is missing.
+    UserError: If one is missing, or the trainings are unknown.
   """
+  errors.require(
+    UNKNOWN not in lineage,
+    f'The model of --seed_model has no {_FILE}, which says on whose data it was'
+    f' trained: nothing can be promised to anybody. {_DECLARED}.',
+  )
   for training in _on(lineage, stores):
     if training.ledger:
       errors.require(

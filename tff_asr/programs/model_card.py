@@ -15,7 +15,7 @@ import tff_asr
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import error_statistics
 from tff_asr.models import model_folder
-from tff_asr.programs import run_record
+from tff_asr.programs import lineage, run_record
 
 _PACKAGES = (
   *('tensorflow', 'tensorflow-federated'),
@@ -154,20 +154,24 @@ def _data(run: run_record.RunRecord) -> list[str]:
     _items(items),
     'The record of trainings that went into the model, oldest first'
     ' (`lineage.json`):',
-    _items(_trainings(run)),
+    _items(trainings(run)),
   ]
 
 
-def _trainings(run: run_record.RunRecord) -> Iterable[str]:
-  trainings = [
+def trainings(run: run_record.RunRecord) -> Iterable[str]:
+  """Yields the trainings that went into a model, in words, without names."""
+  found = [
     (
       'the same store' if t.store in run.clients_store else 'another store',
       t.unprotected,
       t.ledger,
     )
     for t in run.lineage
+    if t != lineage.UNKNOWN
   ]
-  for where, unprotected, ledger in dict.fromkeys(trainings):  # By each name.
+  if lineage.UNKNOWN in run.lineage:
+    yield 'unknown: a model that went into it has no record'
+  for where, unprotected, ledger in dict.fromkeys(found):  # By each name.
     if ledger:
       yield f'by a private run, on clients of {where}'
     else:

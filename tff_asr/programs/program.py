@@ -76,6 +76,7 @@ def run(
   encoder: transformer.Transformer,
   devices: list[str],
   error_rates: Callable[[], program_logic.Metrics],
+  verify: Callable[[], None],
   log: json_log.JsonLog | None = None,
 ) -> int:
   """Runs the rounds that are still to do.
@@ -93,6 +94,8 @@ def run(
     encoder: Has the weights to begin with, and the last ones afterwards.
     devices: What `execution.select` gave.
     error_rates: Evaluates `encoder` as it is.
+    verify: Raises a `UserError` if the data are damaged; called before anything
+      made of them is kept.
     log: Gets the metrics of each round as well.
 
   Returns:
@@ -122,7 +125,9 @@ def run(
 
   def evaluate(state) -> program_logic.Metrics:
     encoder.set_weights(process.get_model_weights(state).trainable)
-    return error_rates()
+    rates = error_rates()
+    verify()
+    return rates
 
   def cohort_of(number):
     clients = cohorts(number)
@@ -136,13 +141,15 @@ def run(
 
   def next_round(state, cohort):
     try:
-      return composed.next(state, cohort)
+      output = composed.next(state, cohort)
     except map_reduce.ExecutionError as error:
       raise errors.UserError(
         f'A round cannot be completed: {str(error).splitlines()[0]}. Those'
         ' before are saved: mend the data and call again, or allow for more'
         ' clients that fail (--max_bad_clients).'
       ) from error
+    verify()
+    return output
 
   promises = plan is not None and plan.is_guarantee
   running = config.execution.running(devices, client_seconds, promises)

@@ -11,6 +11,8 @@ import json
 import time
 from typing import Any, NamedTuple, Protocol
 
+from absl import logging
+
 from tff_asr import compat, errors
 from tff_asr.privacy import cohorts as cohorts_lib
 
@@ -148,6 +150,13 @@ async def train(
     timing = await save(state)
   else:
     rounds.check_fits(int(state.round_number), str(state.entry))
+    if state.round_number < last_released:
+      logging.warning(
+        'Metrics were released up to round %d, but the last checkpoint is of'
+        ' round %d: those between are done again.',
+        last_released,
+        state.round_number,
+      )
   last = rounds.last_round(int(state.round_number))
   if state.round_number > last_released:
     await release(state, timing)

@@ -6,9 +6,15 @@ import pathlib
 import textwrap
 from typing import Any
 
+from tff_asr import checksums
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.programs import account as account_lib
-from tff_asr.programs import round_metrics, run_record
+from tff_asr.programs import (
+  metrics_file,
+  round_metrics,
+  run_record,
+  whole_ledger,
+)
 from tff_asr.programs import run_folder as run_folder_lib
 from tff_asr.programs import transcripts as transcripts_lib
 
@@ -36,7 +42,7 @@ def write(
       where the metrics of round 0 are those of some of them.
     private_details: Whether a second page has names, words and paths.
   """
-  rows = run_record.read_metrics(run_folder.metrics) if rounds else []
+  rows = metrics_file.read(run_folder.metrics) if rounds else []
   found = error_statistics.statistics(transcripts)
   final = found.total
   figures = dict(
@@ -55,13 +61,15 @@ def write(
     figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
   if rounds:
     figures |= account.figures(rounds)
+  if account.ledger:
+    figures[whole_ledger.HEAD] = account.ledger.head
   prefix = round_metrics.client_prefix(account.plan)
   if prefix is not None:
     figures[f'{prefix}minutes'] = round(minutes, 2)
   if provenance:
     figures['provenance'] = provenance
   transcripts_lib.write(run_folder.transcripts, transcripts)
-  run_folder.summary.write_text(json.dumps(figures, indent=2) + '\n')
+  checksums.write(run_folder.summary, json.dumps(figures, indent=2) + '\n')
   pages = again(run_folder.path, private_details)
   return f'{_table(run_folder, figures, account)}\n{pages}'
 
@@ -92,16 +100,15 @@ def again(path: pathlib.Path, private_details: bool = False) -> str:
     lines.append(f'private   {run.paths.private_report}')
   if run.is_finished and run.transcripts:
     card = model_card.card_of(run)
-    run.paths.model_card.write_text(card)
+    checksums.write(run.paths.model_card, card)
     if run.paths.model.is_dir():
-      (run.paths.model / run.paths.model_card.name).write_text(card)
+      checksums.write(run.paths.model / run.paths.model_card.name, card)
   return '\n'.join(lines)
 
 
 def last_round(path: pathlib.Path) -> int:
   """Last round in `metrics.csv`, -1 if there is none."""
-  rows = run_record.read_metrics(path) if path.exists() else []
-  return max((int(row['round']) for row in rows), default=-1)
+  return max((int(row['round']) for row in metrics_file.read(path)), default=-1)
 
 
 def _table(run_folder, figures, account) -> str:

@@ -3,6 +3,7 @@
 flags.txt     all flags in force, itself a flagfile
 metrics.csv   a row for each round
 tensorboard/  the same for TensorBoard
+checksums.txt  check sums of what is read again
 checkpoints/  the program's state, for a call that goes on
 ledger.jsonl  what was released under the privacy plan
 seed_model/   the model that the rounds began with
@@ -20,7 +21,7 @@ import fcntl
 import json
 import pathlib
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.privacy import ledger
 
 _FLAGS = 'flags.txt'
@@ -28,7 +29,11 @@ _LOCK = 'lock'
 _STORES = 'stores.json'
 _NAMES = 'names'  # In it, of the store of the clients; else all is contents.
 # What a call leaves that was killed before the flags were written.
-_OURS = {_LOCK, _STORES, f'{_STORES}.partial', f'{_FLAGS}.partial'}
+_OURS = {
+  _LOCK,
+  *(_STORES, f'partial.{_STORES}', f'partial.{_FLAGS}'),
+  *(checksums.NAME, f'partial.{checksums.NAME}'),
+}
 
 
 class RunPaths:
@@ -165,12 +170,10 @@ class RunFolder(RunPaths):
         ' --output_dir.'
       )
     record = {**stores, _NAMES: list(store_names)}
-    aside = path / f'{_STORES}.partial'
-    aside.write_text(json.dumps(record, indent=2) + '\n')
-    aside.replace(path / _STORES)
-    aside = path / f'{_FLAGS}.partial'
-    aside.write_text(''.join(f'--{k}={v}\n' for k, v in sorted(flags.items())))
-    aside.replace(flagfile)
+    checksums.write(path / _STORES, json.dumps(record, indent=2) + '\n')
+    checksums.write(
+      flagfile, ''.join(f'--{k}={v}\n' for k, v in sorted(flags.items()))
+    )
 
 
 def read_stores(
@@ -189,14 +192,16 @@ def read_stores(
     UserError: If the record is damaged.
   """
   file = path / _STORES
-  if not file.exists():
+  if not checksums.exists(file):
     return {}, ()
   try:
-    contents = dict(json.loads(file.read_text()))
+    contents = dict(json.loads(checksums.read(file)))
     names = contents.pop(_NAMES, [])
     if not all(isinstance(v, str) for v in [*contents.values(), *names]):
       raise TypeError
     return contents, tuple(names)
+  except errors.UserError:
+    raise
   except (ValueError, TypeError) as error:
     raise errors.UserError(
       f'{file} is damaged: restore it from a copy.'
@@ -205,6 +210,6 @@ def read_stores(
 
 def read_flags(flagfile: pathlib.Path) -> dict[str, str]:
   """Reads the flags of a run, by name."""
-  lines = flagfile.read_text().splitlines()
+  lines = checksums.read(flagfile).decode().splitlines()
   pairs = (line.removeprefix('--').partition('=') for line in lines if line)
   return {name: value for name, _, value in pairs}

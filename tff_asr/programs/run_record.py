@@ -1,7 +1,6 @@
 """What the folder of a run tells of it, finished or not."""
 
 from collections.abc import Mapping, Sequence
-import csv
 import dataclasses
 import functools
 import json
@@ -10,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.learning import evaluation
 from tff_asr.models import model_folder, transformer
 from tff_asr.privacy import ledger as ledger_lib
@@ -18,6 +17,7 @@ from tff_asr.privacy import recorded_plan
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   lineage,
+  metrics_file,
   round_metrics,
   run_folder,
   transcripts,
@@ -141,7 +141,7 @@ def read(path: pathlib.Path) -> RunRecord:
       ' --output_dir of //pipelines:train.'
     )
   flags = run_folder.read_flags(paths.flags)
-  rows = read_metrics(paths.metrics) if paths.metrics.exists() else []
+  rows = metrics_file.read(paths.metrics)
   stores, store_names = run_folder.read_stores(path)
   record = RunRecord(
     paths=paths,
@@ -153,9 +153,15 @@ def read(path: pathlib.Path) -> RunRecord:
     transcripts=(),
     account=account_lib.Account(None, None, None),
   )
-  if record.summary.get('rounds', 0) < record.rounds:
+  summarised = record.summary.get('rounds', 0)
+  errors.require(
+    summarised <= record.rounds,
+    f'{paths.metrics} ends before round {summarised}, which'
+    f' {paths.summary.name} has: restore it from a copy.',
+  )
+  if summarised < record.rounds:
     record = dataclasses.replace(record, summary={})  # Of an earlier call.
-  elif paths.transcripts.exists():
+  elif checksums.exists(paths.transcripts):
     record = dataclasses.replace(
       record, transcripts=transcripts.read(paths.transcripts)
     )
@@ -168,20 +174,6 @@ def read(path: pathlib.Path) -> RunRecord:
       summary=_without_times(record.summary),
     )
   return record
-
-
-def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
-  """Reads `metrics.csv`; what was not measured in a round is absent."""
-  with open(path, newline='') as file:
-    try:
-      return [
-        {name: float(value) for name, value in row.items() if value}
-        for row in csv.DictReader(file)
-      ]
-    except (TypeError, ValueError) as error:
-      raise errors.UserError(
-        f'{path} is damaged ({error}): restore it from a copy.'
-      ) from error
 
 
 def _without_times(figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,10 +189,12 @@ def _without_paths(value: str) -> str:
 
 
 def _json(path: pathlib.Path) -> dict[str, Any]:
-  if not path.exists():
+  if not checksums.exists(path):
     return {}
   try:
-    return dict(json.loads(path.read_text()))
+    return dict(json.loads(checksums.read(path)))
+  except errors.UserError:
+    raise
   except (ValueError, TypeError) as error:
     raise errors.UserError(
       f'{path} is damaged: remove it, and call //pipelines:train again.'
@@ -209,10 +203,9 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 
 def _account(record: RunRecord) -> account_lib.Account:
   path = record.paths.ledger
-  promised = any('epsilon' in row for row in record.rows)
-  if not ledger_lib.has_begun(path) and not promised:
-    return account_lib.Account(None, None, None)
   whole_ledger.check(record.paths.path)
+  if not ledger_lib.has_begun(path):
+    return account_lib.Account(None, None, None)
   book = ledger_lib.Ledger(path)
   plan = recorded_plan.of(book, record.planned_rounds)
   cohort, population = (

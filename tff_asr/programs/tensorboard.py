@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pathlib
 import re
 
+from absl import logging
 import tensorflow as tf
 
 from tff_asr import compat
@@ -79,6 +80,7 @@ def _cut(path: pathlib.Path, number: int) -> None:
       else:
         has_others = True
   except tf.errors.DataLossError:  # It was being written when power failed.
+    logging.warning('%s is damaged: it keeps what can be read.', path)
     has_others = True
   if not has_others:
     return

@@ -10,13 +10,14 @@ import time
 import tensorflow as tf
 import tqdm
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
 from tff_asr.privacy import earlier_runs, ledger
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
+  content_check,
   json_log,
   lineage,
   model_card,
@@ -97,6 +98,16 @@ def train(
   Raises:
     UserError: If the settings or the data cannot be used.
   """
+  with content_check.ContentCheck() as check:
+    return _train(config, flags, log, check)
+
+
+def _train(
+  config: TrainConfig,
+  flags: Mapping[str, str],
+  log: json_log.JsonLog | None,
+  check: content_check.ContentCheck,
+) -> str:
   started = time.monotonic()
   devices = config.execution.select(
     trains_clients=config.rounds > 0,
@@ -168,6 +179,7 @@ def train(
     _MAY_CHANGE,
     names,
   )
+  check.begin(eval_store, train_store)
   print(f'Run folder: {run_folder.path}')
   seed_speakers = len(train_store.client_ids) - len(population)
   held_out = f'{len(eval_store.client_ids)} held-out speakers'
@@ -197,11 +209,11 @@ def train(
       run_folder.seed_model, trained_on, {train_store.digest, *names}
     )
   lineage.write(run_folder.seed_model, trained_on)
-  encoder = _seed_model(config, run_folder, train_store, seed_ids, given)
+  encoder = _seed_model(config, run_folder, train_store, seed_ids, given, check)
   evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
   everybody = evaluation.batches(eval_store)
   some = evaluation.batches(eval_store, heard_between)
-  run_folder.summary.unlink(missing_ok=True)  # Of an earlier call.
+  checksums.remove(run_folder.summary)  # Of an earlier call.
   if log:
     log.write(
       'start',
@@ -222,6 +234,7 @@ def train(
       encoder,
       devices,
       lambda: _rates(evaluator.transcribe(some)),
+      check.wait,
       log,
     )
   if rounds < config.rounds:
@@ -236,6 +249,7 @@ def train(
       unprotected=() if private else population,
       ledger=run_ledger.name if private else None,
     )
+  check.wait()
   lineage.write(run_folder.model, trained_on)
   model_folder.save(run_folder.model, encoder, train_store.vocabulary)
   transcripts = evaluator.transcribe(everybody)
@@ -289,6 +303,7 @@ def _seed_model(
   store: store_lib.ClientStore,
   seed_ids: list[str],
   given: transformer.Transformer | None,
+  check: content_check.ContentCheck,
 ) -> transformer.Transformer:
   """Returns the model the rounds begin with, kept in the run's folder."""
   if model_folder.is_complete(run_folder.seed_model):
@@ -301,6 +316,7 @@ def _seed_model(
   )
   if seed_ids:
     _train_centrally(config, encoder, store, seed_ids)
+    check.wait()
   model_folder.save(run_folder.seed_model, encoder, store.vocabulary)
   return encoder
 

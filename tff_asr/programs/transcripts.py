@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 import csv
 import dataclasses
+import io
 import itertools
 import pathlib
 import random
 
 import jiwer
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.learning import evaluation
 
 _COLUMNS = [field.name for field in dataclasses.fields(evaluation.Transcript)]
@@ -23,21 +24,23 @@ def write(
   path: pathlib.Path, transcripts: Sequence[evaluation.Transcript]
 ) -> None:
   """Writes what `read` reads, a table with tabs."""
-  with open(path, 'w', newline='') as file:
-    rows = csv.writer(file, 'excel-tab', lineterminator='\n')
-    rows.writerow(_COLUMNS)
-    rows.writerows(map(dataclasses.astuple, transcripts))
+  file = io.StringIO()
+  rows = csv.writer(file, 'excel-tab', lineterminator='\n')
+  rows.writerow(_COLUMNS)
+  rows.writerows(map(dataclasses.astuple, transcripts))
+  checksums.write(path, file.getvalue())
 
 
 def read(path: pathlib.Path) -> list[evaluation.Transcript]:
   """Reads transcripts.
 
   Raises:
-    UserError: If the file is no such table.
+    UserError: If the file is no such table, or not as it was written.
   """
+  contents = checksums.read(path)
   try:
-    with open(path, newline='') as file:
-      header, *rows = list(csv.reader(file, 'excel-tab')) or [[]]
+    file = io.StringIO(contents.decode(), newline='')
+    header, *rows = list(csv.reader(file, 'excel-tab')) or [[]]
     if header != _COLUMNS:
       raise ValueError(f'its columns are {header}')
     return [

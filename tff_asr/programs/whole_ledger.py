@@ -1,16 +1,27 @@
 """Whether a ledger has all that the folder it is in shows.
 
 The end of a ledger can be cut off without a trace in the ledger itself.  Rows
-of metrics with an epsilon, and checkpoints, know of the run's rounds as well.
+of metrics with an epsilon, checkpoints and the summary know of the run's rounds
+as well.
 """
 
-from collections.abc import Iterator
-import csv
+from collections.abc import Mapping
+import dataclasses
+import json
 import pathlib
+from typing import Any
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.privacy import ledger
-from tff_asr.programs import checkpoints, run_folder
+from tff_asr.programs import checkpoints, metrics_file, run_folder
+
+HEAD = 'ledger_head'
+"""Name in a summary: hash of the ledger's last line when it was written."""
+
+_CUT = (
+  'it was cut short or is of another run. Without it no epsilon is true.'
+  ' Restore it from a copy.'
+)
 
 
 def check(path: pathlib.Path) -> None:
@@ -20,21 +31,28 @@ def check(path: pathlib.Path) -> None:
     path: The ledger, or the folder.
 
   Raises:
-    UserError: If the ledger lacks a round that the folder shows, or there is
-      none, or it is damaged.
+    UserError: If the ledger lacks what the folder shows, or there is none, or
+      something is damaged.
   """
   file = ledger.file_of(path)
   if file.name != ledger.FILE_NAME:
     return  # A copy by itself: there is nothing to compare with.
   paths = run_folder.RunPaths(file.parent)
   # Before the ledger: a run that is at work adds to the ledger first.
-  rows = set(_rounds_with_epsilon(paths.metrics))
+  rows = {
+    int(row['round'])
+    for row in metrics_file.read(paths.metrics)
+    if 'epsilon' in row
+  }
   saved = [
     (number, entry)
     for number, entry in checkpoints.recorded(paths.checkpoints)
     if entry
   ]
-  if not rows and not saved:
+  summary = _summary(paths.summary)
+  if _has_epsilon(summary):
+    rows |= set(range(1, summary.get('rounds', 0) + 1))
+  if not rows and not saved and HEAD not in summary:
     return
   book = ledger.Ledger(file)
   lacking = {
@@ -44,17 +62,41 @@ def check(path: pathlib.Path) -> None:
   errors.require(
     not lacking,
     f'The privacy ledger {file} lacks the entry of round'
-    f' {min(lacking, default=0)}, of which there are metrics or a checkpoint'
-    ' beside it: it was cut short or is of another run. Without it no epsilon'
-    ' is true. Restore it from a copy.',
+    f' {min(lacking, default=0)}, of which there are metrics, a summary or a'
+    f' checkpoint beside it: {_CUT}',
+  )
+  errors.require(
+    _counts_all(book, summary),
+    f'The privacy ledger {file} counts less than {paths.summary.name} beside it'
+    f' knows of: {_CUT}',
   )
 
 
-def _rounds_with_epsilon(path: pathlib.Path) -> Iterator[int]:
-  if not path.is_file():
-    return
-  with open(path, newline='') as file:
-    for row in csv.DictReader(file):
-      number = row.get('round') or ''
-      if row.get('epsilon') and number.isdigit():  # A row can be half there.
-        yield int(number)
+def _summary(path: pathlib.Path) -> Mapping[str, Any]:
+  if not checksums.exists(path):
+    return {}
+  try:
+    return dict(json.loads(checksums.read(path)))
+  except errors.UserError:
+    raise
+  except (ValueError, TypeError):
+    return {}  # Whoever reads its figures says so.
+
+
+def _has_epsilon(summary: Mapping[str, Any]) -> bool:
+  return isinstance(summary.get('epsilon'), float)
+
+
+def _counts_all(book: ledger.Ledger, summary: Mapping[str, Any]) -> bool:
+  """Whether a ledger has all that the summary's figures came from."""
+  if HEAD in summary:
+    return book.has(summary[HEAD])
+  if not _has_epsilon(summary):
+    return True
+  # Of an earlier release, which may have computed a little otherwise.
+  found = dataclasses.asdict(book.epsilons(summary['delta']))
+  known = [
+    (summary.get(f'epsilon_{name}'), found[name]) for name in ('rdp', 'pld')
+  ]
+  pairs = [pair for pair in known if None not in pair]
+  return not pairs or any(now > 0.999 * then for then, now in pairs)

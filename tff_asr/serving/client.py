@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.serving import server_files, versions
 
 _SIGNATURE = 'serving_default'
@@ -100,9 +100,11 @@ class LocalClient(Client):
       version: Its number, by default the newest.
 
     Raises:
-      UserError: If there is none, or it cannot be loaded.
+      UserError: If there is none, or it cannot be loaded, or is not as it was
+        written.
     """
     folder = versions.find(export_dir, version)
+    checksums.check_all(folder)
     try:
       self._model = tf.saved_model.load(str(folder))
       self._function = self._model.signatures[_SIGNATURE]

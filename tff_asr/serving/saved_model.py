@@ -5,6 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
+from tff_asr import checksums
 from tff_asr.serving import server_files, transcriber, versions
 
 EXTRA = 'assets.extra'
@@ -47,5 +48,6 @@ def export(
     server_files.write_warm_up(
       folder / EXTRA / server_files.WARM_UP, name, model.functions
     )
+    checksums.write_all(folder)
 
   return versions.add(export_dir, write)

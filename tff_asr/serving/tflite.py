@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from tff_asr import checksums
 from tff_asr.audio import features
 from tff_asr.models import transformer
 from tff_asr.serving import transcriber
@@ -84,7 +85,12 @@ def load(
     path: File of a converted model.
     vocabulary: That of the encoder.
     threads: How many the interpreter may use.
+
+  Raises:
+    UserError: If it lies in an export and is not as it was written.
   """
+  path = path.absolute()
+  checksums.check(path, path.parent.parent)
   interpreter = tf.lite.Interpreter(str(path), num_threads=threads)
   runner = interpreter.get_signature_runner()
   return lambda waveform: vocabulary.decode(

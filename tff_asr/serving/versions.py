@@ -67,7 +67,13 @@ def add(
   with _locked(export_dir) as lock:
     for left in export_dir.glob(f'{_ASIDE}*'):  # By a call that was killed.
       shutil.rmtree(left)
-    number = max([*_numbers(export_dir), int(lock.read() or 0)]) + 1
+    last = lock.read().strip() or '0'
+    errors.require(
+      last.isdecimal(),
+      f'{export_dir / _LOCK} is damaged: write the number of the last version'
+      ' that was ever in use to it.',
+    )
+    number = max([*_numbers(export_dir), int(last)]) + 1
     aside = export_dir / f'{_ASIDE}{number}'
     aside.mkdir()
     try:
@@ -100,6 +106,6 @@ def _locked(export_dir: pathlib.Path) -> Iterator[TextIO]:
   """Lets one call at a time add a version; the file has the last number."""
   path = export_dir / _LOCK
   path.touch()
-  with open(path, 'r+') as file:
+  with open(path, 'r+', errors='replace') as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     yield file
