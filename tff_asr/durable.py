@@ -1,7 +1,15 @@
-"""What is to outlast a power cut: files and names brought to the disk."""
+"""What is to outlast a power cut, and what is said where a disk fails."""
 
+from collections.abc import Iterator
+import contextlib
+import errno
 import os
 import pathlib
+import re
+
+# What libraries say of a full disk, HDF5, SQLite and TensorFlow among them.
+_FULL = re.compile(r'no space left|disk is full|errno = 28\b', re.IGNORECASE)
+_TOO_LARGE = re.compile(r'file too large|errno = 27\b', re.IGNORECASE)
 
 
 def sync(path: pathlib.Path) -> None:
@@ -17,3 +25,68 @@ def sync_tree(folder: pathlib.Path) -> None:
   """Brings all that is in a folder to the disk."""
   for path in [*folder.rglob('*'), folder]:
     sync(path)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+  """Names the file in an error of the file system that does not.
+
+  Args:
+    path: What is written within.
+
+  Raises:
+    OSError: Instead of an error of Python's that has no file name, or of a
+      library that has found the disk full.
+  """
+  try:
+    yield
+  except Exception as error:
+    number = _number(error)
+    if number is None or (isinstance(error, OSError) and error.filename):
+      raise
+    raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def in_words(error: Exception) -> str:
+  """Returns an error of the file system in a line."""
+  number = _number(error)
+  where = getattr(error, 'filename', None)
+  where = f': {os.fsdecode(where)}' if isinstance(where, str | bytes) else ''
+  if number == errno.ENOSPC:
+    return f'no space left on device{where}'
+  if number is not None:
+    return f'{os.strerror(number)}{where}'
+  return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _number(error: Exception) -> int | None:
+  """The number of an error of the file system, `None` if it is another."""
+  number = getattr(error, 'errno', None)
+  if isinstance(error, OSError) and number:
+    return number
+  if _FULL.search(str(error)):
+    return errno.ENOSPC
+  return errno.EFBIG if _TOO_LARGE.search(str(error)) else None
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes a file of UTF-8 that is as it was before, or whole.
+
+  Args:
+    path: Its folder must exist.
+    text: All of it.
+
+  Raises:
+    OSError: If it cannot be written; names the file.
+  """
+  aside = path.with_name(f'partial.{path.name}')
+  try:
+    with writing(path), open(aside, 'w', encoding='utf-8') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+  except OSError:
+    with contextlib.suppress(OSError):
+      aside.unlink(missing_ok=True)
+    raise
+  aside.replace(path)

@@ -68,11 +68,18 @@ def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
   values = _VALUES.fullmatch(text)
   if values:
     flag = values[1]
+    texts = values[2].split(',')
+    errors.require(
+      not all(re.fullmatch(r'[\d.]+', value) for value in texts)
+      or not any(re.match(r'0\d', value) for value in texts),
+      f'--grid={text} has a number that begins with 0: write numbers without'
+      ' commas, 2000 or 0.5.',
+    )
     found = [
       Alternative(_fit(f'{flag}={value}'), f'--{flag}={value}')
-      for value in values[2].split(',')
+      for value in texts
     ]
-    is_empty = '' in values[2].split(',')
+    is_empty = '' in texts
   else:
     files = text.split(',')
     found = [
