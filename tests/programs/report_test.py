@@ -6,7 +6,14 @@ import pytest
 
 from tests.programs import runs
 from tff_asr import errors
-from tff_asr.programs import account, page, report, run_page, run_record
+from tff_asr.programs import (
+  account,
+  metrics_file,
+  page,
+  report,
+  run_page,
+  run_record,
+)
 
 
 @pytest.fixture
@@ -142,7 +149,7 @@ def test_a_central_run_has_neither_rounds_nor_epsilon(path):
 
 def test_a_round_that_was_not_measured_is_absent(path):
   folder, _ = runs.begin(path, runs.PLAN)
-  rows = run_record.read_metrics(folder.metrics)
+  rows = metrics_file.read(folder.metrics)
   assert 'wer' not in rows[1] and rows[2]['wer'] == 0.5
 
 
@@ -210,4 +217,4 @@ def test_the_epsilon_of_ledgers_together(tmp_path):
   assert (
     f'{runs.make_plan(10**6, 1_000, 1.0).epsilons(30).best:.4g} by PLD' in text
   )
-  assert '30 x PoissonSampledDpEvent' in text
+  assert '30 x each client with probability 0.001: Gaussian' in text

@@ -8,6 +8,7 @@ writing, and makes two further copies of the state to write it.
 """
 
 from collections.abc import Iterator, Mapping
+import json
 import os
 import pathlib
 import re
@@ -182,6 +183,22 @@ def recorded(folder: pathlib.Path) -> Iterator[tuple[int, str]]:
         yield int(file['round_number']), str(file['entry'])
     except (KeyError, zipfile.BadZipFile, ValueError, EOFError, OSError):
       continue
+
+
+def figures(folder: pathlib.Path) -> dict[int, dict[str, float]]:
+  """Returns the metrics of each round whose program state is in a folder.
+
+  Args:
+    folder: That of `Checkpoints`; those that cannot be read are left out.
+  """
+  found = {}
+  for path in sorted(folder.glob('*.npz')):
+    try:
+      with np.load(path) as file:
+        found[int(file['round_number'])] = json.loads(str(file['metrics']))
+    except (KeyError, zipfile.BadZipFile, ValueError, EOFError, OSError):
+      continue
+  return found
 
 
 def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:

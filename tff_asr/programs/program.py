@@ -10,7 +10,7 @@ import dataclasses
 
 import tensorflow_federated as tff
 
-from tff_asr import compat, errors
+from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
 from tff_asr.executors import map_reduce
@@ -23,11 +23,11 @@ from tff_asr.programs import (
   checkpoints,
   execution,
   json_log,
+  metrics_file,
   privacy_config,
   program_logic,
   progress,
   recorded_rounds,
-  report,
   round_metrics,
   stopping,
   tensorboard,
@@ -155,7 +155,11 @@ def run(
         non_trainable=[],
       ),
     )
-    last_released = report.last_round(run_folder.metrics)
+    metrics = metrics_file.MetricsFile(
+      run_folder.metrics,
+      saved=lambda: checkpoints.figures(run_folder.checkpoints),
+    )
+    last_released = metrics.last_round
     if promises and rehearsal and last_released < config.rounds:
       # No client may tell that all of them fail, for instance of no memory.
       longest = max(rehearsal, key=store.client_seconds.get)
@@ -181,9 +185,7 @@ def run(
           ),
           checkpoint_every=config.checkpoint_every,
           release_managers=[
-            compat.CSVFileReleaseManager(
-              run_folder.metrics, key_fieldname='round'
-            ),
+            metrics,
             tensorboard.TensorBoard(run_folder.tensorboard),
             *([log] if log else []),
           ],

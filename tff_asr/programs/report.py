@@ -8,7 +8,7 @@ from typing import Any
 
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.programs import account as account_lib
-from tff_asr.programs import round_metrics, run_record
+from tff_asr.programs import metrics_file, round_metrics, run_record
 from tff_asr.programs import run_folder as run_folder_lib
 from tff_asr.programs import transcripts as transcripts_lib
 
@@ -36,7 +36,7 @@ def write(
       where the metrics of round 0 are those of some of them.
     private_details: Whether a second page has names, words and paths.
   """
-  rows = run_record.read_metrics(run_folder.metrics) if rounds else []
+  rows = metrics_file.read(run_folder.metrics) if rounds else []
   found = error_statistics.statistics(transcripts)
   final = found.total
   figures = dict(
@@ -96,12 +96,6 @@ def again(path: pathlib.Path, private_details: bool = False) -> str:
     if run.paths.model.is_dir():
       (run.paths.model / run.paths.model_card.name).write_text(card)
   return '\n'.join(lines)
-
-
-def last_round(path: pathlib.Path) -> int:
-  """Last round in `metrics.csv`, -1 if there is none."""
-  rows = run_record.read_metrics(path) if path.exists() else []
-  return max((int(row['round']) for row in rows), default=-1)
 
 
 def _table(run_folder, figures, account) -> str:

@@ -1,7 +1,6 @@
 """What the folder of a run tells of it, finished or not."""
 
 from collections.abc import Mapping, Sequence
-import csv
 import dataclasses
 import functools
 import json
@@ -18,6 +17,7 @@ from tff_asr.privacy import recorded_plan
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   lineage,
+  metrics_file,
   round_metrics,
   run_folder,
   transcripts,
@@ -141,7 +141,7 @@ def read(path: pathlib.Path) -> RunRecord:
       ' --output_dir of //pipelines:train.'
     )
   flags = run_folder.read_flags(paths.flags)
-  rows = read_metrics(paths.metrics) if paths.metrics.exists() else []
+  rows = metrics_file.read(paths.metrics)
   stores, store_names = run_folder.read_stores(path)
   record = RunRecord(
     paths=paths,
@@ -168,20 +168,6 @@ def read(path: pathlib.Path) -> RunRecord:
       summary=_without_times(record.summary),
     )
   return record
-
-
-def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
-  """Reads `metrics.csv`; what was not measured in a round is absent."""
-  with open(path, newline='') as file:
-    try:
-      return [
-        {name: float(value) for name, value in row.items() if value}
-        for row in csv.DictReader(file)
-      ]
-    except (TypeError, ValueError) as error:
-      raise errors.UserError(
-        f'{path} is damaged ({error}): restore it from a copy.'
-      ) from error
 
 
 def _without_times(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   json_log,
   lineage,
+  metrics_file,
   model_card,
   program,
   program_logic,
@@ -155,7 +156,9 @@ def train(
     eval_store,
     config.privacy.unprotected_metrics,
   )
-  released = report.last_round(config.output_dir / 'metrics.csv')
+  released = max(
+    metrics_file.readable(config.output_dir / 'metrics.csv'), default=-1
+  )
   if config.rounds < released:
     raise errors.UserError(
       f'{config.output_dir} has done {released} rounds, which cannot be undone:'

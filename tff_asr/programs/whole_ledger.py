@@ -4,13 +4,11 @@ The end of a ledger can be cut off without a trace in the ledger itself.  Rows
 of metrics with an epsilon, and checkpoints, know of the run's rounds as well.
 """
 
-from collections.abc import Iterator
-import csv
 import pathlib
 
 from tff_asr import errors
 from tff_asr.privacy import ledger
-from tff_asr.programs import checkpoints, run_folder
+from tff_asr.programs import checkpoints, metrics_file, run_folder
 
 
 def check(path: pathlib.Path) -> None:
@@ -28,7 +26,8 @@ def check(path: pathlib.Path) -> None:
     return  # A copy by itself: there is nothing to compare with.
   paths = run_folder.RunPaths(file.parent)
   # Before the ledger: a run that is at work adds to the ledger first.
-  rows = set(_rounds_with_epsilon(paths.metrics))
+  readable = metrics_file.readable(paths.metrics)
+  rows = {number for number, row in readable.items() if 'epsilon' in row}
   saved = [
     (number, entry)
     for number, entry in checkpoints.recorded(paths.checkpoints)
@@ -48,13 +47,3 @@ def check(path: pathlib.Path) -> None:
     ' beside it: it was cut short or is of another run. Without it no epsilon'
     ' is true. Restore it from a copy.',
   )
-
-
-def _rounds_with_epsilon(path: pathlib.Path) -> Iterator[int]:
-  if not path.is_file():
-    return
-  with open(path, newline='') as file:
-    for row in csv.DictReader(file):
-      number = row.get('round') or ''
-      if row.get('epsilon') and number.isdigit():  # A row can be half there.
-        yield int(number)
