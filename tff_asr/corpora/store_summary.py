@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 import contextlib
 import dataclasses
-import json
 import pathlib
 import sqlite3
 
 import numpy as np
 
+from tff_asr import text_files
 from tff_asr.audio import features
 from tff_asr.corpora import store
 
@@ -64,7 +64,7 @@ def of_finished(
 ) -> Summary | None:
   """Returns what is in a finished store, if it was made with `settings`."""
   try:
-    found = json.loads((path / store.METADATA).read_text())
+    found = text_files.read_json(path / store.METADATA)
     if any(found[name] != value for name, value in settings.items()):
       return None
     with contextlib.closing(sqlite3.connect(path / store.DATABASE)) as database:

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import pathlib
 
-from tff_asr import errors
+from tff_asr import errors, text_files
 from tff_asr.models import precision, transformer
 from tff_asr.text import vocabularies
 from tff_asr.text import vocabulary as vocabulary_lib
@@ -64,7 +64,7 @@ def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
   """
   folder = find(folder)
   try:
-    config = json.loads((folder / _CONFIG).read_text())
+    config = text_files.read_json(folder / _CONFIG)
     version = config['version']
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
@@ -105,7 +105,7 @@ def load(
   try:
     encoder = transformer.build(config, precision_name)
     encoder.load_weights(folder / _WEIGHTS)
-    vocabulary = json.loads((folder / _VOCABULARY).read_text())
+    vocabulary = text_files.read_json(folder / _VOCABULARY)
     return encoder, vocabularies.from_json(vocabulary)
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(

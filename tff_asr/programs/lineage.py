@@ -15,7 +15,7 @@ import json
 import pathlib
 import re
 
-from tff_asr import errors
+from tff_asr import errors, text_files
 from tff_asr.corpora import store as store_lib
 from tff_asr.corpora import store_names
 from tff_asr.models import model_folder
@@ -54,7 +54,7 @@ def read(folder: pathlib.Path) -> Lineage:
   try:
     return tuple(
       Training(r['store'], tuple(r['unprotected']), r['ledger'])
-      for r in json.loads(path.read_text())['trainings']
+      for r in text_files.read_json(path)['trainings']
     )
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(

@@ -106,7 +106,12 @@ def run(
     encoder.config, config.federated, plan, config.precision
   )
   seed = config.privacy.insecure_cohort_seed
-  batches = client_datasets.dataset_computation(store, config.batches, seed)
+  batches = client_datasets.dataset_computation(
+    store,
+    config.batches,
+    seed,
+    portable=config.execution.executor == execution.NATIVE,
+  )
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     batches, process
   )

@@ -20,7 +20,7 @@ import fcntl
 import json
 import pathlib
 
-from tff_asr import errors
+from tff_asr import errors, text_files
 from tff_asr.privacy import ledger
 
 _FLAGS = 'flags.txt'
@@ -192,7 +192,7 @@ def read_stores(
   if not file.exists():
     return {}, ()
   try:
-    contents = dict(json.loads(file.read_text()))
+    contents = text_files.read_json(file)
     names = contents.pop(_NAMES, [])
     if not all(isinstance(v, str) for v in [*contents.values(), *names]):
       raise TypeError
@@ -204,7 +204,11 @@ def read_stores(
 
 
 def read_flags(flagfile: pathlib.Path) -> dict[str, str]:
-  """Reads the flags of a run, by name."""
-  lines = flagfile.read_text().splitlines()
+  """Reads the flags of a run, by name.
+
+  Raises:
+    UserError: If the file is no text.
+  """
+  lines = text_files.read(flagfile).split('\n')
   pairs = (line.removeprefix('--').partition('=') for line in lines if line)
   return {name: value for name, _, value in pairs}

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
 import tensorflow as tf
 
-from tff_asr import errors
+from tff_asr import errors, text_files
 from tff_asr.learning import evaluation
 from tff_asr.models import model_folder, transformer
 from tff_asr.privacy import ledger as ledger_lib
@@ -186,7 +185,7 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
   if not path.exists():
     return {}
   try:
-    return dict(json.loads(path.read_text()))
+    return text_files.read_json(path)
   except (ValueError, TypeError) as error:
     raise errors.UserError(
       f'{path} is damaged: remove it, and call //pipelines:train again.'

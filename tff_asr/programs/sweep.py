@@ -15,7 +15,7 @@ import sys
 from types import FrameType
 from typing import NamedTuple
 
-from tff_asr import errors
+from tff_asr import child_process, errors
 from tff_asr.privacy import accounting
 from tff_asr.programs import comparison, run_folder, run_record, stopping
 
@@ -202,7 +202,8 @@ def _call(
   """Runs a command; returns its exit code, and the signal that came, if any.
 
   Signals are handed on to it.  It is in a group of its own, or Ctrl-C would
-  reach it twice and end it at once.
+  reach it twice and end it at once.  It dies with this process: nobody would
+  stop it, and the next call would find the run in use.
   """
   came: list[int] = []
   process = None
@@ -225,8 +226,9 @@ def _call(
   }
   try:
     with open(log, 'a') as file:
+      # From the main thread, which lives as long as the program.
       process = subprocess.Popen(
-        command,
+        child_process.bound(command),
         stdin=subprocess.DEVNULL,
         stdout=file,
         stderr=subprocess.STDOUT,

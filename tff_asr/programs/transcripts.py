@@ -23,7 +23,7 @@ def write(
   path: pathlib.Path, transcripts: Sequence[evaluation.Transcript]
 ) -> None:
   """Writes what `read` reads, a table with tabs."""
-  with open(path, 'w', newline='') as file:
+  with open(path, 'w', encoding='utf-8', newline='') as file:
     rows = csv.writer(file, 'excel-tab', lineterminator='\n')
     rows.writerow(_COLUMNS)
     rows.writerows(map(dataclasses.astuple, transcripts))
@@ -36,7 +36,7 @@ def read(path: pathlib.Path) -> list[evaluation.Transcript]:
     UserError: If the file is no such table.
   """
   try:
-    with open(path, newline='') as file:
+    with open(path, encoding='utf-8', newline='') as file:
       header, *rows = list(csv.reader(file, 'excel-tab')) or [[]]
     if header != _COLUMNS:
       raise ValueError(f'its columns are {header}')
