@@ -11,6 +11,7 @@ import pathlib
 from absl import flags
 
 from pipelines import command_line, flag_kinds
+from tff_asr import durable
 from tff_asr.programs import export
 from tff_asr.serving import tflite, transcriber
 
@@ -51,14 +52,15 @@ flags.register_validator(
 
 def main() -> str:
   """Exports and returns what was written."""
-  return export.export(
-    pathlib.Path(_RUN_DIR.value),
-    pathlib.Path(_EXPORT_DIR.value),
-    _MODEL_NAME.value,
-    _BEAM.value,
-    _MAX_SECONDS.value,
-    _TFLITE.value,
-  )
+  with durable.writing(pathlib.Path(_EXPORT_DIR.value)):
+    return export.export(
+      pathlib.Path(_RUN_DIR.value),
+      pathlib.Path(_EXPORT_DIR.value),
+      _MODEL_NAME.value,
+      _BEAM.value,
+      _MAX_SECONDS.value,
+      _TFLITE.value,
+    )
 
 
 if __name__ == '__main__':

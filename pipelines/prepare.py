@@ -18,7 +18,7 @@ import pathlib
 from absl import flags
 
 from pipelines import command_line, flag_kinds
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.corpora import (
   common_voice,
   holdout,
@@ -141,7 +141,8 @@ def main() -> str:
   if _HOLDOUT_CLIENTS.value:
     held_out = holdout.Holdout(_HOLDOUT_CLIENTS.value, _SEED.value)
   output = pathlib.Path(_OUTPUT.value)
-  return prepare.prepare(_source(), output, config, held_out)
+  with durable.writing(output):
+    return prepare.prepare(_source(), output, config, held_out)
 
 
 def _source() -> source.Source:

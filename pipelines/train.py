@@ -24,7 +24,7 @@ from pipelines import (
   privacy_flags,
   seed_flags,
 )
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.models import precision, presets
 from tff_asr.programs import json_log, prepare, train
@@ -126,7 +126,9 @@ def main() -> str:
   log = json_log.JsonLog(sys.stdout) if _LOG_JSON.value else None
   with contextlib.redirect_stdout(sys.stderr if log else sys.stdout):
     set_defaults()
-    table = train.train(config(), command_line.flags_in_force(), log)
+    in_force, run = command_line.flags_in_force(), config()
+    with durable.writing(run.output_dir):
+      table = train.train(run, in_force, log)
     if log:
       print(table)
   return '' if log else table

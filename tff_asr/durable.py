@@ -7,8 +7,11 @@ import os
 import pathlib
 import re
 
+from tff_asr import errors
+
 # What libraries say of a full disk, HDF5, SQLite and TensorFlow among them.
 _FULL = re.compile(r'no space left|disk is full|errno = 28\b', re.IGNORECASE)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOO_LARGE = re.compile(r'file too large|errno = 27\b', re.IGNORECASE)
 
 
@@ -29,22 +32,29 @@ def sync_tree(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[None]:
-  """Names the file in an error of the file system that does not.
+  """Says of a full disk where it is, whatever has found it full.
 
   Args:
-    path: What is written within.
+    path: What is written within: a file, or a folder.
 
   Raises:
-    OSError: Instead of an error of Python's that has no file name, or of a
-      library that has found the disk full.
+    OSError: Instead of an error that does not name a file.
   """
   try:
     yield
+  except errors.UserError:
+    raise
   except Exception as error:
     number = _number(error)
-    if number is None or (isinstance(error, OSError) and error.filename):
+    is_named = isinstance(error, OSError) and error.filename
+    if not is_full(error) or is_named:
       raise
     raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def is_full(error: Exception) -> bool:
+  """Whether an error says that there is no room."""
+  return _number(error) in _NO_ROOM
 
 
 def in_words(error: Exception) -> str:
@@ -56,7 +66,7 @@ def in_words(error: Exception) -> str:
     return f'no space left on device{where}'
   if number is not None:
     return f'{os.strerror(number)}{where}'
-  return next(iter(str(error).splitlines()), type(error).__name__)
+  return errors.in_a_line(error)
 
 
 def _number(error: Exception) -> int | None:
@@ -69,6 +79,11 @@ def _number(error: Exception) -> int | None:
   return errno.EFBIG if _TOO_LARGE.search(str(error)) else None
 
 
+def partial_of(path: pathlib.Path) -> pathlib.Path:
+  """Returns where a file is until it is whole."""
+  return path.with_name(f'partial.{path.name}')
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes a file of UTF-8 that is as it was before, or whole.
 
@@ -79,7 +94,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
   Raises:
     OSError: If it cannot be written; names the file.
   """
-  aside = path.with_name(f'partial.{path.name}')
+  aside = partial_of(path)
   try:
     with writing(path), open(aside, 'w', encoding='utf-8') as file:
       file.write(text)

@@ -250,8 +250,8 @@ for read in (
   try:
     read()
   except (errors.UserError, tf.errors.OpError) as error:
-    lines = str(error).splitlines()
-    print('clients.sqlite cannot be read: unable to open' in lines[0])
+    reason = errors.in_a_line(error)
+    print('clients.sqlite cannot be read: unable to open' in reason)
 if sys.argv[2] == 'descriptors':  # They may be back in the next round.
   resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
   print(len(graph(name)['text']))

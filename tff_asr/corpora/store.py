@@ -332,8 +332,9 @@ def _in_python(
   if tf.executing_eagerly():
     values = [tf.convert_to_tensor(argument).numpy() for argument in arguments]
     return tf.constant(function(*values), dtype)
-  _FUNCTIONS.append(function)
-  result = tf.numpy_function(function, arguments, dtype)
+  unconverted = tf.autograph.experimental.do_not_convert(function)
+  result = tf.numpy_function(unconverted, arguments, dtype)
+  _FUNCTIONS.append(unconverted)
   result.set_shape([None])
   return result
 

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import pathlib
 
-from tff_asr import errors, text_files
+from tff_asr import durable, errors, text_files
 from tff_asr.models import precision, transformer
 from tff_asr.text import vocabularies
 from tff_asr.text import vocabulary as vocabulary_lib
@@ -31,13 +31,19 @@ def save(
   """
   folder.mkdir(parents=True, exist_ok=True)
   aside = {
-    name: folder / f'partial.{name}'
+    name: durable.partial_of(folder / name)
     for name in (_WEIGHTS, _VOCABULARY, _CONFIG)
   }
-  encoder.save_weights(aside[_WEIGHTS])
-  aside[_VOCABULARY].write_text(json.dumps(vocabulary.to_json()) + '\n')
   config = dict(version=_VERSION, encoder=encoder.get_config())
-  aside[_CONFIG].write_text(json.dumps(config, indent=2) + '\n')
+  try:
+    with durable.writing(folder / _WEIGHTS):
+      encoder.save_weights(aside[_WEIGHTS])
+      aside[_VOCABULARY].write_text(json.dumps(vocabulary.to_json()) + '\n')
+      aside[_CONFIG].write_text(json.dumps(config, indent=2) + '\n')
+  except OSError:
+    for path in aside.values():  # They take the room that is wanted.
+      path.unlink(missing_ok=True)
+    raise
   for name, path in aside.items():
     path.replace(folder / name)
 

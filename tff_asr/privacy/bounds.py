@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import math
 import pathlib
 
-from tff_asr import errors, text_files
+from tff_asr import durable, errors, text_files
 
 UNIFORM = 'uniform'
 DIM = 'dim'
@@ -85,6 +85,5 @@ def read(path: pathlib.Path) -> dict[str, float]:
 
 def write(path: pathlib.Path, layer_bounds: Mapping[str, float]) -> None:
   """Writes what `read` reads."""
-  path.write_text(
-    ''.join(f'{name}\t{bound!r}\n' for name, bound in layer_bounds.items())
-  )
+  lines = [f'{name}\t{bound!r}\n' for name, bound in layer_bounds.items()]
+  durable.write_text(path, ''.join(lines))

@@ -15,7 +15,7 @@ import json
 import pathlib
 import re
 
-from tff_asr import errors, text_files
+from tff_asr import durable, errors, text_files
 from tff_asr.corpora import store as store_lib
 from tff_asr.corpora import store_names
 from tff_asr.models import model_folder
@@ -81,10 +81,9 @@ def of_run(folder: pathlib.Path) -> Lineage:
 def write(folder: pathlib.Path, lineage: Lineage) -> None:
   """Writes the record; call before the model itself is written."""
   folder.mkdir(parents=True, exist_ok=True)
-  aside = folder / f'partial.{_FILE}'
   trainings = [dataclasses.asdict(training) for training in lineage]
-  aside.write_text(json.dumps({'trainings': trainings}, indent=2) + '\n')
-  aside.replace(folder / _FILE)
+  text = json.dumps({'trainings': trainings}, indent=2) + '\n'
+  durable.write_text(folder / _FILE, text)
 
 
 def names_of(

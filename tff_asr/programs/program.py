@@ -144,7 +144,7 @@ def run(
       return composed.next(state, cohort)
     except map_reduce.ExecutionError as error:
       raise errors.UserError(
-        f'A round cannot be completed: {str(error).splitlines()[0]}. Those'
+        f'A round cannot be completed: {errors.in_a_line(error)}. Those'
         ' before are saved: mend the data and call again, or allow for more'
         ' clients that fail (--max_bad_clients).'
       ) from error

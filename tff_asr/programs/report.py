@@ -6,6 +6,7 @@ import pathlib
 import textwrap
 from typing import Any
 
+from tff_asr import durable
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import metrics_file, round_metrics, run_record
@@ -61,7 +62,7 @@ def write(
   if provenance:
     figures['provenance'] = provenance
   transcripts_lib.write(run_folder.transcripts, transcripts)
-  run_folder.summary.write_text(json.dumps(figures, indent=2) + '\n')
+  durable.write_text(run_folder.summary, json.dumps(figures, indent=2) + '\n')
   pages = again(run_folder.path, private_details)
   return f'{_table(run_folder, figures, account)}\n{pages}'
 
@@ -82,19 +83,19 @@ def again(path: pathlib.Path, private_details: bool = False) -> str:
   from tff_asr.programs import model_card, run_page
 
   run = run_record.read(path)
-  run.paths.report.write_text(run_page.page_of(run))
+  durable.write_text(run.paths.report, run_page.page_of(run))
   run.paths.private_report.unlink(missing_ok=True)
   lines = [f'report    {run.paths.report}']
   if private_details:
-    run.paths.private_report.write_text(
-      run_page.page_of(run, private_details=True)
+    durable.write_text(
+      run.paths.private_report, run_page.page_of(run, private_details=True)
     )
     lines.append(f'private   {run.paths.private_report}')
   if run.is_finished and run.transcripts:
     card = model_card.card_of(run)
-    run.paths.model_card.write_text(card)
+    durable.write_text(run.paths.model_card, card)
     if run.paths.model.is_dir():
-      (run.paths.model / run.paths.model_card.name).write_text(card)
+      durable.write_text(run.paths.model / run.paths.model_card.name, card)
   return '\n'.join(lines)
 
 

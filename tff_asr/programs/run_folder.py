@@ -20,7 +20,7 @@ import fcntl
 import json
 import pathlib
 
-from tff_asr import errors, text_files
+from tff_asr import durable, errors, text_files
 from tff_asr.privacy import ledger
 
 _FLAGS = 'flags.txt'
@@ -28,7 +28,11 @@ _LOCK = 'lock'
 _STORES = 'stores.json'
 _NAMES = 'names'  # In it, of the store of the clients; else all is contents.
 # What a call leaves that was killed before the flags were written.
-_OURS = {_LOCK, _STORES, f'{_STORES}.partial', f'{_FLAGS}.partial'}
+_OURS = {
+  *(_LOCK, _STORES),
+  *(f'{_STORES}.partial', f'{_FLAGS}.partial'),  # Of earlier releases.
+  *(durable.partial_of(pathlib.Path(n)).name for n in (_STORES, _FLAGS)),
+}
 
 
 class RunPaths:
@@ -165,12 +169,9 @@ class RunFolder(RunPaths):
         ' --output_dir.'
       )
     record = {**stores, _NAMES: list(store_names)}
-    aside = path / f'{_STORES}.partial'
-    aside.write_text(json.dumps(record, indent=2) + '\n')
-    aside.replace(path / _STORES)
-    aside = path / f'{_FLAGS}.partial'
-    aside.write_text(''.join(f'--{k}={v}\n' for k, v in sorted(flags.items())))
-    aside.replace(flagfile)
+    durable.write_text(path / _STORES, json.dumps(record, indent=2) + '\n')
+    lines = [f'--{name}={value}\n' for name, value in sorted(flags.items())]
+    durable.write_text(flagfile, ''.join(lines))
 
 
 def read_stores(

@@ -148,7 +148,7 @@ def read(path: pathlib.Path) -> RunRecord:
     stores=stores,
     store_names=store_names,
     rows=rows,
-    summary=_json(paths.summary),
+    summary=_summary(paths.summary),
     transcripts=(),
     account=account_lib.Account(None, None, None),
   )
@@ -181,15 +181,34 @@ def _without_paths(value: str) -> str:
   return ','.join(part.rpartition('/')[2] for part in value.split(','))
 
 
-def _json(path: pathlib.Path) -> dict[str, Any]:
+# Figures of a summary that pages and tables write as numbers.
+_NUMBERS = frozenset(
+  [
+    *('rounds', 'wer', 'cer', 'eval_utterances', 'wer_median_speaker'),
+    *('wer_worst_tenth', 'wer_weighted', 'seed_wer', 'seed_cer', 'delta'),
+    *('noise_multiplier', 'epsilon_this_run_alone', 'minutes'),
+    f'{round_metrics.UNPROTECTED}minutes',
+  ]
+)
+
+
+def _summary(path: pathlib.Path) -> dict[str, Any]:
   if not path.exists():
     return {}
   try:
-    return text_files.read_json(path)
-  except (ValueError, TypeError) as error:
+    summary = text_files.read_json(path)
+    _ = [float(summary[name]) for name in ('rounds', 'wer', 'cer')]
+    for name in _NUMBERS & summary.keys():
+      errors.require(isinstance(summary[name], int | float), name)
+    if summary.get('epsilon', 'none') != 'none':
+      _ = float(summary['epsilon'])
+    _, _ = map(float, summary.get('wer_interval', (0, 0)))
+    _ = dict(summary.get('provenance', {}))
+  except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'{path} is damaged: remove it, and call //pipelines:train again.'
     ) from error
+  return summary
 
 
 def _account(record: RunRecord) -> account_lib.Account:

@@ -10,7 +10,7 @@ import time
 import tensorflow as tf
 import tqdm
 
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
@@ -191,7 +191,9 @@ def train(
   elif config.rounds:
     print('No privacy: updates are neither clipped nor noised.')
   if plan and plan.unprotected_metrics:
-    run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
+    durable.write_text(
+      run_folder.unprotected, f'{account_lib.UNPROTECTED_NOTE}\n'
+    )
 
   if seed_ids:
     trained_on += lineage.trainings(names, seed_ids)

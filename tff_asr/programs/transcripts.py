@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 import csv
 import dataclasses
+import io
 import itertools
 import pathlib
 import random
 
 import jiwer
 
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.learning import evaluation
 
 _COLUMNS = [field.name for field in dataclasses.fields(evaluation.Transcript)]
@@ -23,10 +24,11 @@ def write(
   path: pathlib.Path, transcripts: Sequence[evaluation.Transcript]
 ) -> None:
   """Writes what `read` reads, a table with tabs."""
-  with open(path, 'w', encoding='utf-8', newline='') as file:
-    rows = csv.writer(file, 'excel-tab', lineterminator='\n')
-    rows.writerow(_COLUMNS)
-    rows.writerows(map(dataclasses.astuple, transcripts))
+  text = io.StringIO()
+  rows = csv.writer(text, 'excel-tab', lineterminator='\n')
+  rows.writerow(_COLUMNS)
+  rows.writerows(map(dataclasses.astuple, transcripts))
+  durable.write_text(path, text.getvalue())
 
 
 def read(path: pathlib.Path) -> list[evaluation.Transcript]:
