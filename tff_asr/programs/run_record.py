@@ -199,10 +199,10 @@ def _summary(path: pathlib.Path) -> dict[str, Any]:
     summary = text_files.read_json(path)
     _ = [float(summary[name]) for name in ('rounds', 'wer', 'cer')]
     for name in _NUMBERS & summary.keys():
-      errors.require(isinstance(summary[name], int | float), name)
+      errors.require(isinstance(summary[name], int | float | None), name)
     if summary.get('epsilon', 'none') != 'none':
       _ = float(summary['epsilon'])
-    _, _ = map(float, summary.get('wer_interval', (0, 0)))
+    _, _ = map(float, summary.get('wer_interval') or (0, 0))
     _ = dict(summary.get('provenance', {}))
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
