@@ -15,6 +15,16 @@ import tempfile
 import types
 from typing import NoReturn
 
+try:
+  tempfile.gettempdir()
+except OSError:  # TensorFlow needs one as soon as it is imported.
+  print(
+    'error: There is no folder for temporary files that can be written: make'
+    ' room in /tmp, or set TMPDIR to a folder with room.',
+    file=sys.stderr,
+  )
+  sys.exit(1)
+
 # TensorFlow reads this when it is imported; its start-up notes drown ours.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -146,7 +156,6 @@ def run(
         len(argv) == 1 or takes_arguments,
         f'Unknown argument {argv[-1]!r}: flags begin with --.',
       )
-      _check_temporary_folder()
       result = main(argv[1:]) if takes_arguments else main()
       if result:
         print(result)
@@ -181,17 +190,6 @@ def _end(error: Exception) -> NoReturn:
     text = durable.in_words(error)
   print(f'error: {" ".join(text.split())}', file=sys.stderr)
   sys.exit(1)
-
-
-def _check_temporary_folder() -> None:
-  """Checks that there is one, of which TensorFlow says nothing clear."""
-  try:
-    tempfile.gettempdir()
-  except OSError as error:
-    raise errors.UserError(
-      'There is no folder for temporary files that can be written: make room'
-      ' in /tmp, or set TMPDIR to a folder with room.'
-    ) from error
 
 
 def _without_tff(hook: Callable) -> Callable:

@@ -6,7 +6,9 @@
 from collections.abc import Mapping
 import dataclasses
 import json
+import os
 import pathlib
+import shutil
 
 from tff_asr import durable, errors, text_files
 from tff_asr.models import precision, transformer
@@ -37,7 +39,7 @@ def save(
   config = dict(version=_VERSION, encoder=encoder.get_config())
   try:
     with durable.writing(folder / _WEIGHTS):
-      encoder.save_weights(aside[_WEIGHTS])
+      _save_weights(encoder, aside[_WEIGHTS])
       aside[_VOCABULARY].write_text(json.dumps(vocabulary.to_json()) + '\n')
       aside[_CONFIG].write_text(json.dumps(config, indent=2) + '\n')
   except OSError:
@@ -46,6 +48,22 @@ def save(
     raise
   for name, path in aside.items():
     path.replace(folder / name)
+
+
+def _save_weights(encoder: transformer.Transformer, path: pathlib.Path) -> None:
+  """Writes weights, which HDF5 does in memory.
+
+  On a full disk it fails in many ways, SIGSEGV among them.
+  """
+  path.unlink(missing_ok=True)
+  with open(os.memfd_create(_WEIGHTS), 'r+b') as memory:
+    path.symlink_to(f'/proc/self/fd/{memory.fileno()}')
+    try:
+      encoder.save_weights(path)
+    finally:
+      path.unlink()
+    with open(path, 'wb') as file:
+      shutil.copyfileobj(memory, file)
 
 
 def is_complete(folder: pathlib.Path) -> bool:
