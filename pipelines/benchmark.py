@@ -7,9 +7,11 @@ bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
     --input_dir=AN4/test
 """
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, flag_kinds
 from tff_asr.models import presets
 from tff_asr.programs import (
   benchmark_data,
@@ -27,7 +29,7 @@ _WHAT = flags.DEFINE_enum(
   " training loop and TFF's own runtime, and their memory (rounds); an"
   ' exported model beside the model itself (serving).',
 )
-_INPUT_DIR = flags.DEFINE_string(
+_INPUT_DIR = flag_kinds.define_path(
   'input_dir',
   '',
   'Corpus in LibriSpeech layout to prepare; by default synthetic speakers'
@@ -48,7 +50,7 @@ _MODEL = flags.DEFINE_enum(
 _BATCH_SECONDS = flags.DEFINE_float(
   'batch_seconds', 40.0, 'Seconds of audio in a batch (model).'
 )
-_RUN_DIR = flags.DEFINE_string(
+_RUN_DIR = flag_kinds.define_path(
   'run_dir', '', 'Folder of a run or of a model (serving).'
 )
 _PARTS = flags.DEFINE_list(
@@ -69,9 +71,9 @@ def main() -> str:
   """Measures and returns the table."""
   if _WHAT.value == 'model':
     return benchmark_model.run(_MODEL.value, _BATCH_SECONDS.value)
-  input_dir = command_line.path(_INPUT_DIR.value) if _INPUT_DIR.value else None
+  input_dir = pathlib.Path(_INPUT_DIR.value) if _INPUT_DIR.value else None
   if _WHAT.value == 'serving':
-    run_dir = command_line.path(_RUN_DIR.value) if _RUN_DIR.value else None
+    run_dir = pathlib.Path(_RUN_DIR.value) if _RUN_DIR.value else None
     return benchmark_serving.run(run_dir, input_dir, _MODEL.value)
   if _WHAT.value == 'rounds':
     return benchmark_rounds.run(input_dir, _MODEL.value, _PARTS.value)

@@ -7,16 +7,18 @@ bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
     --beam=50 --lm=FILE.arpa
 """
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, flag_kinds
 from tff_asr.learning import personalisation
 from tff_asr.programs import evaluate
 
-_MODEL_DIR = flags.DEFINE_string(
+_MODEL_DIR = flag_kinds.define_path(
   'model_dir', None, "Folder of a model, or a run's output.", required=True
 )
-_EVAL_STORE = flags.DEFINE_string(
+_EVAL_STORE = flag_kinds.define_path(
   'eval_store', None, 'Client store to evaluate on.', required=True
 )
 _WORST = flags.DEFINE_integer(
@@ -34,7 +36,7 @@ _BEAM = flags.DEFINE_integer(
   0,
   'Decode by a prefix beam search of this width; 0 for greedy decoding.',
 )
-_LM = flags.DEFINE_string(
+_LM = flag_kinds.define_path(
   'lm',
   None,
   'Word n-gram language model for the beam search: an ARPA file, gzipped if its'
@@ -74,13 +76,13 @@ def main() -> str:
   """Evaluates and returns the tables."""
   decoding = evaluate.Decoding(
     _BEAM.value,
-    command_line.path(_LM.value) if _LM.value else None,
+    pathlib.Path(_LM.value) if _LM.value else None,
     _LM_WEIGHT.value,
     _WORD_BONUS.value,
   )
   return evaluate.evaluate(
-    command_line.path(_MODEL_DIR.value),
-    command_line.path(_EVAL_STORE.value),
+    pathlib.Path(_MODEL_DIR.value),
+    pathlib.Path(_EVAL_STORE.value),
     _WORST.value,
     _personalisation(),
     decoding,

@@ -6,16 +6,19 @@ makes `DIR/1`, and `DIR/2` when it is called again; `models.config` and
 `batching.config` beside them are for the server (docs/serving.md).
 """
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, flag_kinds
+from tff_asr import durable
 from tff_asr.programs import export
 from tff_asr.serving import tflite, transcriber
 
-_RUN_DIR = flags.DEFINE_string(
+_RUN_DIR = flag_kinds.define_path(
   'run_dir', None, 'Output folder of a finished run.', required=True
 )
-_EXPORT_DIR = flags.DEFINE_string(
+_EXPORT_DIR = flag_kinds.define_path(
   'export_dir',
   None,
   'Folder of all versions of the model; the next number is added.',
@@ -49,14 +52,15 @@ flags.register_validator(
 
 def main() -> str:
   """Exports and returns what was written."""
-  return export.export(
-    command_line.path(_RUN_DIR.value),
-    command_line.path(_EXPORT_DIR.value),
-    _MODEL_NAME.value,
-    _BEAM.value,
-    _MAX_SECONDS.value,
-    _TFLITE.value,
-  )
+  with durable.writing(pathlib.Path(_EXPORT_DIR.value)):
+    return export.export(
+      pathlib.Path(_RUN_DIR.value),
+      pathlib.Path(_EXPORT_DIR.value),
+      _MODEL_NAME.value,
+      _BEAM.value,
+      _MAX_SECONDS.value,
+      _TFLITE.value,
+    )
 
 
 if __name__ == '__main__':

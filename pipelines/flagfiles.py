@@ -61,11 +61,13 @@ def _lines(path: pathlib.Path, parents: tuple[pathlib.Path, ...]) -> list[str]:
     ' out.',
   )
   try:
-    text = checksums.read(path).decode()
-    lines = [line.strip() for line in text.splitlines()]
+    # Editors of some systems put a byte order mark first.
+    text = checksums.read(path).decode('utf-8-sig')
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, 'strerror', None) or 'it is no text'
     raise errors.UserError(
       f'The flagfile {path}{included} cannot be read: {reason}.'
     ) from error
+  # Not by `splitlines`: a value may have what that takes for a line's end.
+  lines = [line.strip() for line in text.split('\n')]
   return [line for line in lines if line and not line.startswith(_COMMENTS)]

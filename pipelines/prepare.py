@@ -13,10 +13,12 @@ bazel run //pipelines:prepare -- --source=synthetic --clients=64 \
 A call that was stopped is gone on with by the same call.
 """
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line
-from tff_asr import errors
+from pipelines import command_line, flag_kinds
+from tff_asr import durable, errors
 from tff_asr.corpora import (
   common_voice,
   holdout,
@@ -36,7 +38,7 @@ _SOURCE = flags.DEFINE_enum(
   ['librispeech', 'common_voice', 'tsv', 'synthetic'],
   'What is read.',
 )
-_INPUT_DIR = flags.DEFINE_list(
+_INPUT_DIR = flag_kinds.define_paths(
   'input_dir',
   [],
   'Folder of the corpus (librispeech: or several, parted by commas;'
@@ -47,13 +49,13 @@ _SPLITS = flags.DEFINE_list(
   ['train'],
   'Official splits, parted by commas: train, dev, test (common_voice).',
 )
-_MANIFEST = flags.DEFINE_string(
+_MANIFEST = flag_kinds.define_path(
   'manifest',
   '',
   'Tab-separated table with the columns client_id, path, text, and utterance_id'
   ' if wanted; paths start in its folder (tsv).',
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = flag_kinds.define_path(
   'output', None, 'Folder of the store; must not exist.', required=True
 )
 _STORE = flags.DEFINE_enum(
@@ -62,7 +64,7 @@ _STORE = flags.DEFINE_enum(
   store.KINDS,
   'What utterances are kept as: audio, or log-mel features, ready to train on.',
 )
-_VOCABULARY = flags.DEFINE_string(
+_VOCABULARY = flag_kinds.define_vocabulary(
   'vocabulary',
   'en',
   'Characters of a language (en, fr, de), or spm:FILE, a SentencePiece model.',
@@ -138,8 +140,9 @@ def main() -> str:
   held_out = None
   if _HOLDOUT_CLIENTS.value:
     held_out = holdout.Holdout(_HOLDOUT_CLIENTS.value, _SEED.value)
-  output = command_line.path(_OUTPUT.value)
-  return prepare.prepare(_source(), output, config, held_out)
+  output = pathlib.Path(_OUTPUT.value)
+  with durable.writing(output):
+    return prepare.prepare(_source(), output, config, held_out)
 
 
 def _source() -> source.Source:
@@ -160,8 +163,8 @@ def _source() -> source.Source:
   if _SOURCE.value == 'tsv':
     if not _MANIFEST.value:
       raise errors.UserError('Give --manifest, a table of utterances.')
-    return manifest.Manifest(command_line.path(_MANIFEST.value))
-  folders = [command_line.path(folder) for folder in _INPUT_DIR.value]
+    return manifest.Manifest(pathlib.Path(_MANIFEST.value))
+  folders = [pathlib.Path(folder) for folder in _INPUT_DIR.value]
   if not folders:
     raise errors.UserError('Give --input_dir, the folder of the corpus.')
   if _SOURCE.value == 'librispeech':

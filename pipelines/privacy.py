@@ -11,26 +11,32 @@ r"""Epsilon of a privacy plan, or what meets a target epsilon; no training.
 Without flags: the plan of the paper whose epsilon is 4.5.
 """
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, flag_kinds
 from tff_asr import errors
 from tff_asr.privacy import sampling as sampling_lib
 from tff_asr.programs import account, privacy_grid
 
-_NOISE_MULTIPLIER = flags.DEFINE_list(
+_NOISE_MULTIPLIER = flag_kinds.define_numbers(
   'noise_multiplier',
-  ['2.048'],
+  [2.048],
   'Noise on the sum of updates over the clip norm; this and the next three can'
   ' be lists with commas, for a table.',
+  float,
 )
-_COHORT_SIZE = flags.DEFINE_list(
-  'cohort_size', ['204800'], 'Clients in a round (poisson: expected number).'
+_COHORT_SIZE = flag_kinds.define_numbers(
+  'cohort_size',
+  [204_800],
+  'Clients in a round (poisson: expected number).',
+  int,
 )
-_POPULATION = flags.DEFINE_list(
-  'population', ['6950600'], 'Clients who may be sampled.'
+_POPULATION = flag_kinds.define_numbers(
+  'population', [6_950_600], 'Clients who may be sampled.', int
 )
-_ROUNDS = flags.DEFINE_list('rounds', ['2006'], 'Rounds in all.')
+_ROUNDS = flag_kinds.define_numbers('rounds', [2_006], 'Rounds in all.', int)
 _DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta at which epsilon is given.')
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
@@ -57,10 +63,10 @@ _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
   'accounting_population', None, 'Population of that hypothetical run.'
 )
-_PLOT = flags.DEFINE_string(
+_PLOT = flag_kinds.define_path(
   'plot', '', 'PNG file: epsilon (or what meets it) over the longest list.'
 )
-_LEDGER = flags.DEFINE_list(
+_LEDGER = flag_kinds.define_paths(
   'ledger',
   [],
   'Instead of a plan: run folders (or their ledger.jsonl) with commas, whose'
@@ -71,7 +77,7 @@ _LEDGER = flags.DEFINE_list(
 def main() -> str:
   """Returns a plan in words, a table, or the epsilon of ledgers."""
   if _LEDGER.value:
-    paths = [command_line.path(path) for path in _LEDGER.value]
+    paths = [pathlib.Path(path) for path in _LEDGER.value]
     return account.of_ledgers(paths, _DELTA.value)
   target = _TARGET_EPSILON.value
   errors.require(
@@ -93,31 +99,18 @@ def main() -> str:
   plot = _PLOT.value
   return privacy_grid.run(
     privacy_grid.GridConfig(
-      noise_multiplier=_numbers('noise_multiplier', float),
-      cohort_size=_numbers('cohort_size', int),
-      population=_numbers('population', int),
-      rounds=_numbers('rounds', int),
+      noise_multiplier=_NOISE_MULTIPLIER.value,
+      cohort_size=_COHORT_SIZE.value,
+      population=_POPULATION.value,
+      rounds=_ROUNDS.value,
       delta=_DELTA.value,
       sampling=_SAMPLING.value,
       target_epsilon=target,
       solve_for=_SOLVE_FOR.value,
       hypothetical=None if sizes[0] is None else sizes,
     ),
-    command_line.path(plot) if plot else None,
+    pathlib.Path(plot) if plot else None,
   )
-
-
-def _numbers(name: str, kind: type) -> list:
-  values = flags.FLAGS[name].value
-  try:
-    numbers = [kind(value) for value in values]
-  except ValueError as error:
-    raise errors.UserError(
-      f'--{name}={",".join(values)} must be numbers with commas between them'
-      f' ({"whole ones" if kind is int else "such as 0.5,1"}).'
-    ) from error
-  errors.require(bool(numbers), f'--{name} is empty.')
-  return numbers
 
 
 if __name__ == '__main__':

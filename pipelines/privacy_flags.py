@@ -1,8 +1,10 @@
 """Flags of the privacy plan: cohorts, clipping, noise, budget."""
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line
+from pipelines import flag_kinds
 from tff_asr.privacy import (
   allocation,
   availability,
@@ -15,6 +17,7 @@ from tff_asr.privacy import sampling as sampling_lib
 from tff_asr.programs import privacy_config
 
 _DEFAULT_NOISE_MULTIPLIER = 0.01
+_DEFAULT_CLIP_NORM = 0.1
 
 _COHORT_SIZE = flags.DEFINE_integer(
   'cohort_size',
@@ -80,7 +83,7 @@ _LAYER_BOUNDS = flags.DEFINE_enum(
   'Bounds of the layers (per_layer): all equal, by the root of the size,'
   ' following a quantile of the norms, or as in --layer_bounds_file.',
 )
-_LAYER_BOUNDS_FILE = flags.DEFINE_string(
+_LAYER_BOUNDS_FILE = flag_kinds.define_path(
   'layer_bounds_file',
   '',
   'Bounds by layer (given): on each line a name, a tab and a bound, as in the'
@@ -88,8 +91,9 @@ _LAYER_BOUNDS_FILE = flags.DEFINE_string(
 )
 _CLIP_NORM = flags.DEFINE_float(
   'clip_norm',
-  0.1,
-  'Most that a client contributes, in L2 norm over all; at first, if adaptive.',
+  None,
+  'Most that a client contributes, in L2 norm over all; at first, if adaptive.'
+  f' By default {_DEFAULT_CLIP_NORM}, or as --layer_bounds_file has it.',
 )
 _CLIPPING_MODE = flags.DEFINE_enum(
   'clipping_mode',
@@ -140,7 +144,7 @@ _DELTA = flags.DEFINE_float(
 _MAX_EPSILON = flags.DEFINE_float(
   'max_epsilon', None, 'The run stops before the round that would exceed this.'
 )
-_PRIOR_LEDGER = flags.DEFINE_list(
+_PRIOR_LEDGER = flag_kinds.define_paths(
   'prior_ledger',
   [],
   'Run folders (or their ledger.jsonl) of earlier runs on the same clients,'
@@ -189,6 +193,11 @@ def set_defaults() -> None:
   """Gives a value to flags whose default depends on others."""
   if _NOISE_MULTIPLIER.value is None and _TARGET_EPSILON.value is None:
     flags.FLAGS.noise_multiplier = _DEFAULT_NOISE_MULTIPLIER
+  if _CLIP_NORM.value is None:
+    given = _given_bounds() if _CLIPPING.value != 'none' else {}
+    flags.FLAGS.clip_norm = (
+      bounds.total(given.values()) if given else _DEFAULT_CLIP_NORM
+    )
 
 
 def config() -> privacy_config.PrivacyConfig:
@@ -205,7 +214,7 @@ def config() -> privacy_config.PrivacyConfig:
     noise_allocation=_NOISE_ALLOCATION.value,
     delta=_DELTA.value,
     max_epsilon=_MAX_EPSILON.value,
-    prior_ledgers=tuple(map(command_line.path, _PRIOR_LEDGER.value)),
+    prior_ledgers=tuple(map(pathlib.Path, _PRIOR_LEDGER.value)),
     accounting_cohort_size=_ACCOUNTING_COHORT_SIZE.value,
     accounting_population=_ACCOUNTING_POPULATION.value,
     insecure_noise_seed=_INSECURE_NOISE_SEED.value,
@@ -220,18 +229,19 @@ def _availability() -> availability.Daily | None:
   return availability.Daily(_AVAILABLE_HOURS.value, _ROUNDS_A_DAY.value)
 
 
-def _clipping() -> layer_clipping.LayerClipping:
+def _given_bounds() -> dict[str, float]:
   file = _LAYER_BOUNDS_FILE.value
-  given = bounds.read(command_line.path(file)) if file else {}
-  if given and not flags.FLAGS['clip_norm'].present:
-    flags.FLAGS.clip_norm = bounds.total(given.values())
+  return bounds.read(pathlib.Path(file)) if file else {}
+
+
+def _clipping() -> layer_clipping.LayerClipping:
   return layer_clipping.LayerClipping(
     clip_norm=_CLIP_NORM.value,
     layer_groups=(
       groups.MODEL if _CLIPPING.value == 'global' else _LAYER_GROUPS.value
     ),
     layer_bounds=_LAYER_BOUNDS.value,
-    given_bounds=tuple(given.items()),
+    given_bounds=tuple(_given_bounds().items()),
     mode=_CLIPPING_MODE.value,
     quantile=_CLIP_QUANTILE.value,
     adaptation_rate=_CLIP_ADAPTATION_RATE.value,

@@ -8,13 +8,15 @@ that has. Runs may be unfinished: of one that is at work, or was stopped, the
 page shows what there is so far.
 """
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line, page_flags
+from pipelines import command_line, flag_kinds, page_flags
 from tff_asr import errors
 from tff_asr.programs import comparison, report
 
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = flag_kinds.define_path(
   'output',
   'compare.html',
   'Page that compares several runs. That of one run is its report.html.',
@@ -34,7 +36,7 @@ def main(runs: list[str]) -> str:
       '--output is for several runs: the page of one is its report.html.',
     )
     return report.again(paths[0], page_flags.PRIVATE_DETAILS.value)
-  output = command_line.path(_OUTPUT.value)
+  output = pathlib.Path(_OUTPUT.value)
   return comparison.write(paths, output, page_flags.PRIVATE_DETAILS.value)
 
 

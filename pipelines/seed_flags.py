@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from pipelines import flag_kinds
 from tff_asr import errors
 from tff_asr.learning import central
 from tff_asr.optimizers import schedules
@@ -10,7 +11,7 @@ from tff_asr.programs import speakers
 _DEFAULT_SEED_CLIENTS = 16
 _DEFAULT_SEED_EPOCHS = 50
 
-_SEED_MODEL = flags.DEFINE_string(
+_SEED_MODEL = flag_kinds.define_path(
   'seed_model',
   '',
   'Folder of the model (or run) that the rounds begin with; its sizes take the'

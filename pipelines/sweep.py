@@ -51,24 +51,19 @@ def _trial(name: str, arguments: list[str]) -> sweep.Trial:
   arguments = list(flagfiles.expanded(arguments, command_line.path('.')))
   with flagsaver.flagsaver():
     try:
-      flags.FLAGS([name, *arguments, f'--output_dir={folder}'])
-    except flags.Error as error:
-      raise errors.UserError(f'{name}: {error}'.replace('\n', ' ')) from error
-    given = [
-      argument
-      for flag in flags.FLAGS.get_key_flags_for_module(train)
-      if flag.present
-      for argument in flag.serialize().splitlines()
-    ]
-    try:
+      command_line.parse([name, *arguments, f'--output_dir={folder}'])
+      given = [
+        flag.serialize()
+        for flag in flags.FLAGS.get_key_flags_for_module(train)
+        if flag.present
+      ]
       train.set_defaults()
       train.config()
+      in_force = command_line.flags_in_force(train)
     except errors.UserError as error:
       raise errors.UserError(f'{name}: {error}') from error
-    in_force = command_line.flags_in_force(train.PATHS)
-    del in_force[_GRID.name]
     return sweep.Trial(folder, tuple(given), in_force)
 
 
 if __name__ == '__main__':
-  command_line.run(main)
+  command_line.run(main, outlives_reader=True)

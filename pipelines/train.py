@@ -10,6 +10,7 @@ federated rounds with per-layer clipping and noise, and a table of the result.
 
 import contextlib
 import datetime
+import pathlib
 import sys
 
 from absl import flags
@@ -18,27 +19,28 @@ from pipelines import (
   command_line,
   execution_flags,
   federated_flags,
+  flag_kinds,
   page_flags,
   privacy_flags,
   seed_flags,
 )
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.models import precision, presets
 from tff_asr.programs import json_log, prepare, train
 
-_TRAIN_STORE = flags.DEFINE_string(
+_TRAIN_STORE = flag_kinds.define_path(
   'train_store',
   '',
   'Client store to train on; by default synthetic speakers, 64 of them and the'
   ' seed speakers. Needed with --seed_model.',
 )
-_EVAL_STORE = flags.DEFINE_string(
+_EVAL_STORE = flag_kinds.define_path(
   'eval_store',
   '',
   'Client store of held-out speakers; by default synthetic ones.',
 )
-_OUTPUT_DIR = flags.DEFINE_string(
+_OUTPUT_DIR = flag_kinds.define_path(
   'output_dir',
   '',
   'Folder of the run; called again with it, the run goes on. By default a new'
@@ -117,14 +119,6 @@ for _module in (
 
 _DEFAULT_CLIENTS = 64
 _DEFAULT_EVAL_CLIENTS = 12
-PATHS = (
-  'train_store',
-  'eval_store',
-  'output_dir',
-  'seed_model',
-  'layer_bounds_file',
-  'prior_ledger',
-)
 
 
 def main() -> str:
@@ -132,8 +126,9 @@ def main() -> str:
   log = json_log.JsonLog(sys.stdout) if _LOG_JSON.value else None
   with contextlib.redirect_stdout(sys.stderr if log else sys.stdout):
     set_defaults()
-    in_force = command_line.flags_in_force(PATHS)
-    table = train.train(config(), in_force, log)
+    in_force, run = command_line.flags_in_force(), config()
+    with durable.writing(run.output_dir):
+      table = train.train(run, in_force, log)
     if log:
       print(table)
   return '' if log else table
@@ -157,7 +152,8 @@ def set_defaults() -> None:
     )
   if not _OUTPUT_DIR.value:
     now = datetime.datetime.now()
-    flags.FLAGS.output_dir = f'runs/{now:%Y%m%d-%H%M%S}'
+    name = f'runs/{now:%Y%m%d-%H%M%S}'
+    flags.FLAGS.output_dir = str(command_line.path(name))
   federated_flags.set_defaults()
   privacy_flags.set_defaults()
 
@@ -166,13 +162,13 @@ def config() -> train.TrainConfig:
   """Returns the run that the flags describe."""
   seed_model = flags.FLAGS.seed_model
   return train.TrainConfig(
-    train_store=command_line.path(_TRAIN_STORE.value),
-    eval_store=command_line.path(_EVAL_STORE.value),
-    output_dir=command_line.path(_OUTPUT_DIR.value),
+    train_store=pathlib.Path(_TRAIN_STORE.value),
+    eval_store=pathlib.Path(_EVAL_STORE.value),
+    output_dir=pathlib.Path(_OUTPUT_DIR.value),
     model=_MODEL.value,
     chance=_chance(),
     precision=_PRECISION.value,
-    seed_model=command_line.path(seed_model) if seed_model else None,
+    seed_model=pathlib.Path(seed_model) if seed_model else None,
     seed_clients=flags.FLAGS.seed_clients,
     central=seed_flags.config(),
     rounds=_ROUNDS.value,
@@ -202,4 +198,5 @@ def _synthetic_store(clients: int, held_out_voices: bool) -> str:
 
 
 if __name__ == '__main__':
-  command_line.run(main)
+  # A run of hours does not end with whoever reads its output.
+  command_line.run(main, outlives_reader=True)

@@ -7,15 +7,16 @@ Files may be WAV, FLAC, OGG or MP3 of any rate and number of channels.
 """
 
 from collections.abc import Sequence
+import pathlib
 
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, flag_kinds
 from tff_asr import errors
 from tff_asr.programs import transcribe
 from tff_asr.serving import client
 
-_EXPORT_DIR = flags.DEFINE_string(
+_EXPORT_DIR = flag_kinds.define_path(
   'export_dir', None, 'Folder of an exported model, loaded by this command.'
 )
 _SERVER = flags.DEFINE_string(
@@ -50,7 +51,7 @@ def _client() -> client.Client:
     raise errors.UserError('Give one of --export_dir and --server.')
   version = _MODEL_VERSION.value or None
   if _EXPORT_DIR.value:
-    return client.LocalClient(command_line.path(_EXPORT_DIR.value), version)
+    return client.LocalClient(pathlib.Path(_EXPORT_DIR.value), version)
   return client.ServerClient(
     _SERVER.value, _MODEL_NAME.value, version, _TIMEOUT_SECONDS.value
   )

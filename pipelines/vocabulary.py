@@ -8,12 +8,14 @@ Not from the transcripts of clients: pieces are counted from the text, so that a
 vocabulary tells of it, and no noise protects that.
 """
 
+import pathlib
+
 from absl import flags
 
-from pipelines import command_line
+from pipelines import command_line, flag_kinds
 from tff_asr.text import sentence_pieces, vocabulary
 
-_TEXT = flags.DEFINE_list(
+_TEXT = flag_kinds.define_paths(
   'text',
   None,
   'Public text: files in UTF-8, parted by commas, a sentence on each line.',
@@ -26,16 +28,16 @@ _ALPHABET = flags.DEFINE_enum(
   sorted(vocabulary.ALPHABETS),
   'Language whose characters the text is cleaned to.',
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = flag_kinds.define_path(
   'output', None, 'File of the model; must not exist.', required=True
 )
 
 
 def main() -> str:
   """Makes the vocabulary and returns what it was made from."""
-  output = command_line.path(_OUTPUT.value)
+  output = pathlib.Path(_OUTPUT.value)
   lines = sentence_pieces.train(
-    [command_line.path(text) for text in _TEXT.value],
+    [pathlib.Path(text) for text in _TEXT.value],
     _SIZE.value,
     vocabulary.ALPHABETS[_ALPHABET.value],
     output,

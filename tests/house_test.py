@@ -36,10 +36,12 @@ def imported_rooms(source: str) -> set[str]:
       names += [f'{node.module}.{alias.name}' for alias in node.names]
   parts = [name.split('.') for name in names]
   return {p[1] for p in parts if p[0] == 'tff_asr' and len(p) > 1} - {
+    'child_process',
     'errors',
     'checksums',
     'compat',
     'durable',
+    'text_files',
     'tracing',
   }
 

@@ -53,11 +53,21 @@ def replace(*paths: pathlib.Path) -> None:
 
 
 def write(path: pathlib.Path, contents: str | bytes) -> None:
-  """Writes a file with its check sum; a reader finds the old or the new one."""
+  """Writes a file with its check sum; a reader finds the old or the new one.
+
+  Raises:
+    OSError: If it cannot be written; names the file.
+  """
   if isinstance(contents, str):
     contents = contents.encode()
-  aside(path).write_bytes(contents)
-  replace(path)
+  try:
+    with durable.writing(path):
+      aside(path).write_bytes(contents)
+      replace(path)
+  except OSError:
+    with contextlib.suppress(OSError):
+      aside(path).unlink(missing_ok=True)
+    raise
 
 
 def remove(path: pathlib.Path) -> None:

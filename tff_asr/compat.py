@@ -18,4 +18,3 @@ ProgramStateManager = tff.program.ProgramStateManager
 ProgramStateExistsError = tff.program.ProgramStateExistsError
 ProgramStateNotFoundError = tff.program.ProgramStateNotFoundError
 ReleaseManager = tff.program.ReleaseManager
-CSVFileReleaseManager = tff.program.CSVFileReleaseManager

@@ -1,7 +1,18 @@
-"""What is to outlast a power cut: files and names brought to the disk."""
+"""What is to outlast a power cut, and what is said where a disk fails."""
 
+from collections.abc import Iterator
+import contextlib
+import errno
 import os
 import pathlib
+import re
+
+from tff_asr import errors
+
+# What libraries say of a full disk, HDF5, SQLite and TensorFlow among them.
+_FULL = re.compile(r'no space left|disk is full|errno = 28\b', re.IGNORECASE)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TOO_LARGE = re.compile(r'file too large|errno = 27\b', re.IGNORECASE)
 
 
 def sync(path: pathlib.Path) -> None:
@@ -17,3 +28,80 @@ def sync_tree(folder: pathlib.Path) -> None:
   """Brings all that is in a folder to the disk."""
   for path in [*folder.rglob('*'), folder]:
     sync(path)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+  """Says of a full disk where it is, whatever has found it full.
+
+  Args:
+    path: What is written within: a file, or a folder.
+
+  Raises:
+    OSError: Instead of an error that does not name a file.
+  """
+  try:
+    yield
+  except errors.UserError:
+    raise
+  except Exception as error:
+    number = _number(error)
+    is_named = isinstance(error, OSError) and error.filename
+    if not is_full(error) or is_named:
+      raise
+    raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def is_full(error: Exception) -> bool:
+  """Whether an error says that there is no room."""
+  return _number(error) in _NO_ROOM
+
+
+def in_words(error: Exception) -> str:
+  """Returns an error of the file system in a line."""
+  number = _number(error)
+  where = getattr(error, 'filename', None)
+  where = f': {os.fsdecode(where)}' if isinstance(where, str | bytes) else ''
+  if number == errno.ENOSPC:
+    return f'no space left on device{where}'
+  if number is not None:
+    return f'{os.strerror(number)}{where}'
+  return errors.in_a_line(error)
+
+
+def _number(error: Exception) -> int | None:
+  """The number of an error of the file system, `None` if it is another."""
+  number = getattr(error, 'errno', None)
+  if isinstance(error, OSError) and number:
+    return number
+  if _FULL.search(str(error)):
+    return errno.ENOSPC
+  return errno.EFBIG if _TOO_LARGE.search(str(error)) else None
+
+
+def partial_of(path: pathlib.Path) -> pathlib.Path:
+  """Returns where a file is until it is whole."""
+  return path.with_name(f'partial.{path.name}')
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes a file of UTF-8 that is as it was before, or whole.
+
+  Args:
+    path: Its folder must exist.
+    text: All of it.
+
+  Raises:
+    OSError: If it cannot be written; names the file.
+  """
+  aside = partial_of(path)
+  try:
+    with writing(path), open(aside, 'w', encoding='utf-8') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+  except OSError:
+    with contextlib.suppress(OSError):
+      aside.unlink(missing_ok=True)
+    raise
+  aside.replace(path)

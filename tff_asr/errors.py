@@ -1,6 +1,7 @@
 """What is said to a user who gave something that cannot be used."""
 
 import math
+import re
 
 
 class UserError(ValueError):
@@ -8,6 +9,22 @@ class UserError(ValueError):
 
   Commands print it without a traceback and end with exit code 1.
   """
+
+
+# Lines around the reason where TensorFlow says where in a graph it failed.
+_AROUND = re.compile(
+  r'\s*$|\s+\S|Graph execution error|Detected at node|Node: |\[\['
+)
+
+
+def in_a_line(error: BaseException) -> str:
+  """Returns the reason of an error, also of one from within a graph."""
+  text = str(error)
+  ours = re.search(rf'\b{UserError.__name__}: (.*)', text)
+  if ours:
+    return ours[1]
+  lines = (line for line in text.splitlines() if not _AROUND.match(line))
+  return next(lines, type(error).__name__)
 
 
 def require_positive(**values: float) -> None:

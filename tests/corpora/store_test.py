@@ -1,7 +1,10 @@
 import dataclasses
 import itertools
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,3 +222,72 @@ def test_a_store_that_cannot_be_trusted_is_refused(tmp_path, damage, message):
 def test_no_store_at_all(tmp_path):
   with pytest.raises(errors.UserError, match='prepare'):
     store.ClientStore(tmp_path / 'nowhere')
+
+
+_WITHOUT_STORE = """
+import pathlib, resource, shutil, sys
+import tensorflow as tf
+from tff_asr import errors
+from tff_asr.corpora import client_datasets, store
+
+opened = store.ClientStore(pathlib.Path(sys.argv[1]))
+graph = tf.function(opened.all_records).get_concrete_function(
+  tf.TensorSpec((), tf.string)
+)
+name = tf.constant('a')
+streamed = tf.data.Dataset.from_tensors(name).flat_map(opened.records)
+iterator = iter(streamed.repeat())
+next(iterator)
+graph(name)
+if sys.argv[2] == 'folder':
+  shutil.rmtree(opened.path)
+else:  # No more descriptors than are open, of any number.
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+for read in (
+  lambda: opened.all_records(name),
+  lambda: list(opened.records(name)),
+  lambda: graph(name),
+  lambda: [next(iterator) for _ in range(99)],
+):
+  try:
+    read()
+  except (errors.UserError, tf.errors.OpError) as error:
+    reason = errors.in_a_line(error)
+    print('clients.sqlite cannot be read: unable to open' in reason)
+if sys.argv[2] == 'descriptors':  # They may be back in the next round.
+  resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+  print(len(graph(name)['text']))
+"""
+
+
+@pytest.mark.parametrize('gone', ['folder', 'descriptors'])
+def test_a_database_that_cannot_be_opened_is_an_error_like_others(
+  tmp_path, gone
+):
+  """TensorFlow's own reader ends the process with SIGSEGV."""
+  stores.write(tmp_path / 'store', [stores.make('a', f'a-{i}') for i in '12'])
+  done = subprocess.run(
+    [sys.executable, '-c', _WITHOUT_STORE, tmp_path / 'store', gone],
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    capture_output=True,
+    text=True,
+  )
+  expected = ['True'] * 4 + ['2'] * (gone == 'descriptors')
+  assert (done.returncode, done.stdout.split()) == (0, expected), done.stderr
+
+
+def test_both_readers_read_the_same(tmp_path):
+  opened = stores.opened(
+    tmp_path / 'store', [stores.make("o'a", f'{i}', 16_000) for i in range(9)]
+  )
+  limits, seed = [store.Limit(4.0)], tf.constant([5, 7])
+  for name in "o'a", 'nobody':
+    client = tf.constant(name)
+    for arguments in (client,), (client, limits, seed):
+      one, other = (
+        opened.all_records(*arguments, portable=portable)
+        for portable in (False, True)
+      )
+      for key, values in one.items():
+        np.testing.assert_array_equal(values, other[key])

@@ -231,7 +231,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
   )
   assert code == 1 and '--clip_norm was 0.1, is 0.2' in err
   code, out, _ = call('privacy', '--ledger=run,again', cwd=workplace)
-  assert code == 0 and '2 x PoissonSampledDpEvent' in out
+  assert code == 0 and '2 x each client with probability' in out
   code, out, err = call('report', 'run', 'again', cwd=workplace)
   assert code == 0, err
   assert 'the epsilon of all together' in ' '.join(out.split())

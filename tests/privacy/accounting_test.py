@@ -13,9 +13,10 @@ import dp_accounting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
+from scipy import stats
 
 from tff_asr import errors
-from tff_asr.privacy import accounting, layer_clipping
+from tff_asr.privacy import accounting, calibration, layer_clipping
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.privacy import sampling as sampling_lib
 
@@ -241,3 +242,59 @@ def test_sampling_a_fixed_number_is_never_worse_than_taking_all():
         ((sampled, 50),), accounting.Relation.REPLACE_ONE, DELTA
       )
       assert 0.0 < found.best <= everybody.best
+
+
+def exact(noise_multiplier, epsilon):
+  """Delta of a single Gaussian (Balle and Wang, 2018, theorem 8)."""
+  mean, shift = 0.5 / noise_multiplier, epsilon * noise_multiplier
+  return stats.norm.cdf(mean - shift) - math.exp(epsilon) * stats.norm.cdf(
+    -mean - shift
+  )
+
+
+@given(
+  noise_multiplier=st.floats(0.3, 30.0),
+  exponents=st.tuples(st.floats(-20.0, -2.0), st.floats(-20.0, -2.0)),
+  sampling=st.sampled_from([1.0, 0.3, 0.01]),
+  rounds=st.sampled_from([1, 40]),
+)
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_epsilon_is_the_smaller_bound_and_falls_as_delta_grows(
+  noise_multiplier, exponents, sampling, rounds
+):
+  event = dp_accounting.PoissonSampledDpEvent(
+    sampling, dp_accounting.GaussianDpEvent(noise_multiplier)
+  )
+  found = [
+    accounting.epsilons(((event, rounds),), ADD_OR_REMOVE, 10.0**exponent)
+    for exponent in sorted(exponents)
+  ]
+  for one in found:
+    assert one.best == min(e for e in (one.rdp, one.pld) if e is not None)
+  assert found[0].best >= found[1].best
+
+
+@given(st.floats(0.3, 30.0), st.floats(-30.0, -2.0))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_epsilon_is_never_below_that_of_a_gaussian(noise, exponent):
+  delta = 10.0**exponent
+  epsilon = gaussian(noise, delta=delta).best
+  # Where delta is tiny both terms of the exact one are, and their difference
+  # is known to so many digits only.
+  assert exact(noise, epsilon) <= delta * (1 + 1e-6)
+
+
+@pytest.mark.parametrize('delta', [1e-13, 1e-14, 1e-15, 1e-16])
+def test_a_target_is_met_by_the_smaller_bound(delta):
+  event = dp_accounting.PoissonSampledDpEvent
+
+  def releases(noise):
+    return ((event(0.01, dp_accounting.GaussianDpEvent(noise)), 500),)
+
+  noise = calibration.noise_multiplier(releases, ADD_OR_REMOVE, 3.0, delta)
+  found = accounting.epsilons(releases(noise), ADD_OR_REMOVE, delta)
+  assert found.best <= 3.0
+  # No more noise than either accountant alone would ask for.
+  less = accounting.epsilons(releases(noise * 0.999), ADD_OR_REMOVE, delta)
+  assert less.best > 2.97 or found.best < found.rdp
+  assert less.rdp > 3.0 - 1e-3

@@ -144,3 +144,13 @@ def test_where_nothing_is_promised_nothing_can_be_false(tmp_path):
   assert promised.warnings == []
   (statement,) = promised.statement(2)
   assert statement.startswith('none: ')
+
+
+def test_the_epsilon_of_ledgers_is_told_in_plain_words(tmp_path):
+  weak = runs.make_plan(noise_multiplier=0.01)
+  for name, plan, protects in ('strong', STRONG, True), ('weak', weak, False):
+    runs.account_of(tmp_path / name, plan, 3)
+    text = account.of_ledgers([tmp_path / name], 1e-9)
+    assert 'DpEvent' not in text and '(' not in text
+    assert ': Gaussian noise, multiplier ' in text
+    assert ('protects nobody' in text) != protects

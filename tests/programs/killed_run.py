@@ -53,7 +53,6 @@ for name in ('fsync', 'link'):
 for name in ('rename', 'unlink'):
   setattr(pathlib.Path, name, _before(getattr(pathlib.Path, name)))
 
-from tff_asr import compat  # noqa: E402
 from tff_asr.privacy import (  # noqa: E402
   layer_clipping,
   ledger,
@@ -62,9 +61,9 @@ from tff_asr.privacy import (  # noqa: E402
 from tff_asr.privacy import plan as plan_lib  # noqa: E402
 from tff_asr.programs import (  # noqa: E402
   checkpoints,
+  metrics_file,
   program_logic,
   recorded_rounds,
-  report,
 )
 
 _PLAN = plan_lib.PrivacyPlan(
@@ -112,19 +111,20 @@ def _next_round(state, cohort):
 
 def _run(folder):
   book = _PLAN.open_ledger(folder / ledger.FILE_NAME)
-  metrics = folder / 'metrics.csv'
+  metrics = metrics_file.MetricsFile(
+    folder / 'metrics.csv',
+    lambda: checkpoints.figures(folder / 'checkpoints'),
+  )
   state = asyncio.run(
     program_logic.train(
       next_round=_next_round,
       initial_state={'sum': 0.0},
-      last_released=report.last_round(metrics),
+      last_released=metrics.last_round,
       cohorts=_PLAN.cohorts([f'{i}' for i in range(10)]),
       rounds=recorded_rounds.RecordedRounds(_PLAN, book),
       checkpoints=_Checkpoints(folder),
       checkpoint_every=1,
-      release_managers=[
-        compat.CSVFileReleaseManager(metrics, key_fieldname='round')
-      ],
+      release_managers=[metrics],
       round_metrics=lambda metrics, seconds: {'x': metrics['number']},
       evaluate=lambda state: {'wer': 0.5},
       evaluate_every=1,

@@ -21,9 +21,9 @@ from tff_asr.privacy import layer_clipping, ledger
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.programs import (
   checkpoints,
+  metrics_file,
   program_logic,
   recorded_rounds,
-  report,
 )
 
 Output = collections.namedtuple('Output', ['state', 'metrics'])
@@ -40,19 +40,20 @@ class Program:
     self.evaluated = []
     self.seen = []
     self.folder = folder
+    folder.mkdir(exist_ok=True)
+    metrics = metrics_file.MetricsFile(
+      folder / 'metrics.csv',
+      lambda: checkpoints.figures(folder / 'checkpoints'),
+    )
     self.arguments = dict(
       next_round=self.next_round,
       initial_state={'total': 0},
-      last_released=report.last_round(folder / 'metrics.csv'),
+      last_released=metrics.last_round,
       cohorts=lambda number: [f'{number}'],
       rounds=recorded_rounds.UnrecordedRounds(rounds),
       checkpoints=checkpoints.Checkpoints(folder / 'checkpoints', 2),
       checkpoint_every=1,
-      release_managers=[
-        compat.CSVFileReleaseManager(
-          folder / 'metrics.csv', key_fieldname='round'
-        )
-      ],
+      release_managers=[metrics],
       round_metrics=lambda metrics, seconds: {'total': metrics},
       evaluate=self.evaluate,
       evaluate_every=evaluate_every,
@@ -75,7 +76,11 @@ class Program:
 
   def rows(self):
     return [
-      {k: v for k, v in row.items() if not k.startswith('seconds/')}
+      {
+        k: v
+        for k, v in row.items()
+        if k != 'check' and not k.startswith('seconds/')
+      }
       for row in all_rows(self.folder)
     ]
 
@@ -179,7 +184,9 @@ def test_durations_are_released_as_asked(tmp_path):
   silent = Program(tmp_path / 'silent', rounds=2)
   silent.arguments['timed'] = lambda name, seconds: {}
   silent.run()
-  assert set(all_rows(tmp_path / 'silent')[-1]) == {'round', 'wer', 'total'}
+  assert set(all_rows(tmp_path / 'silent')[-1]) == {
+    *('round', 'wer', 'total', 'check')
+  }
 
 
 def test_a_stop_saves_the_round_and_the_next_call_goes_on(tmp_path):

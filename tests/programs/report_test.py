@@ -220,4 +220,4 @@ def test_the_epsilon_of_ledgers_together(tmp_path):
   assert (
     f'{runs.make_plan(10**6, 1_000, 1.0).epsilons(30).best:.4g} by PLD' in text
   )
-  assert '30 x PoissonSampledDpEvent' in text
+  assert '30 x each client with probability 0.001: Gaussian' in text

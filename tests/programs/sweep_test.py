@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -29,6 +30,12 @@ if what == 'fail':
   sys.exit(1)
 if what == 'crash':
   1 / 0
+if what == 'parent':
+  from tff_asr import child_process
+  sleep = ['-c', 'import time; print("deep", flush=True); time.sleep(60)']
+  child = child_process.start([sys.executable, *sleep])
+  (folder.parent / 'pids').write_text(f'{os.getpid()} {child.pid}')
+  child.wait()
 if what == 'wait':
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
@@ -140,7 +147,7 @@ import pathlib, sys
 from tff_asr.programs import stopping, sweep
 folder = pathlib.Path(sys.argv[1])
 trials = [
-  sweep.Trial(folder / n, (str(folder / n), 'wait'), {}) for n in 'ab'
+  sweep.Trial(folder / n, (str(folder / n), sys.argv[3]), {}) for n in 'ab'
 ]
 try:
   sweep.run(trials, [sys.executable, '-c', sys.argv[2]], folder)
@@ -150,10 +157,10 @@ except stopping.Stopped as stopped:
 """
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_the_run_at_work_and_no_other_begins(tmp_path, number):
+def begun_sweep(folder, what, said):
+  """A sweep in a process of its own, whose first run has said something."""
   process = subprocess.Popen(
-    [sys.executable, '-c', _SWEEP, str(tmp_path), _COMMAND],
+    [sys.executable, '-c', _SWEEP, str(folder), _COMMAND, what],
     env={
       **os.environ,
       'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
@@ -161,12 +168,38 @@ def test_a_signal_ends_the_run_at_work_and_no_other_begins(tmp_path, number):
     stdout=subprocess.PIPE,
     text=True,
   )
-  with process:
-    log = tmp_path / 'a.log'
-    while not (log.exists() and 'waiting' in log.read_text()):
-      assert process.poll() is None
+  log = folder / 'a.log'
+  while not (log.exists() and said in log.read_text()):
+    assert process.poll() is None
+    time.sleep(0.01)
+  return process
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_run_at_work_and_no_other_begins(tmp_path, number):
+  with begun_sweep(tmp_path, 'wait', 'waiting') as process:
     process.send_signal(number)
     said = process.communicate()[0]
   assert process.returncode == 128 + number
   assert 'Stopped in run 1 of 2' in said
+  assert calls(tmp_path) == ['a']
+
+
+def is_running(pid):
+  try:
+    state = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2]
+  except FileNotFoundError:
+    return False
+  return state.split()[0] not in 'ZX'
+
+
+def test_a_sweep_that_is_killed_leaves_no_run_behind(tmp_path):
+  with begun_sweep(tmp_path, 'parent', 'deep') as process:
+    pids = [int(pid) for pid in (tmp_path / 'pids').read_text().split()]
+    assert len(pids) == 2 and all(map(is_running, pids))
+    process.kill()
+  deadline = time.monotonic() + 20  # By themselves they end after a minute.
+  while any(map(is_running, pids)) and time.monotonic() < deadline:
+    time.sleep(0.01)
+  assert not any(map(is_running, pids))
   assert calls(tmp_path) == ['a']

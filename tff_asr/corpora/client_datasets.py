@@ -279,6 +279,7 @@ def dataset_computation(
   store: store_lib.ClientStore,
   config: BatchConfig,
   insecure_seed: int | None = None,
+  portable: bool = True,
 ) -> tff.Computation:
   """Returns the TFF computation from a client's name to its batches.
 
@@ -290,11 +291,12 @@ def dataset_computation(
     config: See `client_batches`.
     insecure_seed: For batches that repeat: with it the computation is of the
       names that `in_round` gives, and the same name has the same batches.
+    portable: As in `ClientStore.all_records`.
   """
 
   def of_client(name):
     if insecure_seed is None:
-      records = store.all_records(name, config.limits)
+      records = store.all_records(name, config.limits, portable=portable)
       seed = tf.random.uniform([2], 0, tf.int32.max, tf.int32)
       return client_batches(records, config, seed)
     seed = tf.stack(
@@ -305,7 +307,7 @@ def dataset_computation(
     )
     seed = tf.cast(seed, tf.int32)
     client_id = tf.strings.regex_replace(name, f'{_ROUND}[0-9]+$', '')
-    records = store.all_records(client_id, config.limits, seed)
+    records = store.all_records(client_id, config.limits, seed, portable)
     return client_batches(records, config, seed)
 
   return compat.tf_computation(of_client, np.str_)

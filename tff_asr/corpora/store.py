@@ -17,7 +17,7 @@ utterances.
 A store appears under its name only when it is complete, and is never changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 import hashlib
@@ -26,9 +26,10 @@ import pathlib
 import sqlite3
 import threading
 
+import numpy as np
 import tensorflow as tf
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, errors, text_files
 from tff_asr.audio import features
 from tff_asr.corpora import store_names
 from tff_asr.text import vocabularies, vocabulary
@@ -44,6 +45,7 @@ PLOT = 'clients.png'
 KINDS = ('audio', 'features')
 
 _ALL = 1_000_000  # More records than a client has.
+_AT_ONCE = 32  # Records that a stream of them holds.
 _STRING = tf.TensorSpec((), tf.string)
 RECORD_SPECS = {
   kind: {name: _STRING for name in (kind, 'tokens', 'text', 'utterance_id')}
@@ -62,6 +64,9 @@ class Limit:
 
   seconds: float
   longest: float = 1e9
+
+
+_OfNumbers = Callable[[sqlite3.Connection, Sequence[int]], np.ndarray]
 
 
 class ClientStore:
@@ -149,7 +154,7 @@ class ClientStore:
     limits: Sequence[Limit] = (),
     seed: tf.Tensor | None = None,
   ) -> tf.data.Dataset:
-    """The records of one client, shortest first, one after the other.
+    """The records of one client, shortest first, a few at a time in memory.
 
     Args:
       client_id: string `[]`, which may be symbolic.
@@ -159,8 +164,14 @@ class ClientStore:
     Returns:
       Elements as in `RECORD_SPECS[self.kind]`.
     """
-    return self._serialized(client_id, limits, seed).map(
-      lambda record: tf.io.parse_single_example(record, self._parsing)
+    return (
+      tf.data.Dataset.from_tensor_slices(
+        self._read(client_id, limits, seed, _themselves, tf.int64)
+      )
+      .batch(_AT_ONCE)
+      .map(self._records)
+      .unbatch()
+      .map(lambda record: tf.io.parse_single_example(record, self._parsing))
     )
 
   def all_records(
@@ -168,6 +179,7 @@ class ClientStore:
     client_id: tf.Tensor,
     limits: Sequence[Limit] = (),
     seed: tf.Tensor | None = None,
+    portable: bool = False,
   ) -> dict[str, tf.Tensor]:
     """The records of one client, shortest first, all at once.
 
@@ -180,18 +192,21 @@ class ClientStore:
         of these; the others are not read.
       seed: int32 `[2]`, not negative; decides which are drawn.  By default
         SQLite does.
+      portable: Whether the graph may run in another process.  TensorFlow's
+        reader, which it needs for that, kills its process where the database
+        cannot be opened.
 
     Returns:
       string `[records]` each, named as in `RECORD_SPECS[self.kind]`.
+
+    Raises:
+      UserError: If the database cannot be read; within a graph, TensorFlow's
+        `OpError` with the same message.
     """
-    none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.string),))
-    (serialized,) = (
-      self._serialized(client_id, limits, seed)
-      .batch(_ALL)
-      .concatenate(none)
-      .take(1)
-      .get_single_element()
-    )
+    if portable:
+      serialized = self._read_by_tensorflow(client_id, limits, seed)
+    else:
+      serialized = self._read(client_id, limits, seed, _records_of, tf.string)
     return tf.io.parse_example(serialized, self._parsing)
 
   @property
@@ -201,55 +216,141 @@ class ClientStore:
       for name in RECORD_SPECS[self.kind]
     }
 
-  def _serialized(
-    self,
-    client_id: tf.Tensor,
-    limits: Sequence[Limit],
-    seed: tf.Tensor | None,
-  ) -> tf.data.Dataset:
+  def _read(
+    self, client_id, limits, seed, of_numbers: _OfNumbers, dtype: tf.DType
+  ) -> tf.Tensor:
+    """What a function gives of the numbers of a client's records, in order."""
+    query = ''.join(_query(limits, ':client', _CHANCE[seed is not None]))
+
+    def read(client_id: bytes, *seed: np.ndarray) -> np.ndarray:
+      values = {f'seed{i}': int(n) for i, n in enumerate(np.ravel(seed))}
+      values['client'] = client_id.decode()
+      with self._reading() as connection:
+        rows = connection.execute(query, values).fetchall()
+        return of_numbers(connection, [number for (number,) in rows])
+
+    arguments = [client_id] if seed is None else [client_id, seed]
+    return _in_python(read, arguments, dtype)
+
+  def _records(self, numbers: tf.Tensor) -> tf.Tensor:
+    """The records of these numbers, string `[records]`."""
+
+    def read(numbers: np.ndarray) -> np.ndarray:
+      with self._reading() as connection:
+        return _records_of(connection, numbers)
+
+    return _in_python(read, [numbers], tf.string)
+
+  @contextlib.contextmanager
+  def _reading(self) -> Iterator[sqlite3.Connection]:
+    """Opens the database; what goes wrong then is an error of the user's."""
+    try:
+      with self._connect() as connection:
+        yield connection
+    except sqlite3.Error as error:
+      raise errors.UserError(
+        f'{self.path / DATABASE} cannot be read: {error}.'
+      ) from error
+
+  def _read_by_tensorflow(self, client_id, limits, seed) -> tf.Tensor:
     name = tf.strings.join(
       ["'", tf.strings.regex_replace(client_id, "'", "''"), "'"]
     )
-    chosen = ['SELECT number FROM records WHERE client_id = ', name]
-    if limits:
-      each = [_start(i, limit) for i, limit in enumerate(limits)]
-      starts, bounds = zip(*each, strict=True)
-      chosen = [
-        f'SELECT number FROM (SELECT number, {", ".join(starts)} FROM (SELECT'
-        ' number, samples, ',
-        _chance(seed),
-        ' AS chance FROM (SELECT number, samples, ROW_NUMBER() OVER (ORDER BY'
-        ' number) AS place FROM records WHERE client_id = ',
-        name,
-        f'))) WHERE {" AND ".join(bounds)}',
+    chance = _CHANCE[seed is not None]
+    if seed is not None:
+      for i, number in enumerate(tf.unstack(tf.strings.as_string(seed))):
+        chance = tf.strings.regex_replace(chance, f':seed{i}', number)
+    query = tf.strings.join(
+      [
+        'SELECT record FROM records WHERE number IN (',
+        *_query(limits, name, chance),
+        ') ORDER BY samples, number',
       ]
-    query = [
-      'SELECT record FROM records WHERE number IN (',
-      *chosen,
-      ') ORDER BY samples, number',
-    ]
-    return tf.data.experimental.SqlDataset(
-      'sqlite', str(self.path / DATABASE), tf.strings.join(query), (tf.string,)
     )
+    none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.string),))
+    (serialized,) = (
+      tf.data.experimental.SqlDataset(
+        'sqlite', str(self.path / DATABASE), query, (tf.string,)
+      )
+      .batch(_ALL)
+      .concatenate(none)
+      .take(1)
+      .get_single_element()
+    )
+    return serialized
 
 
-def _chance(seed: tf.Tensor | None) -> tf.Tensor | str:
-  """SQL for a number of each record, by whose order they are drawn.
+# SQL for a number of each record, by whose order they are drawn.
+#
+# From a seed it is a polynomial over a prime field whose coefficients follow
+# from the seed: of two records, either is as likely the first.  It is of the
+# record's place among those of its client: its number depends on other clients.
+_PRIME = 2**31 - 1
+_CHANCE = {
+  False: 'RANDOM()',
+  True: (
+    f'((place + :seed0) % {_PRIME}) * ((place + :seed1) % {_PRIME}) % {_PRIME}'
+  ),
+}
 
-  From a seed it is a polynomial over a prime field whose coefficients follow
-  from the seed: of two records, either is as likely the first.  It is of the
-  record's place among those of its client: its number depends on other clients.
-  """
-  if seed is None:
-    return 'RANDOM()'
-  first, second = tf.unstack(tf.strings.as_string(seed))
-  prime = str(2**31 - 1)
-  return tf.strings.join(
-    [
-      *('((place + ', first, f') % {prime}) * '),
-      *('((place + ', second, f') % {prime}) % {prime}'),
-    ]
-  )
+
+def _query(limits: Sequence[Limit], client, chance) -> list:
+  """SQL for the numbers of a client's records in their order, in pieces."""
+  order = ' ORDER BY samples, number'
+  if not limits:
+    return ['SELECT number FROM records WHERE client_id = ', client, order]
+  each = [_start(i, limit) for i, limit in enumerate(limits)]
+  starts, bounds = zip(*each, strict=True)
+  return [
+    f'SELECT number FROM (SELECT number, samples, {", ".join(starts)} FROM'
+    ' (SELECT number, samples, ',
+    chance,
+    ' AS chance FROM (SELECT number, samples, ROW_NUMBER() OVER (ORDER BY'
+    ' number) AS place FROM records WHERE client_id = ',
+    client,
+    f'))) WHERE {" AND ".join(bounds)}{order}',
+  ]
+
+
+def _themselves(
+  connection: sqlite3.Connection, numbers: Sequence[int]
+) -> np.ndarray:
+  del connection
+  return np.array(numbers, np.int64)
+
+
+def _records_of(
+  connection: sqlite3.Connection, numbers: Sequence[int]
+) -> np.ndarray:
+  """Reads records, without the sorting that would copy them once more."""
+  found = []
+  for number in numbers:
+    with connection.blobopen(
+      'records', 'record', int(number), readonly=True
+    ) as blob:
+      found.append(blob.read())
+  return np.array(found, object)
+
+
+# TensorFlow keeps a function as long as the graph in which it was called, and
+# TFF runs copies of that graph.
+_FUNCTIONS = []
+
+
+def _in_python(
+  function: Callable[..., np.ndarray],
+  arguments: Sequence[tf.Tensor],
+  dtype: tf.DType,
+) -> tf.Tensor:
+  """What a function of arrays gives: `[n]`, here and now or in a graph."""
+  if tf.executing_eagerly():
+    values = [tf.convert_to_tensor(argument).numpy() for argument in arguments]
+    return tf.constant(function(*values), dtype)
+  unconverted = tf.autograph.experimental.do_not_convert(function)
+  result = tf.numpy_function(unconverted, arguments, dtype)
+  _FUNCTIONS.append(unconverted)
+  result.set_shape([None])
+  return result
 
 
 def _start(i: int, limit: Limit) -> tuple[str, str]:
@@ -269,7 +370,7 @@ def _read_metadata(path: pathlib.Path) -> dict:
       f'There is no client store at {path}: make one with //pipelines:prepare.'
     )
   try:
-    metadata = json.loads(checksums.read(path / METADATA))
+    metadata = text_files.read_json(path / METADATA)
     version = metadata['version']
     if version == VERSION:
       for name in ('vocabulary', 'kind', 'seconds', 'clients', 'content'):

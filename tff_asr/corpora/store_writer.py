@@ -154,9 +154,9 @@ class StoreWriter:
       raise self._unusable(error) from error
 
   def _unusable(self, error: Exception) -> errors.UserError:
+    what = 'make room' if durable.is_full(error) else f'remove {self.partial}'
     return errors.UserError(
-      f'{self.partial / store.DATABASE} cannot be used ({error}): remove'
-      f' {self.partial}.'
+      f'{self.partial / store.DATABASE} cannot be used ({error}): {what}.'
     )
 
   def _resume(self) -> None:

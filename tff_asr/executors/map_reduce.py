@@ -17,6 +17,7 @@ from absl import logging
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tff_asr import errors
 from tff_asr.executors import (
   graph_piece,
   piece_function,
@@ -243,7 +244,7 @@ def _stage(name: str, client: str | None = None):
       if client is not None:
         where += f' for client {client}'
       kind = TypeError if isinstance(error, TypeError) else ExecutionError
-      reason = error
+      reason = errors.in_a_line(error)
       if isinstance(error, UnicodeDecodeError):  # TensorFlow quoted the data.
         reason = error.object.decode(errors='replace').splitlines()[0]
       raise kind(f'Failed in {where}: {reason}') from error

@@ -7,31 +7,20 @@ asks Linux to kill it when its parent dies, and is stopped at exit.
 """
 
 import atexit
-from concurrent import futures
 import os
 import pathlib
 import subprocess
 import sys
-import threading
 import time
 
 import grpc
 import portpicker
 import tensorflow_federated as tff
 
-from tff_asr import compat
+from tff_asr import child_process, compat
 
 _START_SECONDS = 60.0
 _MAX_MESSAGE_BYTES = 2_000_000_000  # gRPC cannot do more.
-
-# Runs the worker in place of itself.  1 is PR_SET_PDEATHSIG, 9 is SIGKILL; the
-# parent may have died before the request, so that is looked at afterwards.
-_LAUNCHER = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)
-if os.getppid() != int(sys.argv[1]): os._exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Worker:
@@ -48,13 +37,14 @@ class Worker:
     """
     binary = pathlib.Path(tff.__file__).parent / 'data' / 'worker_binary'
     port = portpicker.pick_unused_port()
-    self._process = _started(
+    self._process = child_process.start(
       [
-        *(sys.executable, '-I', '-S', '-c', _LAUNCHER, str(os.getpid())),
         str(binary),
         f'--port={port}',
         f'--max_concurrent_computation_calls={max_concurrent_calls}',
-      ]
+      ],
+      stdin=subprocess.DEVNULL,
+      stdout=sys.stderr,
     )
     atexit.register(self.stop)
     options = [
@@ -77,28 +67,6 @@ class Worker:
       self._process.kill()
     self._process.wait()
     atexit.unregister(self.stop)
-
-
-def _started(command: list[str]) -> subprocess.Popen:
-  """Starts a process from a thread that lives as long as the process does.
-
-  To Linux the parent that dies is the thread, not the program.
-  """
-  started = futures.Future()
-
-  def run():
-    try:
-      process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=sys.stderr
-      )
-    except OSError as error:
-      started.set_exception(error)
-    else:
-      started.set_result(process)
-      process.wait()
-
-  threading.Thread(target=run, daemon=True).start()
-  return started.result()
 
 
 def create_context(worker: Worker) -> tff.framework.SyncExecutionContext:

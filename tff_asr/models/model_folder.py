@@ -7,9 +7,11 @@ check sums.
 from collections.abc import Mapping
 import dataclasses
 import json
+import os
 import pathlib
+import shutil
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, durable, errors, text_files
 from tff_asr.models import precision, transformer
 from tff_asr.text import vocabularies
 from tff_asr.text import vocabulary as vocabulary_lib
@@ -34,11 +36,33 @@ def save(
   # The configuration is the last: with it the model is complete.
   paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
   weights, texts, config = map(checksums.aside, paths)
-  encoder.save_weights(weights)
-  texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
   contents = dict(version=_VERSION, encoder=encoder.get_config())
-  config.write_text(json.dumps(contents, indent=2) + '\n')
-  checksums.replace(*paths)
+  try:
+    with durable.writing(paths[0]):
+      _save_weights(encoder, weights)
+      texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
+      config.write_text(json.dumps(contents, indent=2) + '\n')
+      checksums.replace(*paths)
+  except OSError:
+    for path in map(checksums.aside, paths):  # They take the room wanted.
+      path.unlink(missing_ok=True)
+    raise
+
+
+def _save_weights(encoder: transformer.Transformer, path: pathlib.Path) -> None:
+  """Writes weights, which HDF5 does in memory.
+
+  On a full disk it fails in many ways, SIGSEGV among them.
+  """
+  path.unlink(missing_ok=True)
+  with open(os.memfd_create(_WEIGHTS), 'r+b') as memory:
+    path.symlink_to(f'/proc/self/fd/{memory.fileno()}')
+    try:
+      encoder.save_weights(path)
+    finally:
+      path.unlink()
+    with open(path, 'wb') as file:
+      shutil.copyfileobj(memory, file)
 
 
 def is_complete(folder: pathlib.Path) -> bool:
@@ -67,7 +91,7 @@ def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
   """
   folder = find(folder)
   try:
-    config = json.loads(checksums.read(folder / _CONFIG))
+    config = text_files.read_json(folder / _CONFIG)
     version = config['version']
   except errors.UserError:
     raise
@@ -111,7 +135,7 @@ def load(
     encoder = transformer.build(config, precision_name)
     checksums.check(folder / _WEIGHTS)
     encoder.load_weights(folder / _WEIGHTS)
-    vocabulary = json.loads(checksums.read(folder / _VOCABULARY))
+    vocabulary = text_files.read_json(folder / _VOCABULARY)
     return encoder, vocabularies.from_json(vocabulary)
   except errors.UserError:
     raise

@@ -3,7 +3,8 @@
 Two accountants side by side, both upper bounds on the same true epsilon: Renyi
 DP (RDP; Mironov et al., 2019, arXiv 1908.10530), the paper's, and privacy loss
 distributions (PLD; Doroshenko et al., 2022, arXiv 2207.04380), which is
-tighter.  PLD discretises losses, always rounding against us.
+tighter.  PLD discretises losses, always rounding against us.  The smaller of
+two upper bounds is one as well.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,7 @@ Releases = tuple[tuple[dp_accounting.DpEvent, int], ...]
 # be between the losses of a single release: memory and time go with them.
 _RELATIVE_STEP = 1e-4
 _LEAST_EPSILON = 1e-3
+_STEP_DELTA = 1e-9  # At which that epsilon is meant.
 _MOST_STEPS = 3e5
 
 
@@ -43,8 +45,12 @@ class Epsilons:
 
   @property
   def best(self) -> float:
-    """The bound that is reported: by PLD where there is one."""
-    return self.pld if self.pld is not None else self.rdp
+    """The smaller of the bounds: what is below either is below both.
+
+    PLD's, as a rule; at a tiny delta RDP's, where the mass that PLD cuts off
+    the tails is no longer small beside it.
+    """
+    return min(b for b in (self.rdp, self.pld) if b is not None)
 
 
 def text(epsilon: float) -> str:
@@ -84,9 +90,7 @@ def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
   pld = None
   if relation is Relation.ADD_OR_REMOVE_ONE:
     pld = _finite_or_none(
-      lambda: _compose(
-        pld_accountant(rdp or 0.0, noise_multiplier), releases
-      ).get_epsilon(delta)
+      lambda: _composed_by_pld(releases, noise_multiplier).get_epsilon(delta)
     )
   if rdp is None and pld is None:
     raise errors.UserError(
@@ -132,6 +136,18 @@ def _composed_by_rdp(
 ) -> dp_accounting.PrivacyAccountant:
   """An accountant of the releases, which serves every delta."""
   return _compose(rdp_accountant(relation), releases)
+
+
+@functools.lru_cache(maxsize=8)
+def _composed_by_pld(
+  releases: Releases, noise_multiplier: float
+) -> dp_accounting.PrivacyAccountant:
+  """An accountant of the releases, the same for every delta.
+
+  So that epsilon never grows with delta, as it might if the step followed.
+  """
+  expected = _rdp(releases, Relation.ADD_OR_REMOVE_ONE, _STEP_DELTA)
+  return _compose(pld_accountant(expected or 0.0, noise_multiplier), releases)
 
 
 def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import math
 import pathlib
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, errors, text_files
 
 UNIFORM = 'uniform'
 DIM = 'dim'
@@ -66,8 +66,7 @@ def read(path: pathlib.Path) -> dict[str, float]:
   if not path.is_file():
     raise errors.UserError(f'There is no file of layer bounds at {path}.')
   found: dict[str, float] = {}
-  text = checksums.read(path).decode(errors='replace')
-  for number, line in enumerate(text.splitlines(), 1):
+  for number, line in enumerate(text_files.read(path).splitlines(), 1):
     name, tab, value = line.partition('\t')
     try:
       bound = float(value)

@@ -21,7 +21,7 @@ def noise_multiplier(
 ) -> float:
   """The least noise multiplier that meets a target, from above.
 
-  By PLD where it is known, otherwise by RDP.
+  By the better of both accountants.
 
   Args:
     releases_of: From a noise multiplier to all that is released.

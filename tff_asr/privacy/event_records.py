@@ -1,4 +1,4 @@
-"""DP events of dp_accounting as JSON, for a ledger."""
+"""DP events of dp_accounting as JSON, for a ledger, and in words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +27,19 @@ def to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
       for name, value in fields.items()
     },
   }
+
+
+def in_words(event: dp_accounting.DpEvent) -> str:
+  """Returns an event for people."""
+  if isinstance(event, dp_accounting.GaussianDpEvent):
+    return f'Gaussian noise, multiplier {event.noise_multiplier:.6g}'
+  if isinstance(event, dp_accounting.PoissonSampledDpEvent):
+    who = f'each client with probability {event.sampling_probability:.6g}'
+    return f'{who}: {in_words(event.event)}'
+  if isinstance(event, dp_accounting.SampledWithoutReplacementDpEvent):
+    who = f'{event.sample_size:,} of {event.source_dataset_size:,} clients'
+    return f'{who}: {in_words(event.event)}'
+  return 'a release without noise'
 
 
 def from_json(record: Mapping[str, Any]) -> dp_accounting.DpEvent:

@@ -7,6 +7,8 @@ import os
 import pathlib
 from typing import Any
 
+from tff_asr import durable
+
 _MARK = ', "hash": "'
 
 
@@ -41,7 +43,7 @@ def parsed(text: str, before: str) -> tuple[dict[str, Any], str]:
 
 def append(path: pathlib.Path, size: int, text: str) -> None:
   """Writes and syncs a line after the first `size` bytes of a file."""
-  with open(path, 'r+b', buffering=0) as file:
+  with durable.writing(path), open(path, 'r+b', buffering=0) as file:
     file.truncate(size)
     file.seek(size)
     data = text.encode()

@@ -7,7 +7,13 @@ import pathlib
 import textwrap
 from typing import Any
 
-from tff_asr.privacy import accounting, earlier_runs, ledger, plan_words
+from tff_asr.privacy import (
+  accounting,
+  earlier_runs,
+  event_records,
+  ledger,
+  plan_words,
+)
 from tff_asr.privacy import plan as plan_lib
 from tff_asr.privacy import priors as priors_lib
 from tff_asr.programs import whole_ledger
@@ -220,7 +226,11 @@ def of_ledgers(paths: Sequence[pathlib.Path], delta: float) -> str:
     f'{plan_words.epsilons_in_words(epsilons)}, at delta {delta:g}, for a'
     ' client concerned by all of'
   ]
-  lines += [f'{count:8,} x {event}' for event, count in releases]
+  lines += [
+    f'{count:8,} x {event_records.in_words(event)}' for event, count in releases
+  ]
+  if epsilons.best > _MEANINGFUL_EPSILON:
+    lines.append('So large an epsilon protects nobody.')
   if old_ledger_note(known):
     lines.append(textwrap.fill(old_ledger_note(known), 80))
   return '\n'.join(lines)

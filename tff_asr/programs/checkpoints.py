@@ -11,6 +11,7 @@ writing, and makes two further copies of the state to write it.
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -210,6 +211,20 @@ def _read(
 
 def _names(archive: zipfile.ZipFile) -> list[str]:
   return [name.removesuffix('.npy') for name in archive.namelist()]
+
+
+def figures(folder: pathlib.Path) -> dict[int, dict[str, float]]:
+  """Returns the metrics of each round whose program state is in a folder.
+
+  Args:
+    folder: That of `Checkpoints`; those that cannot be read are left out.
+  """
+  found = {}
+  for path in sorted(folder.glob('*.npz')):
+    with contextlib.suppress(DamagedError):
+      leaves = _read(path, ('round_number', 'metrics'))
+      found[int(leaves['round_number'])] = json.loads(str(leaves['metrics']))
+  return found
 
 
 def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:

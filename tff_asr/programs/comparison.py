@@ -8,7 +8,7 @@ import pathlib
 import textwrap
 import urllib.parse
 
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.privacy import accounting
 from tff_asr.programs import joint_account, page, run_record
 
@@ -39,12 +39,12 @@ def write(
     f'{output} cannot be written: its folder is not there, or it is one.',
   )
   records = [run_record.read(path) for path in runs]
-  output.write_text(page_of(records, output))
+  durable.write_text(output, page_of(records, output))
   lines = [f'compared  {output}']
   private = output.with_stem(f'{output.stem}_private')
   private.unlink(missing_ok=True)
   if private_details:
-    private.write_text(page_of(records, output, private_details=True))
+    durable.write_text(private, page_of(records, output, private_details=True))
     lines.append(f'private   {private}')
   for text in joint_account.in_words(records, _names(runs)):
     lines += ['', textwrap.fill(text, 80)]

@@ -6,7 +6,7 @@ import pathlib
 import re
 from typing import Any
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, errors, text_files
 from tff_asr.models import model_folder
 from tff_asr.programs import lineage, model_card, run_record
 from tff_asr.serving import saved_model, server_files, tflite, transcriber
@@ -100,7 +100,7 @@ def export(
 
 def _card(run: run_record.RunRecord) -> str:
   """The run's card, which may be older than what is known of its ledger."""
-  card = checksums.read(run.paths.model_card).decode(errors='replace').rstrip()
+  card = text_files.read(run.paths.model_card).rstrip()
   for note in run.account.warnings:
     if note not in card:
       card = card.replace('## Privacy\n', f'## Privacy\n\n{note}\n', 1)

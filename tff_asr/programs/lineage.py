@@ -18,7 +18,7 @@ import json
 import pathlib
 import re
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, errors, text_files
 from tff_asr.corpora import store as store_lib
 from tff_asr.corpora import store_names
 from tff_asr.models import model_folder
@@ -69,7 +69,7 @@ def read(folder: pathlib.Path) -> Lineage:
   try:
     return tuple(
       Training(r['store'], tuple(r['unprotected']), r['ledger'])
-      for r in json.loads(checksums.read(path))['trainings']
+      for r in text_files.read_json(path)['trainings']
     )
   except errors.UserError:
     raise

@@ -54,12 +54,12 @@ def cached_synthetic(config: synthetic.SyntheticConfig) -> pathlib.Path:
 
   It is made if it is not there, or waited for if another process makes it:
   `tff_asr` in `XDG_CACHE_HOME`, or in `~/.cache`.
+
+  Raises:
+    UserError: If there is no place for it.
   """
-  base = os.environ.get(_CACHE_VARIABLE) or pathlib.Path.home() / '.cache'
   path = (
-    pathlib.Path(base)
-    / 'tff_asr'
-    / f'synthetic-{config.digest}-v{store_lib.VERSION}'
+    _cache() / 'tff_asr' / f'synthetic-{config.digest}-v{store_lib.VERSION}'
   )
   store_config = preparation.StoreConfig(vocabulary.CharacterVocabulary())
   is_waiting = False
@@ -76,6 +76,19 @@ def cached_synthetic(config: synthetic.SyntheticConfig) -> pathlib.Path:
         print('Another call makes the default store: waiting for it.')
       time.sleep(_WAIT_SECONDS)
   return path
+
+
+def _cache() -> pathlib.Path:
+  given = os.environ.get(_CACHE_VARIABLE)
+  if given:
+    return pathlib.Path(given)
+  try:
+    return pathlib.Path.home() / '.cache'
+  except RuntimeError as error:
+    raise errors.UserError(
+      'There is no home folder for the default stores: set HOME or'
+      f' {_CACHE_VARIABLE}, or give --train_store and --eval_store.'
+    ) from error
 
 
 def _prepare(

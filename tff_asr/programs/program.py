@@ -10,7 +10,7 @@ import dataclasses
 
 import tensorflow_federated as tff
 
-from tff_asr import compat, errors
+from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.corpora import store as store_lib
 from tff_asr.executors import map_reduce
@@ -23,11 +23,11 @@ from tff_asr.programs import (
   checkpoints,
   execution,
   json_log,
+  metrics_file,
   privacy_config,
   program_logic,
   progress,
   recorded_rounds,
-  report,
   round_metrics,
   stopping,
   tensorboard,
@@ -109,7 +109,12 @@ def run(
     encoder.config, config.federated, plan, config.precision
   )
   seed = config.privacy.insecure_cohort_seed
-  batches = client_datasets.dataset_computation(store, config.batches, seed)
+  batches = client_datasets.dataset_computation(
+    store,
+    config.batches,
+    seed,
+    portable=config.execution.executor == execution.NATIVE,
+  )
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     batches, process
   )
@@ -144,7 +149,7 @@ def run(
       output = composed.next(state, cohort)
     except map_reduce.ExecutionError as error:
       raise errors.UserError(
-        f'A round cannot be completed: {str(error).splitlines()[0]}. Those'
+        f'A round cannot be completed: {errors.in_a_line(error)}. Those'
         ' before are saved: mend the data and call again, or allow for more'
         ' clients that fail (--max_bad_clients).'
       ) from error
@@ -162,7 +167,11 @@ def run(
         non_trainable=[],
       ),
     )
-    last_released = report.last_round(run_folder.metrics)
+    metrics = metrics_file.MetricsFile(
+      run_folder.metrics,
+      saved=lambda: checkpoints.figures(run_folder.checkpoints),
+    )
+    last_released = metrics.last_round
     if promises and rehearsal and last_released < config.rounds:
       # No client may tell that all of them fail, for instance of no memory.
       longest = max(rehearsal, key=store.client_seconds.get)
@@ -188,9 +197,7 @@ def run(
           ),
           checkpoint_every=config.checkpoint_every,
           release_managers=[
-            compat.CSVFileReleaseManager(
-              run_folder.metrics, key_fieldname='round'
-            ),
+            metrics,
             tensorboard.TensorBoard(run_folder.tensorboard),
             *([log] if log else []),
           ],

@@ -6,7 +6,7 @@ import pathlib
 import textwrap
 from typing import Any
 
-from tff_asr import checksums
+from tff_asr import checksums, durable
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
@@ -90,12 +90,12 @@ def again(path: pathlib.Path, private_details: bool = False) -> str:
   from tff_asr.programs import model_card, run_page
 
   run = run_record.read(path)
-  run.paths.report.write_text(run_page.page_of(run))
+  durable.write_text(run.paths.report, run_page.page_of(run))
   run.paths.private_report.unlink(missing_ok=True)
   lines = [f'report    {run.paths.report}']
   if private_details:
-    run.paths.private_report.write_text(
-      run_page.page_of(run, private_details=True)
+    durable.write_text(
+      run.paths.private_report, run_page.page_of(run, private_details=True)
     )
     lines.append(f'private   {run.paths.private_report}')
   if run.is_finished and run.transcripts:
@@ -104,11 +104,6 @@ def again(path: pathlib.Path, private_details: bool = False) -> str:
     if run.paths.model.is_dir():
       checksums.write(run.paths.model / run.paths.model_card.name, card)
   return '\n'.join(lines)
-
-
-def last_round(path: pathlib.Path) -> int:
-  """Last round in `metrics.csv`, -1 if there is none."""
-  return max((int(row['round']) for row in metrics_file.read(path)), default=-1)
 
 
 def _table(run_folder, figures, account) -> str:

@@ -21,7 +21,7 @@ import fcntl
 import json
 import pathlib
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, durable, errors, text_files
 from tff_asr.privacy import ledger
 
 _FLAGS = 'flags.txt'
@@ -30,9 +30,10 @@ _STORES = 'stores.json'
 _NAMES = 'names'  # In it, of the store of the clients; else all is contents.
 # What a call leaves that was killed before the flags were written.
 _OURS = {
-  _LOCK,
-  *(_STORES, f'partial.{_STORES}', f'partial.{_FLAGS}'),
+  *(_LOCK, _STORES),
+  *(f'{_STORES}.partial', f'{_FLAGS}.partial'),  # Of earlier releases.
   *(checksums.NAME, f'partial.{checksums.NAME}'),
+  *(durable.partial_of(pathlib.Path(n)).name for n in (_STORES, _FLAGS)),
 }
 
 
@@ -171,9 +172,8 @@ class RunFolder(RunPaths):
       )
     record = {**stores, _NAMES: list(store_names)}
     checksums.write(path / _STORES, json.dumps(record, indent=2) + '\n')
-    checksums.write(
-      flagfile, ''.join(f'--{k}={v}\n' for k, v in sorted(flags.items()))
-    )
+    lines = [f'--{name}={value}\n' for name, value in sorted(flags.items())]
+    checksums.write(flagfile, ''.join(lines))
 
 
 def read_stores(
@@ -195,7 +195,7 @@ def read_stores(
   if not checksums.exists(file):
     return {}, ()
   try:
-    contents = dict(json.loads(checksums.read(file)))
+    contents = text_files.read_json(file)
     names = contents.pop(_NAMES, [])
     if not all(isinstance(v, str) for v in [*contents.values(), *names]):
       raise TypeError
@@ -209,7 +209,11 @@ def read_stores(
 
 
 def read_flags(flagfile: pathlib.Path) -> dict[str, str]:
-  """Reads the flags of a run, by name."""
-  lines = checksums.read(flagfile).decode().splitlines()
+  """Reads the flags of a run, by name.
+
+  Raises:
+    UserError: If the file is no text.
+  """
+  lines = text_files.read(flagfile).split('\n')
   pairs = (line.removeprefix('--').partition('=') for line in lines if line)
   return {name: value for name, _, value in pairs}

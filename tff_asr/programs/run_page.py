@@ -126,8 +126,8 @@ def _epsilon(run: run_record.RunRecord) -> page.Html:
   )
   planned = [(float(n), run.account.planned(n).best) for n in rounds]
   caption = (
-    'Epsilon by round, from the ledger, by both accountants; the bound that is'
-    ' reported is that of PLD where there is one. Dashed: the plan.'
+    'Epsilon by round, from the ledger, by both accountants; the smaller'
+    ' bound is reported. Dashed: the plan.'
   )
   if run.account.ledger.has_priors:
     caption += (

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import Any
 
 import tensorflow as tf
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, errors, text_files
 from tff_asr.learning import evaluation
 from tff_asr.models import model_folder, transformer
 from tff_asr.privacy import ledger as ledger_lib
@@ -149,7 +148,7 @@ def read(path: pathlib.Path) -> RunRecord:
     stores=stores,
     store_names=store_names,
     rows=rows,
-    summary=_json(paths.summary),
+    summary=_summary(paths.summary),
     transcripts=(),
     account=account_lib.Account(None, None, None),
   )
@@ -188,17 +187,36 @@ def _without_paths(value: str) -> str:
   return ','.join(part.rpartition('/')[2] for part in value.split(','))
 
 
-def _json(path: pathlib.Path) -> dict[str, Any]:
+# Figures of a summary that pages and tables write as numbers.
+_NUMBERS = frozenset(
+  [
+    *('rounds', 'wer', 'cer', 'eval_utterances', 'wer_median_speaker'),
+    *('wer_worst_tenth', 'wer_weighted', 'seed_wer', 'seed_cer', 'delta'),
+    *('noise_multiplier', 'epsilon_this_run_alone', 'minutes'),
+    f'{round_metrics.UNPROTECTED}minutes',
+  ]
+)
+
+
+def _summary(path: pathlib.Path) -> dict[str, Any]:
   if not checksums.exists(path):
     return {}
   try:
-    return dict(json.loads(checksums.read(path)))
+    summary = text_files.read_json(path)
+    _ = [float(summary[name]) for name in ('rounds', 'wer', 'cer')]
+    for name in _NUMBERS & summary.keys():
+      errors.require(isinstance(summary[name], int | float | None), name)
+    if summary.get('epsilon', 'none') != 'none':
+      _ = float(summary['epsilon'])
+    _, _ = map(float, summary.get('wer_interval') or (0, 0))
+    _ = dict(summary.get('provenance', {}))
   except errors.UserError:
     raise
-  except (ValueError, TypeError) as error:
+  except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'{path} is damaged: remove it, and call //pipelines:train again.'
     ) from error
+  return summary
 
 
 def _account(record: RunRecord) -> account_lib.Account:

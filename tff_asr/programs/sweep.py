@@ -15,7 +15,7 @@ import sys
 from types import FrameType
 from typing import NamedTuple
 
-from tff_asr import errors
+from tff_asr import child_process, errors
 from tff_asr.privacy import accounting
 from tff_asr.programs import comparison, run_folder, run_record, stopping
 
@@ -68,11 +68,18 @@ def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
   values = _VALUES.fullmatch(text)
   if values:
     flag = values[1]
+    texts = values[2].split(',')
+    errors.require(
+      not all(re.fullmatch(r'[\d.]+', value) for value in texts)
+      or not any(re.match(r'0\d', value) for value in texts),
+      f'--grid={text} has a number that begins with 0: write numbers without'
+      ' commas, 2000 or 0.5.',
+    )
     found = [
       Alternative(_fit(f'{flag}={value}'), f'--{flag}={value}')
-      for value in values[2].split(',')
+      for value in texts
     ]
-    is_empty = '' in values[2].split(',')
+    is_empty = '' in texts
   else:
     files = text.split(',')
     found = [
@@ -195,7 +202,8 @@ def _call(
   """Runs a command; returns its exit code, and the signal that came, if any.
 
   Signals are handed on to it.  It is in a group of its own, or Ctrl-C would
-  reach it twice and end it at once.
+  reach it twice and end it at once.  It dies with this process: nobody would
+  stop it, and the next call would find the run in use.
   """
   came: list[int] = []
   process = None
@@ -218,8 +226,9 @@ def _call(
   }
   try:
     with open(log, 'a') as file:
+      # From the main thread, which lives as long as the program.
       process = subprocess.Popen(
-        command,
+        child_process.bound(command),
         stdin=subprocess.DEVNULL,
         stdout=file,
         stderr=subprocess.STDOUT,

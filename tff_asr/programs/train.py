@@ -10,7 +10,7 @@ import time
 import tensorflow as tf
 import tqdm
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, durable, errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.learning import central, evaluation
 from tff_asr.models import model_folder, precision, presets, transformer
@@ -20,6 +20,7 @@ from tff_asr.programs import (
   content_check,
   json_log,
   lineage,
+  metrics_file,
   model_card,
   program,
   program_logic,
@@ -166,7 +167,9 @@ def _train(
     eval_store,
     config.privacy.unprotected_metrics,
   )
-  released = report.last_round(config.output_dir / 'metrics.csv')
+  released = max(
+    metrics_file.readable(config.output_dir / 'metrics.csv'), default=-1
+  )
   if config.rounds < released:
     raise errors.UserError(
       f'{config.output_dir} has done {released} rounds, which cannot be undone:'
@@ -200,7 +203,9 @@ def _train(
   elif config.rounds:
     print('No privacy: updates are neither clipped nor noised.')
   if plan and plan.unprotected_metrics:
-    run_folder.unprotected.write_text(f'{account_lib.UNPROTECTED_NOTE}\n')
+    durable.write_text(
+      run_folder.unprotected, f'{account_lib.UNPROTECTED_NOTE}\n'
+    )
 
   if seed_ids:
     trained_on += lineage.trainings(names, seed_ids)

@@ -1,10 +1,11 @@
 """Transcribes audio files by an exported model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import json
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -50,10 +51,7 @@ def transcribe(
           continue
         line = f'{path}\t{transcript.text}'
         if as_json:
-          line = json.dumps(
-            {'file': str(path), **dataclasses.asdict(transcript)},
-            ensure_ascii=False,
-          )
+          line = _json({'file': str(path), **dataclasses.asdict(transcript)})
         bar.write(line, file=sys.stdout)
       bar.update(len(batch))
   if faults:
@@ -61,6 +59,16 @@ def transcribe(
       f'{len(faults)} of {len(files)} files cannot be transcribed: '
       + ', '.join(faults)
     )
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+  """JSON as the terminal can write it, with its own escapes otherwise."""
+  line = json.dumps(fields, ensure_ascii=False)
+  try:
+    line.encode(sys.stdout.encoding or 'ascii')
+  except UnicodeEncodeError:
+    return json.dumps(fields)
+  return line
 
 
 def _batches(

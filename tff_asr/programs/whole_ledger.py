@@ -7,11 +7,10 @@ as well.
 
 from collections.abc import Mapping
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
-from tff_asr import checksums, errors
+from tff_asr import checksums, errors, text_files
 from tff_asr.privacy import ledger
 from tff_asr.programs import checkpoints, metrics_file, run_folder
 
@@ -39,11 +38,8 @@ def check(path: pathlib.Path) -> None:
     return  # A copy by itself: there is nothing to compare with.
   paths = run_folder.RunPaths(file.parent)
   # Before the ledger: a run that is at work adds to the ledger first.
-  rows = {
-    int(row['round'])
-    for row in metrics_file.read(paths.metrics)
-    if 'epsilon' in row
-  }
+  readable = metrics_file.readable(paths.metrics)
+  rows = {number for number, row in readable.items() if 'epsilon' in row}
   saved = [
     (number, entry)
     for number, entry in checkpoints.recorded(paths.checkpoints)
@@ -73,14 +69,7 @@ def check(path: pathlib.Path) -> None:
 
 
 def _summary(path: pathlib.Path) -> Mapping[str, Any]:
-  if not checksums.exists(path):
-    return {}
-  try:
-    return dict(json.loads(checksums.read(path)))
-  except errors.UserError:
-    raise
-  except (ValueError, TypeError):
-    return {}  # Whoever reads its figures says so.
+  return text_files.read_json(path) if checksums.exists(path) else {}
 
 
 def _has_epsilon(summary: Mapping[str, Any]) -> bool:

@@ -1,0 +1,148 @@
+"""Kinds of flags that several commands have: paths, lists of numbers."""
+
+from collections.abc import Sequence
+import re
+
+from absl import flags
+
+from pipelines import command_line
+
+# Flags are those of the module that calls.
+flags.disclaim_key_flags()
+
+_PIECES = 'spm:'
+
+
+class _PathParser(flags.ArgumentParser):
+  """Makes a path absolute, from where the command was called."""
+
+  syntactic_help = 'a path'
+
+  def parse(self, argument: str) -> str:
+    return str(command_line.path(argument)) if argument else ''
+
+
+class _PathsParser(flags.ListParser):
+  """Does so for each of several, with commas between them."""
+
+  def parse(self, argument: str | list[str]) -> list[str]:
+    return [str(command_line.path(p)) for p in super().parse(argument)]
+
+
+class _VocabularyParser(_PathParser):
+  """Does so for what follows `spm:`."""
+
+  def parse(self, argument: str) -> str:
+    if not argument.startswith(_PIECES):
+      return argument
+    return _PIECES + super().parse(argument.removeprefix(_PIECES))
+
+
+class _NumbersParser(flags.ListParser):
+  """Reads numbers with commas between them.
+
+  A comma inside of a number, by thousands or before decimals, would silently
+  make two of it.  What may be either is refused; with a space after the comma
+  it is a list.
+  """
+
+  def __init__(self, kind: type):
+    super().__init__()
+    self._kind = kind
+
+  def parse(self, argument: str | list) -> list:
+    if isinstance(argument, list):
+      return argument
+    parts = super().parse(argument)
+    joined = argument.replace(',', '')
+    if re.fullmatch(r'[+-]?\d{1,3}(,\d{3})+(\.\d*)?', argument) or any(
+      re.match(r'[+-]?0[0-9]', part) for part in parts
+    ):
+      raise ValueError(
+        f'may be one number or several: write {joined} for one,'
+        f" '{', '.join(parts)}' for several"
+      )
+    if self._kind is float and re.fullmatch(r'[+-]?\d+,\d+', argument):
+      decimal = argument.replace(',', '.')
+      raise ValueError(
+        f'may be one number or two: write {decimal} for one,'
+        f" '{', '.join(parts)}' for two"
+      )
+    try:
+      numbers = [self._kind(part) for part in parts]
+    except ValueError as error:
+      form = 'whole ones' if self._kind is int else 'such as 0.5,1'
+      raise ValueError(
+        f'must be numbers with commas between them ({form})'
+      ) from error
+    if not numbers:
+      raise ValueError('is empty')
+    return numbers
+
+
+class _NumbersSerializer(flags.ArgumentSerializer):
+  """Writes what `_NumbersParser` reads, whatever the numbers."""
+
+  def serialize(self, value: Sequence[float]) -> str:
+    return ', '.join(map(repr, value))
+
+
+def define_path(
+  name: str, default: str | None, help: str, required: bool = False
+) -> flags.FlagHolder[str | None]:
+  """Defines a flag whose value is an absolute path, or empty.
+
+  Args:
+    name: Of the flag.
+    default: May be relative; `None` for none.
+    help: What it is for.
+    required: Whether it must be given.
+  """
+  return flags.DEFINE(
+    _PathParser(),
+    name,
+    default,
+    help,
+    serializer=flags.ArgumentSerializer(),
+    required=required,
+  )
+
+
+def define_paths(
+  name: str, default: list[str] | None, help: str, required: bool = False
+) -> flags.FlagHolder[list[str] | None]:
+  """Defines a flag of several paths with commas between them."""
+  return flags.DEFINE(
+    _PathsParser(),
+    name,
+    default,
+    help,
+    serializer=flags.CsvListSerializer(','),
+    required=required,
+  )
+
+
+def define_vocabulary(
+  name: str, default: str, help: str
+) -> flags.FlagHolder[str]:
+  """Defines a flag that names a vocabulary, or `spm:` and a path."""
+  return flags.DEFINE(
+    _VocabularyParser(),
+    name,
+    default,
+    help,
+    serializer=flags.ArgumentSerializer(),
+  )
+
+
+def define_numbers(
+  name: str, default: Sequence[float], help: str, kind: type
+) -> flags.FlagHolder[list]:
+  """Defines a flag of numbers, `int` or `float`, with commas between them."""
+  return flags.DEFINE(
+    _NumbersParser(kind),
+    name,
+    list(default),
+    help,
+    serializer=_NumbersSerializer(),
+  )
