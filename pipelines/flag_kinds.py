@@ -62,7 +62,8 @@ class _NumbersParser(flags.ListParser):
         f'may be one number or several: write {joined} for one,'
         f" '{', '.join(parts)}' for several"
       )
-    if self._kind is float and re.fullmatch(r'[+-]?\d+,\d+', argument):
+    whole = r'[+-]?\d+' if self._kind is float else '0'
+    if re.fullmatch(rf'{whole},\d+', argument):
       decimal = argument.replace(',', '.')
       raise ValueError(
         f'may be one number or two: write {decimal} for one,'

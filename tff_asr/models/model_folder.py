@@ -7,9 +7,9 @@ check sums.
 from collections.abc import Mapping
 import dataclasses
 import json
-import os
 import pathlib
-import shutil
+
+from keras.src.saving import saving_lib
 
 from tff_asr import checksums, durable, errors, text_files
 from tff_asr.models import precision, transformer
@@ -39,7 +39,7 @@ def save(
   contents = dict(version=_VERSION, encoder=encoder.get_config())
   try:
     with durable.writing(paths[0]):
-      _save_weights(encoder, weights)
+      weights.write_bytes(_weights(encoder))
       texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
       config.write_text(json.dumps(contents, indent=2) + '\n')
       checksums.replace(*paths)
@@ -49,20 +49,24 @@ def save(
     raise
 
 
-def _save_weights(encoder: transformer.Transformer, path: pathlib.Path) -> None:
-  """Writes weights, which HDF5 does in memory.
+class _Memory:
+  """Stands for the zip archive into which Keras can save."""
+
+  def writestr(self, name: str, content: bytes) -> None:
+    del name
+    self.content = content
+
+
+def _weights(encoder: transformer.Transformer) -> bytes:
+  """Returns what `save_weights` writes, which HDF5 does in memory.
 
   On a full disk it fails in many ways, SIGSEGV among them.
   """
-  path.unlink(missing_ok=True)
-  with open(os.memfd_create(_WEIGHTS), 'r+b') as memory:
-    path.symlink_to(f'/proc/self/fd/{memory.fileno()}')
-    try:
-      encoder.save_weights(path)
-    finally:
-      path.unlink()
-    with open(path, 'wb') as file:
-      shutil.copyfileobj(memory, file)
+  memory = _Memory()
+  weights = saving_lib.H5IOStore(_WEIGHTS, archive=memory, mode='w')
+  saving_lib._save_state(encoder, weights, None, '', set())
+  weights.close()
+  return memory.content
 
 
 def is_complete(folder: pathlib.Path) -> bool:
