@@ -6,7 +6,7 @@ from typing import NamedTuple
 # Without the sound.  They may be cut off, or lack their padding.
 METADATA = (b'LIST', b'fact', b'id3 ', b'ID3 ', b'bext', b'cue ', b'PEAK')
 METADATA += (b'JUNK', b'junk', b'PAD ', b'FLLR', b'smpl', b'iXML', b'afsp')
-_OF_WAV = (b'fmt ', b'data', *METADATA)
+OF_WAV = (b'fmt ', b'data', *METADATA)
 # Another file, or more samples.
 MORE_SOUND = (b'RIFF', b'RIFX', b'RF64', b'BW64', b'FORM', b'data', b'SSND')
 MORE_SOUND += (b'wavl', b'slnt')
@@ -95,5 +95,5 @@ def _chunk(contents: bytes, at: int, order: str) -> Chunk:
 
 def _after(contents: bytes, chunk: Chunk) -> int:
   end = chunk.body + chunk.size
-  has_padding = chunk.size % 2 and contents[end : end + 4] not in _OF_WAV
+  has_padding = chunk.size % 2 and contents[end : end + 4] not in OF_WAV
   return end + 1 if has_padding else end
