@@ -151,37 +151,35 @@ def wav_shapes(draw):
   sound = rng.integers(-9_000, 9_000, [draw(st.integers(0, 300)), channels])
   pcm = sound.astype('<i2').tobytes()
   pcm += bytes(draw(st.sampled_from([0, 0, 0, 1])))
-  encoding = draw(st.sampled_from([1, 1, 1, 0xFFFE, 3, 6]))
-  align = draw(st.sampled_from([2 * channels] * 4 + [0, 1, 4 * channels]))
-  bits = draw(st.sampled_from([16] * 6 + [8, 12, 24]))
+  encoding = draw(st.sampled_from([1] * 6 + [0xFFFE] * 3 + [6]))
+  align = draw(st.sampled_from([2 * channels] * 12 + [0, 0, 1, 4 * channels]))
+  bits = draw(st.sampled_from([16] * 12 + [8, 12, 24]))
   form = struct.pack('<HHIIHH', encoding, channels, 16_000, 32_000, align, bits)
   if encoding == 0xFFFE:
     form += struct.pack('<HHIH', 22, 16, 0, 1) + bytes.fromhex(
       '000000001000800000aa00389b71'
     )
-  extra = st.sampled_from(
-    [
-      b'',
-      b'',
-      chunk(b'LIST', b'INFOabc'),
-      chunk(b'LIST', b'INFOabc', has_padding=False),
-      chunk(b'LIST', b'INFOabcd', size=99),
-      chunk(b'odd!', b'12345'),
-      chunk(b'odd!', b'12345', size=5_000),
-      chunk(b'fact', bytes(4)),
-      chunk(b'JUNK', bytes(28)),
-      bytes(8),
-      bytes(31),
-      b'TAG' + b'x' * 125,
-      b'ID3\x04',
-      b'\x01',
-      b'garbage, no chunk at all',
-      chunk(b'data', b'more'),
-      chunk(b'RIFF', b'WAVE'),
-      chunk(b'LIST', b'wavl'),
-    ]
+  good = [
+    *(b'', b'', b''),
+    chunk(b'LIST', b'INFOabc'),
+    chunk(b'LIST', b'INFOabc', has_padding=False),
+    chunk(b'odd!', b'12345'),
+    chunk(b'fact', bytes(4)),
+    chunk(b'JUNK', bytes(28)),
+  ]
+  doubtful = [
+    chunk(b'LIST', b'INFOabcd', size=99),
+    chunk(b'odd!', b'12345', size=5_000),
+    *(bytes(8), bytes(31), b'\x01', b'TAG' + b'x' * 125, b'ID3\x04'),
+    b'garbage, no chunk at all',
+    chunk(b'data', b'more'),
+    chunk(b'RIFF', b'WAVE'),
+    chunk(b'LIST', b'wavl'),
+  ]
+  before = draw(st.sampled_from([*good * 4, *doubtful]))
+  behind = b''.join(
+    draw(st.lists(st.sampled_from([*good, *doubtful]), max_size=2))
   )
-  before, behind = draw(extra), draw(extra) + draw(extra)
   there = len(pcm)
   said = draw(
     st.sampled_from(
@@ -203,7 +201,7 @@ def wav_shapes(draw):
   return contents[: len(contents) - cut]
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(wav_shapes(), min_size=1, max_size=8))
 def test_the_same_files_are_whole_as_in_training(files):
   sounds, errors = decode_all(tf.constant(files))
