@@ -129,10 +129,13 @@ def _places(splits, starts) -> tf.Tensor:
 
 def _matrix(length, width, up, down, side, stretch) -> tf.Tensor:
   """From samples to samples at 16 kHz, float32 `[length, width]`."""
-  position = tf.range(length)[:, None] - side
-  time = tf.range(width)[None] * down
-  distance = tf.cast(position * up - time, tf.float64) / tf.cast(up, tf.float64)
-  return tf.cast(_filter(distance, stretch), tf.float32)
+  position, time = (tf.range(tf.cast(n, tf.int32)) for n in (length, width))
+  up, down, side = (tf.cast(n, tf.int32) for n in (up, down, side))
+  distance = ((position - side) * up)[:, None] - (time * down)[None]
+  return _filter(
+    tf.cast(distance, tf.float32) / tf.cast(up, tf.float32),
+    tf.cast(stretch, tf.float32),
+  )
 
 
 def _ratio(rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -158,7 +161,7 @@ def _ratio(rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _filter(distance: tf.Tensor, stretch: tf.Tensor) -> tf.Tensor:
-  """Impulse response at distances in samples of the input, float64."""
+  """Impulse response at distances in samples of the input, float32."""
   scaled = distance * (_ROLL_OFF / stretch)
   turns = scaled * math.pi
   safe = tf.where(tf.equal(turns, 0), tf.ones_like(turns), turns)
