@@ -163,6 +163,62 @@ def test_a_header_that_promises_another_length(kind, encoding, share):
   assert found is None or found >= whole - block
 
 
+WAV = encode('WAV', 'PCM_16', 8_000)
+LIST = b'LIST\x05\0\0\0INFO1'
+
+
+def with_sizes(riff=None, data=None, contents=WAV):
+  """A WAV file whose header says something else of the sizes."""
+  sizes = {4: riff, contents.index(b'data') + 4: data}
+  for at, size in sizes.items():
+    if size is not None:
+      contents = replaced(contents, at, 4, size, 'little')
+  return contents
+
+
+@pytest.mark.parametrize(
+  'contents',
+  [
+    *(with_sizes(riff) for riff in (0, 2**32 - 1, 36, 16_036 + 8, 16_036 - 8)),
+    *(with_sizes(None, d) for d in (0, 2**32 - 1, 0x7FFF_FFFF, 0x8000_0000)),
+    with_sizes(2**32 - 1, 2**32 - 1),
+    with_sizes(16_036 + 8, 0),
+    with_sizes(16_036, 16_036),  # The size of the file for that of the samples.
+    with_sizes(16_044, 16_044),
+    with_sizes(None, 16_001),  # No more samples.
+    WAV + LIST + b'\0',
+    WAV + LIST,  # Without its padding.
+    WAV + LIST[:-3],
+    WAV[:12] + LIST + WAV[12:],
+    WAV[:12] + LIST + b'\0' + WAV[12:],
+    WAV + bytes(5_000),
+    WAV + b'\1',
+    WAV + b'TAG' + b'x' * 125,
+  ],
+)
+def test_a_wav_file_with_all_its_samples_is_read(contents):
+  np.testing.assert_array_equal(decoding.decode(contents), decoding.decode(WAV))
+
+
+@pytest.mark.parametrize(
+  'contents',
+  [
+    with_sizes(None, 8_000),  # A number of samples, not of bytes.
+    with_sizes(8_036, 8_000),  # Recorded in two parts.
+    with_sizes(None, 15_900),
+    WAV + WAV,
+    WAV + WAV[36:],
+    WAV[:-2],
+    with_sizes(None, 0)[:-100],
+    with_sizes(None, 10**6),
+    WAV[:12] + WAV[36:] + WAV[12:36],  # The format behind the samples.
+    WAV[:36] + b'LIST\xff\0\0\0wavl' + WAV[36:],
+  ],
+)
+def test_a_wav_file_that_may_lack_samples_is_refused(contents):
+  assert length(contents) is None
+
+
 def test_flac_is_checked_by_its_check_sum():
   contents = encode('FLAC', 'PCM_16')
   for wrong in range(26, 42):

@@ -1,5 +1,8 @@
 """Tags of music players before and behind the sound: ID3, APE, Lyrics3."""
 
+import re
+
+_ZEROS = re.compile(rb'\0*')
 _ID3V2_BYTES = 10
 _HAS_FOOTER = 0x10
 _ID3V1 = {b'TAG+': 227, b'TAG': 128}
@@ -36,10 +39,7 @@ def are_all(contents: bytes, at: int) -> bool:
 
 
 def _zeros(contents: bytes, at: int) -> int:
-  start = at
-  while at < len(contents) and not contents[at]:
-    at += 1
-  return at - start
+  return _ZEROS.match(contents, at).end() - at
 
 
 def _id3v2(contents: bytes, at: int) -> int:

@@ -91,7 +91,9 @@ def pages(contents: bytes) -> Iterator[Page]:
     OggError: If one is damaged.
   """
   start = 0
-  while contents[start:].strip(b'\0'):
+  while start < len(contents):
+    if not contents[start] and not contents[start:].strip(b'\0'):
+      return  # Zeros behind the pages.
     page = _page(contents, start)
     yield page
     start = page.end

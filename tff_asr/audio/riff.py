@@ -38,6 +38,7 @@ _NAMES = {
 }
 _DS64_DATA = 8  # Where the size of the samples stands in a `ds64` chunk.
 _IN_DS64 = 0xFFFF_FFFF
+_MOST_BYTES = 2**32
 
 
 class _Format(NamedTuple):
@@ -117,10 +118,10 @@ def _end(contents, found, form, order) -> int:
     if data.body < end and riff < STREAMED and len(contents) + RIFF_SLACK < end:
       raise chunks.ChunkError(_missing(contents, end))
     return len(contents)
-  if there // form.block < said // form.block:
+  frame = form.block if form.width else 1  # Of a block, no byte may be lost.
+  if there // frame < said // frame:
     raise chunks.ChunkError(_missing(contents, data.body + said))
   end = min(data.body + said, len(contents))
-  frame = form.block if form.width else 1
   chunks.check_rest(contents, data.body, end, order, frame)
   return end
 
@@ -183,4 +184,6 @@ def _file(name, order, *parts) -> bytes:
   for chunk, text in parts:
     body += [chunk, len(text).to_bytes(4, order), text, bytes(len(text) % 2)]
   size = sum(map(len, body))
+  if size >= _MOST_BYTES:
+    raise chunks.ChunkError('a WAV file of more than 4 GB is not read')
   return b''.join([name, size.to_bytes(4, order), *body])
