@@ -198,7 +198,7 @@ def _kind(contents: bytes) -> str:
     _opened(contents) as file,
   ):
     return f'{file.format_info} files are'
-  return 'this kind of file is'
+  return 'cannot be decoded: this kind of file is'
 
 
 def _reason(error: Exception) -> str:
