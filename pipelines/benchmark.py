@@ -5,6 +5,7 @@ bazel run //pipelines:benchmark -- --what=model --model=paper
 bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
 bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
     --input_dir=AN4/test
+bazel run //pipelines:benchmark -- --what=hostile --model=small
 """
 
 import pathlib
@@ -15,6 +16,7 @@ from pipelines import command_line, flag_kinds
 from tff_asr.models import presets
 from tff_asr.programs import (
   benchmark_data,
+  benchmark_hostile,
   benchmark_model,
   benchmark_rounds,
   benchmark_serving,
@@ -23,11 +25,12 @@ from tff_asr.programs import (
 _WHAT = flags.DEFINE_enum(
   'what',
   'data',
-  ['data', 'model', 'rounds', 'serving'],
+  ['data', 'model', 'rounds', 'serving', 'hostile'],
   'What is measured: preparing, reading and features (data); time to the first'
   ' step, and steps in each precision (model); federated rounds beside a plain'
   " training loop and TFF's own runtime, and their memory (rounds); an"
-  ' exported model beside the model itself (serving).',
+  ' exported model beside the model itself (serving); what hostile requests'
+  ' take of it beside honest ones of their size (hostile).',
 )
 _INPUT_DIR = flag_kinds.define_path(
   'input_dir',
@@ -45,13 +48,18 @@ _MODEL = flags.DEFINE_enum(
   'model',
   'small',
   sorted(presets.PRESETS),
-  'Preset of the encoder (model, rounds; serving without --run_dir).',
+  'Preset of the encoder (model, rounds; serving, hostile without --run_dir).',
 )
 _BATCH_SECONDS = flags.DEFINE_float(
   'batch_seconds', 40.0, 'Seconds of audio in a batch (model).'
 )
+<<<<<<< HEAD
 _RUN_DIR = flag_kinds.define_path(
   'run_dir', '', 'Folder of a run or of a model (serving).'
+=======
+_RUN_DIR = flags.DEFINE_string(
+  'run_dir', '', 'Folder of a run or of a model (serving, hostile).'
+>>>>>>> sound
 )
 _PARTS = flags.DEFINE_list(
   'parts',
@@ -71,10 +79,18 @@ def main() -> str:
   """Measures and returns the table."""
   if _WHAT.value == 'model':
     return benchmark_model.run(_MODEL.value, _BATCH_SECONDS.value)
+<<<<<<< HEAD
   input_dir = pathlib.Path(_INPUT_DIR.value) if _INPUT_DIR.value else None
   if _WHAT.value == 'serving':
     run_dir = pathlib.Path(_RUN_DIR.value) if _RUN_DIR.value else None
+=======
+  input_dir = command_line.path(_INPUT_DIR.value) if _INPUT_DIR.value else None
+  run_dir = command_line.path(_RUN_DIR.value) if _RUN_DIR.value else None
+  if _WHAT.value == 'serving':
+>>>>>>> sound
     return benchmark_serving.run(run_dir, input_dir, _MODEL.value)
+  if _WHAT.value == 'hostile':
+    return benchmark_hostile.run(run_dir, _MODEL.value)
   if _WHAT.value == 'rounds':
     return benchmark_rounds.run(input_dir, _MODEL.value, _PARTS.value)
   return benchmark_data.run(input_dir, _CLIENTS.value)

@@ -13,6 +13,10 @@ SECONDS = 2.0
 FADE = 1_200  # Samples at 16 kHz that an encoder adds at either end, at most.
 ID3V1 = b'TAG' + b'x' * 125
 ID3V2 = b'ID3\x04\0\0\0\0\x07\x76' + b'\xff\xfb' * 507
+ID3V2_WITH_FOOTER = b'ID3\x04\0\x10\0\0\x07\x76' + b'\xff\xfb' * 512
+ID3V1_PLUS = b'TAG+' + b'x' * 223
+LYRICS_1 = b'LYRICSBEGIN' + b'[00:01]la la \xff\xfb' * 9 + b'LYRICSEND'
+LYRICS_2 = b'LYRICSBEGININD0000200LYR00003la 000033LYRICS200'
 # Version, size of the items and the footer, number of items, flags.
 APE_FOOTER = '<8sIIII8x'
 APE = b'item' + struct.pack(APE_FOOTER, b'APETAGEX', 2_000, 36, 1, 0)
@@ -73,8 +77,23 @@ def test_all_sound_is_decoded_without_a_told_length(mode, rate, channels):
   assert correlation.max() > 0.99 * np.sum(expected**2)
 
 
-@pytest.mark.parametrize('before', [b'', ID3V2, 2 * ID3V2])
-@pytest.mark.parametrize('after', [b'', ID3V1, APE, APE_WITH_HEADER + ID3V1])
+@pytest.mark.parametrize(
+  'before', [b'', ID3V2, 2 * ID3V2, bytes(700), ID3V2 + bytes(9), APE]
+)
+@pytest.mark.parametrize(
+  'after',
+  [
+    b'',
+    ID3V1,
+    APE,
+    APE_WITH_HEADER + ID3V1,
+    ID3V2,
+    ID3V2_WITH_FOOTER + ID3V1,
+    bytes(500),
+    LYRICS_1 + ID3V1,
+    APE + LYRICS_2 + ID3V1_PLUS + ID3V1 + bytes(3),
+  ],
+)
 def test_tags_are_no_sound(before, after):
   for contents in (encode(), without_length(encode())):
     np.testing.assert_array_equal(
@@ -99,7 +118,12 @@ def test_a_cut_is_found_wherever_it_is():
   ('damage', 'message'),
   [
     (lambda c: c + c, 'frames where the first says'),
-    (lambda c: without_length(c) + b'\0' * 999, 'damaged MPEG frame'),
+    (lambda c: without_length(c) + b'\xff' * 999, 'damaged MPEG frame'),
+    (lambda c: c + ID3V2 + without_length(c), 'damaged MPEG frame'),
+    (lambda c: with_told(c, 1), 'frames where the first says'),
+    (lambda c: with_told(c, 10_000), 'frames where the first says'),
+    (lambda c: c[: len(c) // 2] + bytes(99) + c[len(c) // 2 :], 'MPEG frame'),
+    (lambda c: c[: len(c) // 2] + c[len(c) // 2 + 99 :], 'MPEG frame'),
     (lambda c: without_length(c)[:-1], 'not whole'),
     (
       lambda c: without_length(c) + without_length(encode(32_000)),
@@ -110,6 +134,47 @@ def test_a_cut_is_found_wherever_it_is():
 def test_what_does_not_fit_together_is_refused(damage, message):
   with pytest.raises(decoding.AudioError, match=message):
     decoding.decode(damage(encode()))
+
+
+def with_told(contents, number):
+  """The file, the first frame of which tells another number of frames."""
+  at = contents.index(b'Xing') + 8
+  return contents[:at] + number.to_bytes(4, 'big') + contents[at + 4 :]
+
+
+def test_a_number_that_is_one_too_small_loses_nothing():
+  contents = encode()
+  at = contents.index(b'Xing') + 8
+  number = int.from_bytes(contents[at : at + 4], 'big')
+  np.testing.assert_array_equal(
+    decoding.decode(with_told(contents, number - 1)), decoding.decode(contents)
+  )
+
+
+@pytest.mark.parametrize(
+  ('header', 'message'),
+  [
+    (b'\xff\xfd\x90\xc4', 'layer II is not read'),
+    (b'\xff\xff\x90\xc4', 'layer I is not read'),
+    (b'\xff\xfb\x00\xc4', 'free bit rate is not read'),
+  ],
+)
+def test_other_mpeg_audio_is_named(header, message):
+  with pytest.raises(decoding.AudioError, match=message):
+    decoding.decode(header + bytes(5_000))
+
+
+@pytest.mark.parametrize('kind', ['folder', 'file'])
+def test_an_mp3_is_read_wherever_one_stands(tmp_path, monkeypatch, kind):
+  """libsndfile looks for resource forks of macOS in a folder."""
+  if kind == 'folder':
+    (tmp_path / '.AppleDouble').mkdir()
+  else:
+    (tmp_path / '._').write_bytes(b'\0\5\x16\7' + bytes(300))
+  contents = encode()
+  expected = decoding.decode(contents)
+  monkeypatch.chdir(tmp_path)
+  np.testing.assert_array_equal(decoding.decode(contents), expected)
 
 
 def with_tag(contents, name, numbers):

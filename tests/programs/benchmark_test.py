@@ -2,13 +2,18 @@
 
 import re
 
+import pytest
+
+from tff_asr.audio import decoding
 from tff_asr.models import precision
 from tff_asr.programs import (
   benchmark_corpora,
   benchmark_data,
+  benchmark_hostile,
   benchmark_model,
   benchmark_rounds,
   benchmark_serving,
+  hostile_requests,
 )
 
 
@@ -49,3 +54,26 @@ def test_serving(monkeypatch):
   assert re.search(r'forward pass \(target: <= 1\.05\) \| [\d.]+ \|', table)
   for name in 'SavedModel', 'float16.tflite', 'int8.tflite':
     assert re.search(rf'\| {name} \| \d+\.\d\d \| 0\.\d+ \|', table), table
+
+
+def test_hostile(monkeypatch):
+  monkeypatch.setattr(benchmark_hostile, '_TURNS', 1)
+  names = ['100 headers at 191,999 Hz', 'lengths below 0, beam']
+  requests = hostile_requests.hostile()
+  few = {name: requests[name] for name in names}
+  monkeypatch.setattr(hostile_requests, 'hostile', lambda: few)
+  table = benchmark_hostile.run(None, 'tiny')
+  figure = r' [\d.,]+ \|'
+  for name in names:
+    assert re.search(rf'\| {name} \|{7 * figure}', table), table
+
+
+@pytest.mark.parametrize('signature', ['wav', 'serving_default', 'beam'])
+def test_an_honest_request_is_of_the_same_size_and_whole(signature):
+  for request in hostile_requests.hostile().values():
+    if request.size > 200_000 or request.signature != signature:
+      continue
+    honest = hostile_requests.honest(request)
+    assert 0.98 * request.size - 100 < honest.size < 1.02 * request.size + 100
+    for contents in honest.inputs.get('wav', []):
+      assert len(decoding.decode(contents))

@@ -42,7 +42,11 @@ def served(encoder, letters):
 def export_dir(served, encoder, tmp_path_factory):
   folder = tmp_path_factory.mktemp('served') / 'asr'
   saved_model.export(
-    served, folder, 'asr', {'note.txt': 'hello'}, tflite.models(encoder)
+    served,
+    folder,
+    'asr',
+    {'note.txt': 'hello'},
+    tflite.models(encoder, max_seconds=3.0),
   )
   return folder
 

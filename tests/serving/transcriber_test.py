@@ -185,12 +185,52 @@ def test_a_batch_that_would_take_too_much_is_refused(served):
   served.functions['wav'](wav=tf.constant([longest, *[b''] * 15]))
   with pytest.raises(tf.errors.InvalidArgumentError, match=message):
     served.functions['wav'](wav=tf.constant([longest, *[b''] * 16]))
-  for count, lengths in (17, [46_000] + [0] * 16), (5_000, [0] * 5_000):
-    width = 46_000 if count == 17 else 0
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-      served.functions['serving_default'](
-        waveform=tf.zeros([count, width]), lengths=tf.constant(lengths)
-      )
+  with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+    served.functions['serving_default'](
+      waveform=tf.zeros([17, 46_000]),
+      lengths=tf.constant([46_000] + [0] * 16),
+    )
+
+
+def test_so_many_utterances_and_no_more(served):
+  for count in 1_000, 1_001:
+    inputs = [
+      ('serving_default', {'waveform': tf.zeros([count, 1])}),
+      ('beam', {'waveform': tf.zeros([count, 1])}),
+      ('wav', {'wav': tf.fill([count], server_files.wav_file(np.int16([])))}),
+    ]
+    for name, given in inputs:
+      if name != 'wav':
+        given['lengths'] = tf.ones([count], tf.int32)
+      if count == 1_000:
+        assert not any(served_texts(served, name, **given))
+        continue
+      with pytest.raises(
+        tf.errors.InvalidArgumentError, match='no more than 1000 utterances'
+      ):
+        served.functions[name](**given)
+
+
+def test_the_order_of_files_of_many_lengths_and_rates_is_kept(served):
+  rng = np.random.default_rng(0)
+  files = []
+  for i in range(12):
+    rate = int(rng.choice([8_000, 16_000, 16_000, 22_050]))
+    sound = conftest.noise(int(rng.integers(0, 2 * rate)), i)
+    files.append(server_files.wav_file(sound, rate))
+  files[3:3] = [b'', server_files.wav_file(np.int16([]))]
+  found = served.functions['wav'](wav=tf.constant(files))
+  for row, file in enumerate(files):
+    alone = served.functions['wav'](wav=tf.constant([file]))
+    for name in ('text', 'error'):
+      assert found[name][row] == alone[name][0]
+    np.testing.assert_allclose(
+      found['confidence'][row], alone['confidence'][0], rtol=1e-3
+    )
+    count = int((alone['token_starts'] >= 0).numpy().sum())
+    np.testing.assert_array_equal(
+      found['token_starts'][row, :count], alone['token_starts'][0, :count]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,37 @@
-"""Decoding of audio files: FLAC, WAV, MP3, OGG (Vorbis, Opus), by libsndfile.
+"""Decoding of audio files by libsndfile, if all of their sound is there.
 
-What is decoded is compared with what the file says of its length: a file that
-was cut off can decode to less, or to nothing, without an error.
+FLAC, WAV, MP3, OGG (Vorbis, Opus), AIFF, AU and NIST SPHERE.  libsndfile
+decodes a file that was cut off, or whose header says too little, to less,
+without an error.  So the length of each kind is checked here; a kind whose
+length is not is refused.
 """
 
-import io
+from collections.abc import Iterator
+import contextlib
 import math
+import os
 
 import numpy as np
 import soundfile
 import soxr
 
-from tff_asr.audio import features, mpeg, ogg, riff
+from tff_asr.audio import (
+  chunks,
+  containers,
+  features,
+  flac,
+  mpeg,
+  music_tags,
+  ogg,
+  opus,
+  riff,
+)
 
 _RATES = (4_000, 192_000)
 _LOUDEST = 32.0  # Of 1: lossy formats overshoot a little, damage by far more.
-_UNKNOWN_FRAMES = 2**48  # More than any file has: a header without a length.
+_WAVE = (b'RIFF', b'RIFX', b'RF64', b'BW64')
+_CONTAINERS = {b'FORM': 'AIFF', b'.snd': 'AU', b'NIST': 'NIST'}
+_READ = 'FLAC, WAV, MP3, OGG (Vorbis, Opus), AIFF, AU and NIST SPHERE are read'
 
 
 class AudioError(ValueError):
@@ -40,26 +56,133 @@ def decode(contents: bytes, max_seconds: float = math.inf) -> np.ndarray:
   if not contents:
     raise AudioError('empty file')
   try:
-    with soundfile.SoundFile(io.BytesIO(_with_length(contents))) as file:
-      expected, rate = file.frames, file.samplerate
-      if not _RATES[0] <= rate <= _RATES[1]:
-        raise AudioError(f'a sample rate of {rate} Hz')
-      if expected > _UNKNOWN_FRAMES:
-        raise AudioError(
-          'the header gives no length, as of FLAC that was written to a pipe:'
-          ' decode it to a file and encode that'
-        )
-      if expected > max_seconds * rate:
-        raise TooLongError(f'{expected / rate:.1f} s')
-      audio = file.read(dtype='float32', always_2d=True)
+    return _decode(contents, max_seconds)
   except AudioError:
     raise
   except MemoryError as error:
     raise AudioError('the header says more than memory holds') from error
+  except (chunks.ChunkError, flac.FlacError) as error:
+    raise AudioError(str(error)) from error
+  except (ogg.OggError, mpeg.MpegError) as error:
+    raise AudioError(str(error)) from error
   except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
     raise AudioError(f'cannot be decoded: {_reason(error)}') from error
-  if len(audio) != expected:
-    raise AudioError(f'{len(audio)} samples where the header says {expected}')
+
+
+def _decode(contents: bytes, max_seconds: float) -> np.ndarray:
+  """Decodes a file of a kind that is read."""
+  name = contents[:4]
+  if name in _WAVE:
+    return _read(riff.whole(contents), 'WAV', max_seconds)
+  if name in _CONTAINERS:
+    expected = containers.frames(contents)
+    return _read(contents, _CONTAINERS[name], max_seconds, expected)
+  if name == b'OggS':
+    sounds, rest = [], max_seconds
+    for kind, stream in ogg.streams(contents):
+      read = _read_vorbis if kind == 'Vorbis' else _read_opus
+      sounds.append(read(stream, rest))
+      rest -= len(sounds[-1]) / features.SAMPLE_RATE
+    return np.concatenate(sounds)
+  start = music_tags.after_leading(contents)
+  if contents[start : start + 4] == b'fLaC':
+    return _read_flac(contents[start:], max_seconds)
+  if mpeg.is_mpeg(contents):
+    return _read(mpeg.with_length(contents), 'MP3', max_seconds)
+  raise AudioError(f'{_kind(contents)} not read ({_READ})')
+
+
+def _read(
+  contents: bytes, kind: str, max_seconds: float, expected: int | None = None
+) -> np.ndarray:
+  """Decodes what is known to be whole.
+
+  Args:
+    contents: The file.
+    kind: What libsndfile is to take it for.
+    max_seconds: As in `decode`.
+    expected: Number of samples of each channel, if it is known.
+  """
+  with _opened(contents) as file:
+    if file.format != kind:
+      raise AudioError(f'{file.format_info} beginning as {kind}')
+    if expected is None:
+      expected = file.frames
+    _check(file.samplerate, expected, max_seconds)
+    audio = file.read(expected, dtype='float32', always_2d=True)
+    if len(audio) != expected or file.frames != expected:
+      found = min(len(audio), file.frames)
+      raise AudioError(f'{found} samples where the header says {expected}')
+  return _at_16_khz(audio, file.samplerate)
+
+
+def _read_opus(contents: bytes, max_seconds: float) -> np.ndarray:
+  opus.check(contents)
+  return _read(contents, 'OGG', max_seconds)
+
+
+def _read_vorbis(contents: bytes, max_seconds: float) -> np.ndarray:
+  """Decodes to the end, which is to be about where the last page says."""
+  with _opened(contents) as file:
+    expected = file.frames
+    _check(file.samplerate, expected, max_seconds)
+  most = expected + ogg.longest_block(contents)  # The last may be filled up.
+  with _opened(ogg.without_length(contents)) as file:
+    audio = file.read(most, 'float32', always_2d=True)
+  if not expected <= len(audio) < most:
+    raise AudioError(
+      f'{len(audio)} samples where the last page says {expected}'
+    )
+  return _at_16_khz(audio[:expected], file.samplerate)
+
+
+def _read_flac(contents: bytes, max_seconds: float) -> np.ndarray:
+  """Decodes a FLAC file, if no sound follows behind its end by its header."""
+  expected = flac.frames(contents)
+  with _opened(contents) as file:
+    _check(file.samplerate, expected, max_seconds)
+    dtype = 'int16' if file.subtype == 'PCM_16' else 'int32'
+    audio = file.read(expected, dtype, always_2d=True)
+  if flac.has_check_sum(contents):
+    flac.check(contents, audio)
+  elif _has_more(contents, expected):
+    raise AudioError(f'more samples than the {expected} of the header')
+  return _at_16_khz(audio / np.float32(-np.iinfo(dtype).min), file.samplerate)
+
+
+def _has_more(contents: bytes, frames: int) -> bool:
+  """Whether a FLAC file has more samples than so many."""
+  with (
+    contextlib.suppress(soundfile.SoundFileError, RuntimeError),
+    _opened(flac.with_length(contents, frames + 1)) as file,
+  ):
+    return file.seek(frames) == frames and len(file.read(1)) == 1
+  return False
+
+
+@contextlib.contextmanager
+def _opened(contents: bytes) -> Iterator[soundfile.SoundFile]:
+  """Opens a file in memory.
+
+  It has a name, in a folder of nothing else: libsndfile looks beside a file
+  without a name for a resource fork, in the folder where one stands.
+  """
+  with open(os.memfd_create('sound'), 'r+b') as memory:
+    memory.write(contents)
+    memory.flush()
+    with soundfile.SoundFile(f'/proc/self/fd/{memory.fileno()}') as file:
+      yield file
+
+
+def _check(rate: int, frames: int, max_seconds: float) -> None:
+  if not _RATES[0] <= rate <= _RATES[1]:
+    raise AudioError(f'a sample rate of {rate} Hz')
+  if frames > max_seconds * rate:
+    raise TooLongError(f'{frames / rate:.1f} s')
+
+
+def _at_16_khz(audio: np.ndarray, rate: int) -> np.ndarray:
+  """From float32 `[samples, channels]` to int16 `[samples]`."""
   mono = audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
   if not np.abs(mono).max(initial=0.0) < _LOUDEST:  # Also NaN.
     raise AudioError('samples out of all range')
@@ -68,25 +191,15 @@ def decode(contents: bytes, max_seconds: float = math.inf) -> np.ndarray:
   return np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
 
 
+def _kind(contents: bytes) -> str:
+  """What a file is that is not read, and the verb."""
+  with (
+    contextlib.suppress(soundfile.SoundFileError, RuntimeError, ValueError),
+    _opened(contents) as file,
+  ):
+    return f'{file.format_info} files are'
+  return 'cannot be decoded: this kind of file is'
+
+
 def _reason(error: Exception) -> str:
   return str(error).rpartition(': ')[2].strip().rstrip('.')
-
-
-def _with_length(contents: bytes) -> bytes:
-  """Returns the file, with its length where libsndfile would guess that.
-
-  Raises:
-    AudioError: If a part is lost whose loss libsndfile does not mind.
-  """
-  try:
-    if contents[:4] == b'RIFF':
-      return riff.with_length(contents)
-    if contents[:4] == b'OggS':
-      ogg.check(contents)
-    elif contents[:4] != b'fLaC':
-      with soundfile.SoundFile(io.BytesIO(contents)) as file:
-        if file.format == 'MP3':
-          return mpeg.with_length(contents)
-  except (riff.RiffError, ogg.OggError, mpeg.MpegError) as error:
-    raise AudioError(str(error)) from error
-  return contents

@@ -4,10 +4,12 @@ An MP3 file is a row of frames, each with a header of its own.  Encoders may put
 a first frame without sound that tells their number ("Xing" or "Info"); without
 it libsndfile estimates the length from the size of the file, which is wrong for
 a variable bit rate and for a file that was cut off.  Here the frames are
-counted, and what tells their number is added.
+counted, what tells their number is added, and what is no frame is taken away.
 """
 
 import dataclasses
+
+from tff_asr.audio import music_tags
 
 # By the version bits of a header: 0 is MPEG 2.5, 2 is MPEG 2, 3 is MPEG 1.
 _RATES = {
@@ -18,8 +20,6 @@ _RATES = {
 _KILOBITS_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KILOBITS_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _HAS_NUMBER_OF_FRAMES = 1
-_ID3V1_BYTES = 128
-_APE_FOOTER_BYTES = 32
 
 
 class MpegError(ValueError):
@@ -41,8 +41,14 @@ class _Frame:
   kind: tuple[int, int]
 
 
+def is_mpeg(contents: bytes) -> bool:
+  """Whether a file begins as MPEG audio does, tags and zeros aside."""
+  at = music_tags.after_leading(contents)
+  return contents[at : at + 1] == b'\xff' and contents[at + 1 :][:1] >= b'\xe0'
+
+
 def with_length(contents: bytes) -> bytes:
-  """Returns an MP3 file that tells the number of its frames.
+  """Returns an MP3 file of frames alone that tells their number.
 
   Args:
     contents: The file.
@@ -50,40 +56,79 @@ def with_length(contents: bytes) -> bytes:
   Raises:
     MpegError: If there is no frame, the frames do not follow each other up to
       the end of the file, the last one is not whole, or there are not as many
-      as the file says.
+      as the file says. Tags and zeros before and behind them do not matter.
   """
-  start = _after_id3v2(contents)
+  start = music_tags.after_leading(contents)
   first = _frame(contents, start)
   if first is None:
-    raise MpegError('does not begin with an MPEG frame of layer III')
+    raise MpegError(_why_no_frame(contents[start : start + 4]))
   is_tag, told = _told(contents, start, first)
   sound = start + first.size if is_tag else start
+  end, count = _count(contents, sound, first.kind)
+  _check_rest(contents, end, first.kind, told is not None and count >= told)
+  frames = contents[sound:end]
   if told is None:
-    count = _count(contents, sound)
-    return _info_frame(contents, start, count) + contents[sound:]
-  try:
-    count = _count(contents, sound)
-  except MpegError:
-    return contents  # What is decoded shows whether the sound is damaged.
+    return _info_frame(contents, start, count) + frames
   if abs(count - told) > 1:  # Some count the frame that tells.
     raise MpegError(f'{count} MPEG frames where the first says {told}')
-  return contents
+  head = bytearray(contents[start:sound])
+  at = 4 + first.side_information + 8
+  head[at : at + 4] = count.to_bytes(4, 'big')
+  return bytes(head) + frames
 
 
-def _count(contents: bytes, start: int) -> int:
-  """Counts the frames from here to the end of the file."""
-  end = _before_tags(contents)
-  first = _frame(contents, start)
+def _count(
+  contents: bytes, start: int, kind: tuple[int, int]
+) -> tuple[int, int]:
+  """Where the frames end that follow each other from here, and how many."""
   at, count = start, 0
-  while at < end:
-    frame = _frame(contents, at)
-    if frame is None or frame.kind != first.kind:
-      raise MpegError(f'a damaged MPEG frame at byte {at}')
+  while (frame := _frame(contents, at)) and frame.kind == kind:
+    if len(contents) < at + frame.size:
+      raise MpegError('the last MPEG frame is not whole')
     at += frame.size
     count += 1
-  if at > end:
-    raise MpegError('the last MPEG frame is not whole')
-  return count
+  return at, count
+
+
+def _check_rest(
+  contents: bytes, end: int, kind: tuple[int, int], is_all: bool
+) -> None:
+  """Checks that no sound is behind the frames.
+
+  Args:
+    contents: The file.
+    end: Of the frames.
+    kind: Of them.
+    is_all: Whether they are as many as the file says.
+
+  Raises:
+    MpegError: If there may be.
+  """
+  if music_tags.are_all(contents, end):
+    return
+  if not is_all or _has_frames(contents, end, kind):
+    raise MpegError(f'a damaged MPEG frame at byte {end}')
+
+
+def _has_frames(contents: bytes, at: int, kind: tuple[int, int]) -> bool:
+  """Whether two frames follow each other somewhere from here on."""
+  while (at := contents.find(b'\xff', at)) >= 0:
+    frame = _frame(contents, at)
+    if frame and frame.kind == kind and _frame(contents, at + frame.size):
+      return True
+    at += 1
+  return False
+
+
+def _why_no_frame(header: bytes) -> str:
+  """Why nothing is read that begins with four bytes."""
+  if len(header) == 4 and header[0] == 0xFF and header[1] & 0xE0 == 0xE0:
+    layer = {3: 'I', 2: 'II'}.get(header[1] >> 1 & 3)
+    if layer:
+      return f'MPEG audio of layer {layer} is not read (MP3, layer III, is)'
+    if layer is None and header[2] >> 4 == 0:
+      return 'MP3 of a free bit rate is not read'
+  return 'does not begin with an MPEG frame of layer III'
 
 
 def _frame(contents: bytes, at: int) -> _Frame | None:
@@ -124,27 +169,3 @@ def _info_frame(contents: bytes, at: int, count: int) -> bytes:
   body = bytes(frame.side_information) + b'Info'
   body += _HAS_NUMBER_OF_FRAMES.to_bytes(4, 'big') + count.to_bytes(4, 'big')
   return bytes(header) + body.ljust(frame.size - 4, b'\0')
-
-
-def _after_id3v2(contents: bytes) -> int:
-  """Where the frames begin: after tags with the name of the piece and such."""
-  at = 0
-  while contents[at : at + 3] == b'ID3' and len(contents) >= at + 10:
-    size = 0
-    for byte in contents[at + 6 : at + 10]:
-      size = size << 7 | byte & 0x7F
-    at += 10 + size
-  return at
-
-
-def _before_tags(contents: bytes) -> int:
-  """Where the frames end: before tags of the kinds ID3v1 and APE."""
-  end = len(contents)
-  if contents[-_ID3V1_BYTES:][:3] == b'TAG':
-    end -= _ID3V1_BYTES
-  footer = contents[max(0, end - _APE_FOOTER_BYTES) : end]
-  if footer[:8] == b'APETAGEX':
-    has_header = footer[23] & 0x80
-    end -= int.from_bytes(footer[12:16], 'little')
-    end -= _APE_FOOTER_BYTES if has_header else 0
-  return end

@@ -1,38 +1,159 @@
-"""Wholeness of OGG files: libsndfile does not mind lost pages."""
+"""Wholeness of OGG files: libsndfile does not mind lost pages.
 
+It reads the first of several streams that follow each other ("chained"), too.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
 import zlib
 
 _HEADER_BYTES = 27
-_IS_LAST = 4
+_IS_FIRST, _IS_LAST = 2, 4
 _BITS_REVERSED = bytes(int(f'{byte:08b}'[::-1], 2) for byte in range(256))
+_KINDS = {b'\x01vorbis': 'Vorbis', b'OpusHead': 'Opus'}
+_NAMES = {
+  b'\x7fFLAC': 'FLAC',
+  b'Speex': 'Speex',
+  b'\x80theora': 'video',
+  b'fishead': 'a skeleton',
+}
+
+
+_LONG = 255  # A packet goes on behind a piece of so many bytes.
+_MORE = 2**20
+_VORBIS_BLOCKS = 28  # Where the logarithms of the sizes stand in a header.
 
 
 class OggError(ValueError):
-  """A file that is not whole."""
+  """A file that is not whole, or not read."""
 
 
-def check(contents: bytes) -> None:
-  """Checks that every page is intact and the last one there (RFC 3533).
+class Page(NamedTuple):
+  """A page, which is intact.
+
+  Attributes:
+    start: Where it begins in the file.
+    body: Where its packets begin.
+    end: Where it ends.
+    flags: Whether it is the first, or the last, of its stream, and such.
+    granule: Samples up to its end.
+    serial: Of its stream.
+    number: Of the page in its stream.
+  """
+
+  start: int
+  body: int
+  end: int
+  flags: int
+  granule: int
+  serial: bytes
+  number: int
+
+
+def streams(contents: bytes) -> list[tuple[str, bytes]]:
+  """Returns the streams of a file, which follow each other.
+
+  Args:
+    contents: The file.
+
+  Returns:
+    `Vorbis` or `Opus`, and the part of the file, for each.
 
   Raises:
-    OggError: If not.
+    OggError: If a page is damaged or missing (RFC 3533), if there are streams
+      beside each other, or if one is neither Vorbis nor Opus.
   """
-  start, is_last = 0, False
-  while start < len(contents):
-    header = contents[start : start + _HEADER_BYTES]
-    if len(header) < _HEADER_BYTES or header[:4] != b'OggS':
-      raise OggError('a damaged OGG page')
-    body = start + _HEADER_BYTES + header[26]
-    end = body + sum(contents[start + _HEADER_BYTES : body])
-    page = (
-      contents[start : start + 22] + b'\0\0\0\0' + contents[start + 26 : end]
-    )
-    checksum = int.from_bytes(header[22:26], 'little')
-    if len(contents) < end or _checksum(page) != checksum:
-      raise OggError('a damaged OGG page')
-    start, is_last = end, bool(header[5] & _IS_LAST)
-  if not is_last:
+  found = []
+  kind = first = before = None
+  for page in pages(contents):
+    is_first = bool(page.flags & _IS_FIRST)
+    if is_first and before is None:
+      kind, first = _kind(contents[page.body : page.end]), page
+    elif before is None:
+      raise OggError('the first OGG page is missing')
+    elif is_first or page.serial != first.serial:
+      raise OggError('OGG streams beside each other are not read')
+    elif page.number != before.number + 1:
+      raise OggError('an OGG page is missing')
+    before = page
+    if page.flags & _IS_LAST:
+      found.append((kind, contents[first.start : page.end]))
+      before = None
+  if before is not None:
     raise OggError('the last OGG page is missing')
+  return found
+
+
+def pages(contents: bytes) -> Iterator[Page]:
+  """Yields the pages of a file.
+
+  Raises:
+    OggError: If one is damaged.
+  """
+  start = 0
+  while start < len(contents):
+    if not contents[start] and not contents[start:].strip(b'\0'):
+      return  # Zeros behind the pages.
+    page = _page(contents, start)
+    yield page
+    start = page.end
+
+
+def packets(contents: bytes) -> Iterator[tuple[bytes, Page]]:
+  """Yields the packets of a stream, each with the page on which it ends."""
+  packet = b''
+  for page in pages(contents):
+    at = page.body
+    for size in contents[page.start + _HEADER_BYTES : page.body]:
+      packet += contents[at : at + size]
+      at += size
+      if size < _LONG:
+        yield packet, page
+        packet = b''
+
+
+def without_length(contents: bytes) -> bytes:
+  """Returns a stream whose last page tells more samples than there are."""
+  *_, page = pages(contents)
+  changed = bytearray(contents[page.start : page.end])
+  changed[6:14] = (page.granule + _MORE).to_bytes(8, 'little')
+  changed[22:26] = bytes(4)
+  changed[22:26] = _checksum(bytes(changed)).to_bytes(4, 'little')
+  return contents[: page.start] + bytes(changed)
+
+
+def longest_block(contents: bytes) -> int:
+  """Samples of the longest block of a Vorbis stream."""
+  return 2 ** (next(packets(contents))[0][_VORBIS_BLOCKS] >> 4)
+
+
+def _page(contents: bytes, start: int) -> Page:
+  """Reads the page that begins here."""
+  header = contents[start : start + _HEADER_BYTES]
+  if len(header) < _HEADER_BYTES or header[:4] != b'OggS':
+    raise OggError('a damaged OGG page')
+  body = start + _HEADER_BYTES + header[26]
+  end = body + sum(contents[start + _HEADER_BYTES : body])
+  page = contents[start : start + 22] + b'\0\0\0\0' + contents[start + 26 : end]
+  checksum = int.from_bytes(header[22:26], 'little')
+  if len(contents) < end or _checksum(page) != checksum:
+    raise OggError('a damaged OGG page')
+  granule, number = (
+    int.from_bytes(header[at : at + size], 'little')
+    for at, size in ((6, 8), (18, 4))
+  )
+  return Page(start, body, end, header[5], granule, header[14:18], number)
+
+
+def _kind(packet: bytes) -> str:
+  for start, kind in _KINDS.items():
+    if packet.startswith(start):
+      return kind
+  names = [n for start, n in _NAMES.items() if packet.startswith(start)]
+  raise OggError(
+    f'OGG with {names[0] if names else "another encoding"} is not read'
+    ' (Vorbis and Opus are)'
+  )
 
 
 def _checksum(page: bytes) -> int:

@@ -76,7 +76,7 @@ def export(
         ]
       ),
     },
-    tflite.models(encoder, phones),
+    tflite.models(encoder, phones, max_seconds),
   )
   lines = [f'Version {version.name} of {name}: {version}', 'Signatures']
   for signature, function in model.functions.items():

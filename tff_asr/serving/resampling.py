@@ -6,74 +6,169 @@ import tensorflow as tf
 
 from tff_asr.audio import features
 
+MAX_RATES = 16  # In a batch: each takes a matrix of its own.
 _ZERO_CROSSINGS = 80  # Of the filter, to either side.
 # Half at this share of the highest frequency; all at 0.91, as training has it.
 _ROLL_OFF = 0.9565
 # Of Blackman and Harris: sidelobes 92 dB down.
 _WINDOW = (0.35875, 0.48829, 0.14128, 0.01168)
-_MAX_UP = 1_600
-_MAX_DOWN = 1_000  # Time and memory grow with the product of the two.
+# Ratios of these take large numbers: how many samples of 16 kHz are how many.
+_EXACT_RATES = (11_025, 22_050, 44_100, 88_200, 176_400)
+_EXACT_UP = (640, 320, 160, 80, 40)
+_EXACT_DOWN = 441
+_MAX_UP = 512  # Enough for every rate from 4 to 192 kHz.
+_MAX_ERROR = 1e-3  # Of other rates.
 
 
-def resample(waveform: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
-  """Returns a waveform at 16 kHz.
-
-  A sinc of finite length, as one matrix that is applied to overlapping pieces.
-  Exact for the rates that are in use; others, whose ratio to 16 kHz takes large
-  numbers, are taken as one less than 0.2 % beside them.
+def samples_at_16_khz(samples: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
+  """Returns how many samples `resample` makes, int32 `[batch]`.
 
   Args:
-    waveform: float32 `[samples]`.
-    rate: int32 `[]`, samples per second, positive.
+    samples: int64 `[batch]`, how many there are.
+    rates: int32 `[batch]`, of how many a second.
+  """
+  up, down = _ratio(rates)
+  return tf.cast(-(-samples * up // down), tf.int32)
+
+
+def resample(sounds: tf.RaggedTensor, rates: tf.Tensor) -> tf.RaggedTensor:
+  """Returns sounds at 16 kHz.
+
+  A sinc of finite length, as one matrix for each rate that is applied to
+  overlapping pieces. Exact for the rates that are in use; others, whose ratio
+  to 16 kHz takes large numbers, are taken as one less than 0.1 % beside them.
+
+  Args:
+    sounds: float32 `[batch, (samples)]`.
+    rates: int32 `[batch]`, samples per second, positive.
 
   Returns:
-    float32 `[samples * 16000 / rate]`, rounded up.
+    float32 `[batch, (samples * 16000 / rate)]`, rounded up.
+
+  Raises:
+    InvalidArgumentError: If there are more than `MAX_RATES` rates.
   """
-  up, down = _ratio(rate)
-  stretch = tf.maximum(down / up, 1.0)  # Of the filter, where rates go down.
-  side = tf.cast(tf.math.ceil(_ZERO_CROSSINGS * stretch / _ROLL_OFF), tf.int32)
-  # Pieces are long beside their overlap.
-  pieces_up, pieces_down = (n * (4 * side // down + 1) for n in (up, down))
-  length = pieces_down + 2 * side
-  position = tf.range(length)[:, None] - side
-  time = tf.range(pieces_up)[None] * down
-  distance = tf.cast(position * up - time, tf.float64) / tf.cast(up, tf.float64)
-  matrix = tf.cast(_filter(distance, stretch), tf.float32)
-  samples = tf.size(waveform)
-  count = -(-samples // pieces_down)
-  behind = count * pieces_down - samples + side
-  padded = tf.pad(waveform, [[side, behind]])
-  pieces = tf.signal.frame(padded, length, pieces_down)[:count]
-  wanted = tf.cast(
-    -(
-      -tf.cast(samples, tf.int64)
-      * tf.cast(up, tf.int64)
-      // tf.cast(down, tf.int64)
-    ),
-    tf.int32,
+  is_other = tf.not_equal(rates, features.SAMPLE_RATE)
+  return tf.cond(
+    tf.reduce_any(is_other), lambda: _by_rate(sounds, rates), lambda: sounds
   )
-  return tf.reshape(pieces @ matrix, [-1])[:wanted]
 
 
-def _ratio(rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Small integers, the first over the second nearest to 16 kHz over `rate`."""
-  up = tf.range(1, _MAX_UP + 1)
-  exact = tf.cast(rate, tf.float64) / features.SAMPLE_RATE
+def _by_rate(sounds, rates) -> tf.RaggedTensor:
+  """As `resample`, one rate after the other."""
+  different, _ = tf.unique(rates)
+  check = tf.debugging.assert_less_equal(
+    tf.size(different),
+    MAX_RATES,
+    f'A batch is to have no more than {MAX_RATES} sample rates',
+  )
+  with tf.control_dependencies([check]):
+    different = tf.identity(different)
+  count = tf.size(different)
+  found, rows = (
+    tf.TensorArray(dtype, count, element_shape=[None], infer_shape=False)
+    for dtype in (tf.float32, tf.int64)
+  )
+
+  def step(i, found, rows):
+    of_rate = tf.where(tf.equal(rates, different[i]))[:, 0]
+    some = tf.gather(sounds, of_rate)
+    samples = tf.cond(
+      tf.equal(different[i], features.SAMPLE_RATE),
+      lambda: some.values,
+      lambda: _resampled(some.values, some.row_splits, different[i]),
+    )
+    return i + 1, found.write(i, samples), rows.write(i, of_rate)
+
+  _, found, rows = tf.while_loop(
+    lambda i, *_: i < count, step, (0, found, rows), parallel_iterations=1
+  )
+  order = rows.concat()
+  lengths = samples_at_16_khz(sounds.row_lengths(), rates)
+  by_rate = tf.RaggedTensor.from_row_lengths(
+    found.concat(), tf.cast(tf.gather(lengths, order), tf.int64), validate=False
+  )
+  return tf.gather(by_rate, tf.argsort(order))
+
+
+def _resampled(values, splits, rate) -> tf.Tensor:
+  """Samples of one rate at 16 kHz, float32, one sound behind the other."""
+  up, down = (n[0] for n in _ratio(rate[None]))
+  stretch = tf.maximum(down / up, 1.0)  # Of the filter, where rates go down.
+  side = tf.cast(tf.math.ceil(_ZERO_CROSSINGS * stretch / _ROLL_OFF), tf.int64)
+  # Of each other, pieces need at most as much as they have.
+  pieces_up, pieces_down = (n * (-(-side // down)) for n in (up, down))
+  lengths = splits[1:] - splits[:-1]
+  # Each sound begins with a piece, and has zeros for a filter behind it.
+  count = -(-(lengths + side) // pieces_down)
+  first = tf.cumsum(count, exclusive=True)
+  line = tf.scatter_nd(
+    _places(splits, first * pieces_down)[:, None],
+    values,
+    [tf.reduce_sum(count) * pieces_down],
+  )
+  length = pieces_down + 2 * side
+  pieces = tf.signal.frame(
+    tf.pad(line, [[side, side]]),
+    tf.cast(length, tf.int32),
+    tf.cast(pieces_down, tf.int32),
+  )
+  found = tf.reshape(
+    pieces @ _matrix(length, pieces_up, up, down, side, stretch), [-1]
+  )
+  wanted = tf.concat([[0], tf.cumsum(-(-lengths * up // down))], 0)
+  return tf.gather(found, _places(wanted, first * pieces_up))
+
+
+def _places(splits, starts) -> tf.Tensor:
+  """Where the values of rows are that begin at some places, int64."""
+  place = tf.range(splits[-1])
+  row = tf.searchsorted(splits[1:], place, side='right')
+  return place + tf.gather(starts - splits[:-1], row)
+
+
+def _matrix(length, width, up, down, side, stretch) -> tf.Tensor:
+  """From samples to samples at 16 kHz, float32 `[length, width]`."""
+  position, time = (tf.range(tf.cast(n, tf.int32)) for n in (length, width))
+  up, down, side = (tf.cast(n, tf.int32) for n in (up, down, side))
+  distance = ((position - side) * up)[:, None] - (time * down)[None]
+  return _filter(
+    tf.cast(distance, tf.float32) / tf.cast(up, tf.float32),
+    tf.cast(stretch, tf.float32),
+  )
+
+
+def _ratio(rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  """Small integers, the first over the second near to 16 kHz over `rates`.
+
+  The least that are near enough, int64 `[batch]`.
+  """
+  up = tf.range(1, _MAX_UP + 1, dtype=tf.int64)
+  exact = tf.cast(rates, tf.float64)[:, None] / features.SAMPLE_RATE
   down = tf.round(tf.cast(up, tf.float64) * exact)
-  off = tf.abs(down / tf.cast(up, tf.float64) - exact)
-  off += tf.where(down > _MAX_DOWN, exact, 0.0)
-  # Rounding is not to prefer 320 over 160.
-  best = tf.argmax(off <= tf.reduce_min(off) + 1e-12)
-  return up[best], tf.maximum(tf.cast(down[best], tf.int32), 1)
+  off = tf.abs(down / tf.cast(up, tf.float64) / exact - 1.0)
+  best = tf.argmax(off <= _MAX_ERROR, axis=1)
+  near = tf.cast(tf.gather(down, best, axis=1, batch_dims=1), tf.int64)
+  is_exact = tf.equal(rates[:, None], _EXACT_RATES)
+  exact_up = tf.gather(
+    tf.constant(_EXACT_UP, tf.int64), tf.argmax(is_exact, axis=1)
+  )
+  is_exact = tf.reduce_any(is_exact, axis=1)
+  return (
+    tf.where(is_exact, exact_up, tf.gather(up, best)),
+    tf.where(is_exact, tf.constant(_EXACT_DOWN, tf.int64), near),
+  )
 
 
 def _filter(distance: tf.Tensor, stretch: tf.Tensor) -> tf.Tensor:
-  """Impulse response at distances in samples of the input, float64."""
+  """Impulse response at distances in samples of the input, float32."""
   scaled = distance * (_ROLL_OFF / stretch)
   turns = scaled * math.pi
   safe = tf.where(tf.equal(turns, 0), tf.ones_like(turns), turns)
   sinc = tf.where(tf.equal(turns, 0), tf.ones_like(turns), tf.sin(safe) / safe)
-  phase = turns / _ZERO_CROSSINGS
-  window = sum(a * tf.cos(i * phase) for i, a in enumerate(_WINDOW))
+  cosine = tf.cos(turns / _ZERO_CROSSINGS)
+  # By the cosines of one, two and three times the angle.
+  a, b, c, d = _WINDOW
+  window = (a - c) + cosine * ((b - 3 * d) + cosine * (2 * c + 4 * d * cosine))
   window = tf.where(tf.abs(scaled) <= _ZERO_CROSSINGS, window, 0.0)
   return sinc * window * (_ROLL_OFF / stretch)

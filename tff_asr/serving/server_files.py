@@ -82,13 +82,13 @@ def write_warm_up(
         file.write(log.SerializeToString())
 
 
-def wav_file(pcm: np.ndarray) -> bytes:
-  """Returns int16 `[samples]` at 16 kHz as a WAV file."""
+def wav_file(pcm: np.ndarray, rate: int = features.SAMPLE_RATE) -> bytes:
+  """Returns int16 `[samples]` as a WAV file."""
   contents = io.BytesIO()
   with wave.open(contents, 'wb') as file:
     file.setnchannels(1)
     file.setsampwidth(2)
-    file.setframerate(features.SAMPLE_RATE)
+    file.setframerate(rate)
     file.writeframes(pcm.astype('<i2').tobytes())
   return contents.getvalue()
 

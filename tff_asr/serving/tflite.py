@@ -15,26 +15,37 @@ from tff_asr.text import vocabulary as vocabulary_lib
 FLOAT16 = 'float16'
 INT8 = 'int8'
 KINDS = (FLOAT16, INT8)
+# What `error` says, as the signatures of a server do in words.
+NO_ERROR = 0
+TOO_LONG = 1
+NO_NUMBERS = 2
 
 
-def convert(encoder: transformer.Transformer, kind: str) -> bytes:
+def convert(
+  encoder: transformer.Transformer,
+  kind: str,
+  max_seconds: float = transcriber.MAX_SECONDS,
+) -> bytes:
   """Returns a model of one utterance.
 
   Its input is `waveform` (float32 `[samples]`, 16 kHz, in [-1, 1]), to be
   resized to the utterance. Its outputs are `tokens` (int32 `[n]`, by greedy
-  decoding; their texts are in the `vocabulary.json` of the export) and
-  `token_starts` (float32 `[n]`, in seconds).
+  decoding; their texts are in the `vocabulary.json` of the export),
+  `token_starts` (float32 `[n]`, in seconds) and `error` (int32 `[]`):
+  `TOO_LONG`, `NO_NUMBERS` (infinity or NaN), either without tokens, or
+  `NO_ERROR`.
 
   Args:
     encoder: The model.
     kind: `float16`: weights are stored in half the space. `int8`: matrices are
       stored, and multiplied, in 8 bits, with activations scaled as they come.
+    max_seconds: Longer utterances are refused.
   """
   # Variables cannot be tracked by a function alone.
   module = tf.Module()
   module.weights = list(encoder.variables)
   function = tf.function(
-    lambda waveform: _transcribe(encoder, waveform),
+    lambda waveform: _transcribe(encoder, waveform, max_seconds),
     input_signature=[tf.TensorSpec([None], tf.float32, 'waveform')],
   )
   module.transcribe = function
@@ -48,13 +59,25 @@ def convert(encoder: transformer.Transformer, kind: str) -> bytes:
 
 
 def models(
-  encoder: transformer.Transformer, kinds: Sequence[str] = KINDS
+  encoder: transformer.Transformer,
+  kinds: Sequence[str] = KINDS,
+  max_seconds: float = transcriber.MAX_SECONDS,
 ) -> dict[str, bytes]:
   """Returns models of some kinds by the names of their files."""
-  return {f'{kind}.tflite': convert(encoder, kind) for kind in kinds}
+  return {
+    f'{kind}.tflite': convert(encoder, kind, max_seconds) for kind in kinds
+  }
 
 
-def _transcribe(encoder, waveform):
+def _transcribe(encoder, waveform, max_seconds):
+  limit = int(max_seconds * features.SAMPLE_RATE)
+  is_short = tf.size(waveform) <= limit
+  waveform = waveform[:limit]
+  # Nothing, which the converter cannot know: infinity times it is no number.
+  nothing = tf.cast(tf.size(waveform) < 0, tf.float32)
+  are_numbers = tf.reduce_all(tf.equal(nothing * waveform, 0.0))
+  waveform = waveform[: tf.where(is_short & are_numbers, limit, 0)]
+  waveform = tf.clip_by_value(waveform, -1.0, 1.0)
   frames = tf.maximum(features.num_frames(tf.size(waveform)), 0)
   # The encoder takes no fewer frames than one of its outputs stands for.
   least = features.WINDOW + (features.OUTPUT_STRIDE - 1) * features.HOP
@@ -73,6 +96,9 @@ def _transcribe(encoder, waveform):
   return {
     'tokens': tf.boolean_mask(best, kept),
     'token_starts': starts * transcriber.FRAME_SECONDS,
+    'error': tf.where(
+      is_short, tf.where(are_numbers, NO_ERROR, NO_NUMBERS), TOO_LONG
+    ),
   }
 
 

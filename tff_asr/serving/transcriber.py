@@ -5,16 +5,19 @@ process goes on: what cannot be used has an empty text and an `error`.
 """
 
 from collections.abc import Callable
+import math
 
 import tensorflow as tf
 
 from tff_asr.audio import features
-from tff_asr.models import ctc, transformer
-from tff_asr.serving import wav
+from tff_asr.models import transformer
+from tff_asr.serving import greedy, wav
 from tff_asr.text import vocabulary as vocabulary_lib
 
 MAX_SECONDS = 60.0
 _MAX_BATCH = 16  # Utterances of the greatest length.
+_MAX_UTTERANCES = 1_000
+_LIKE = 1.4  # Lengths up to this ratio are padded to the same.
 _SHORT = 480  # Samples that an utterance takes the place of, if it has fewer.
 FRAME_SECONDS = features.OUTPUT_STRIDE * features.HOP / features.SAMPLE_RATE
 _WAVEFORM = (
@@ -31,7 +34,7 @@ class Transcriber(tf.Module):
     functions: Functions by name, as a server offers them.
       `serving_default`: of `waveform` (float32 `[batch, samples]`, 16 kHz, in
         [-1, 1]) and `lengths` (int32 `[batch]`, in samples) the results of
-        `_greedy`.
+        `_results`.
       `wav`: of `wav` (string `[batch]`, files of 16-bit PCM) the same.
       `logits`: of `waveform` and `lengths` the `logits` (float32 `[batch,
         frames, vocabulary]`), their `logit_lengths` (int32 `[batch]`) and
@@ -78,22 +81,36 @@ class Transcriber(tf.Module):
     }
 
   def _transcribe(self, waveform, lengths):
-    return self._greedy(*self._forward(waveform, lengths))
+    logits, frames, error = self._forward(waveform, lengths)
+    return self._results(greedy.hear(logits, frames), error)
 
   def _transcribe_wav(self, wav_files):
-    sounds, errors = tf.map_fn(
-      lambda contents: wav.decode(contents, self._max_seconds),
-      wav_files,
-      fn_output_signature=(
-        tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0),
-        tf.TensorSpec([], tf.string),
-      ),
+    with tf.control_dependencies([_check_count(wav_files)]):
+      wav_files = tf.identity(wav_files)
+    headers = wav.headers(wav_files, self._max_seconds)
+    with tf.control_dependencies([self._check_size(headers.samples)]):
+      frames = _output_frames(headers.samples)
+    rows = tf.where(frames > 0)[:, 0]
+    sounds = wav.decode(
+      tf.gather(wav_files, rows),
+      wav.Headers(*(tf.gather(values, rows) for values in headers)),
     )
-    lengths = tf.cast(sounds.row_lengths(), tf.int32)
-    self._check_size(lengths)
-    logits, frames, more = self._forward(sounds.to_tensor(), lengths)
-    return self._greedy(
-      logits, frames, tf.where(tf.equal(errors, b''), more, errors)
+    length = tf.math.log(tf.cast(tf.gather(frames, rows), tf.float32))
+
+    def hear(places):
+      some = tf.gather(sounds, places)
+      lengths = tf.cast(some.row_lengths(), tf.int32)
+      logits, frames, _ = self._forward(some.to_tensor(), lengths)
+      return greedy.hear(logits, frames)
+
+    return self._results(
+      greedy.in_groups(
+        tf.cast(length / math.log(_LIKE), tf.int32),
+        hear,
+        rows,
+        tf.size(wav_files),
+      ),
+      headers.error,
     )
 
   def _logits_of(self, waveform, lengths):
@@ -120,47 +137,60 @@ class Transcriber(tf.Module):
   def _logits(self, waveform, lengths):
     """Logits `[batch, frames, vocabulary]`, their lengths, and errors."""
     batch, samples = tf.unstack(tf.shape(waveform))
-    tf.debugging.assert_positive(batch, 'There is no utterance')
-    tf.debugging.assert_equal(
-      tf.size(lengths), batch, 'There must be a length for each waveform'
-    )
+    checks = [
+      _check_count(waveform),
+      tf.debugging.assert_equal(
+        tf.size(lengths), batch, 'There must be a length for each waveform'
+      ),
+    ]
+    with tf.control_dependencies(checks):
+      lengths = tf.identity(lengths)
     limit = int(self._max_seconds * features.SAMPLE_RATE)
-    present = tf.sequence_mask(lengths, samples)
-    is_sound = tf.abs(waveform) <= tf.float32.max  # Not so: infinity, NaN.
     error = tf.where(
       (lengths < 0) | (lengths > samples),
       'a length outside of the waveform',
-      tf.where(
-        lengths > limit,
-        f'longer than {self._max_seconds:g} s',
-        tf.where(
-          tf.reduce_all(is_sound | ~present, axis=1),
-          '',
-          'samples that are no numbers',
-        ),
-      ),
+      tf.where(lengths > limit, f'longer than {self._max_seconds:g} s', ''),
     )
     lengths = tf.where(tf.equal(error, b''), lengths, 0)
-    self._check_size(lengths)
-    longest = tf.reduce_max(lengths)
-    sound = tf.where(present & is_sound, waveform, 0.0)[:, :longest]
-    frames = tf.maximum(features.num_frames(lengths), 0)
+    with tf.control_dependencies([self._check_size(lengths)]):
+      waveform = waveform[:, : tf.reduce_max(lengths)]
+    present = tf.sequence_mask(lengths, tf.shape(waveform)[1])
+    is_sound = tf.abs(waveform) <= tf.float32.max  # Not so: infinity, NaN.
+    are_all = tf.reduce_all(is_sound | ~present, axis=1)
+    error = tf.where(are_all, error, 'samples that are no numbers')
+    lengths = tf.where(are_all, lengths, 0)
+    frames = _output_frames(lengths)
+    # The encoder takes one utterance at least, and none that has no frame.
+    is_heard = (frames > 0) | (
+      tf.reduce_all(frames <= 0) & tf.equal(tf.range(batch), 0)
+    )
+    rows = tf.where(is_heard)[:, 0]
+    sound = tf.where(present & is_sound, waveform, 0.0)
+    sound = tf.gather(sound, rows)[:, : tf.reduce_max(lengths)]
     log_mel = _log_mel(tf.clip_by_value(sound, -1.0, 1.0))
-    logits = self._encoder(log_mel, frames, training=False)
-    return logits, transformer.output_frames(frames), error
+    feature_frames = tf.maximum(features.num_frames(lengths), 0)
+    logits = self._encoder(
+      log_mel, tf.gather(feature_frames, rows), training=False
+    )
+    shape = tf.concat([[batch], tf.shape(logits)[1:]], 0)
+    return (
+      tf.scatter_nd(rows[:, None], logits, tf.cast(shape, tf.int64)),
+      frames,
+      error,
+    )
 
   def _check_size(self, lengths):
     """A batch takes memory by its size and its longest utterance."""
     samples = tf.reduce_max(tf.concat([lengths, [_SHORT]], 0))
     size = tf.size(lengths, tf.int64) * tf.cast(samples, tf.int64)
     seconds = _MAX_BATCH * self._max_seconds
-    tf.debugging.assert_less_equal(
+    return tf.debugging.assert_less_equal(
       size,
       tf.constant(int(seconds * features.SAMPLE_RATE), tf.int64),
       f'A batch is to have no more than {seconds:g} s, padding included',
     )
 
-  def _greedy(self, logits, frames, error):
+  def _results(self, heard, error):
     """What each utterance's most probable tokens are.
 
     Returns:
@@ -174,26 +204,21 @@ class Transcriber(tf.Module):
         each token over its frames, padded with -1.
       error: string `[batch]`, empty if there is none.
     """
-    runs = ctc.greedy_runs(logits, frames)
-    tokens = runs.tokens
+    tokens = heard.tokens
     seconds = [
       tf.cast(edges, tf.float32) * FRAME_SECONDS
-      for edges in (runs.starts, runs.ends)
+      for edges in (heard.starts, heard.ends)
     ]
-    quiet = tf.nn.log_softmax(logits)[..., vocabulary_lib.BLANK]
-    present = tf.sequence_mask(frames, tf.shape(logits)[1], tf.float32)
-    count = tf.cast(frames, tf.float32)
-    quiet = tf.reduce_sum(quiet * present, axis=1) / tf.maximum(count, 1.0)
     number = tf.cast(tokens.row_lengths(), tf.float32)
-    spoken = tf.reduce_sum(runs.log_probabilities, axis=1)
-    mean = tf.where(number > 0, spoken / tf.maximum(number, 1.0), quiet)
+    spoken = tf.reduce_sum(heard.log_probabilities, axis=1)
+    mean = tf.where(number > 0, spoken / tf.maximum(number, 1.0), heard.blanks)
     return {
       'text': self._text(tokens),
-      'confidence': tf.where(frames > 0, tf.exp(mean), 0.0),
+      'confidence': tf.where(heard.frames > 0, tf.exp(mean), 0.0),
       'tokens': tf.gather(self._pieces, tokens).to_tensor(''),
       'token_starts': seconds[0].to_tensor(-1.0),
       'token_ends': seconds[1].to_tensor(-1.0),
-      'token_confidences': tf.exp(runs.log_probabilities).to_tensor(-1.0),
+      'token_confidences': tf.exp(heard.log_probabilities).to_tensor(-1.0),
       'error': error,
     }
 
@@ -201,6 +226,24 @@ class Transcriber(tf.Module):
     """Text of tokens, int32 ragged `[batch, (tokens)]`: string `[batch]`."""
     joined = tf.strings.reduce_join(tf.gather(self._pieces, tokens), axis=1)
     return tf.strings.strip(tf.strings.regex_replace(joined, r'\s+', ' '))
+
+
+def _check_count(utterances: tf.Tensor) -> tf.Operation:
+  """Checks that there are utterances, and not too many."""
+  batch = tf.shape(utterances)[0]
+  some = tf.debugging.assert_positive(batch, 'There is no utterance')
+  few = tf.debugging.assert_less_equal(
+    batch,
+    _MAX_UTTERANCES,
+    f'A batch is to have no more than {_MAX_UTTERANCES} utterances',
+  )
+  return tf.group(some, few)
+
+
+def _output_frames(samples: tf.Tensor) -> tf.Tensor:
+  """Frames of the encoder's output, int32 `[batch]`."""
+  frames = tf.maximum(features.num_frames(samples), 0)
+  return transformer.output_frames(frames)
 
 
 def _log_mel(waveform: tf.Tensor) -> tf.Tensor:

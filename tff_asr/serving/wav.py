@@ -1,148 +1,181 @@
 """WAV files of 16-bit PCM inside a graph, where a bad one harms no other.
 
 TensorFlow's own `DecodeWav` fails a whole batch, and takes a file that says
-more than it holds.
+more than it holds.  Here headers are read first, of all files at a time, so
+that a batch can be refused before its samples are decoded.  Which files are
+whole, `tff_asr.audio.riff` says by the same rules.
 """
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from tff_asr.audio import features
-from tff_asr.serving import resampling
+from tff_asr.audio import riff
+from tff_asr.serving import resampling, wav_chunks
 
 _MIN_RATE = 4_000
 _MAX_RATE = 192_000
-_PCM = 1
-_EXTENSIBLE = 0xFFFE  # The kind then stands further back.
-_STREAMED = 0x7FFF_F000  # Sizes from here on are not meant, nor is 0.
-_HEADER = 12
-_MAX_CHUNKS = 1_000  # Before the one that is wanted.
+_MAX_CHANNELS = 1_024  # As libsndfile has it.
+_WIDTH = 2  # Bytes of a sample.
 
 
-def decode(
-  contents: tf.Tensor, max_seconds: float
-) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the audio of a file, and what is wrong with it.
+class Headers(NamedTuple):
+  """What files say, `[files]` each.
+
+  Attributes:
+    error: string, what is wrong with a file, or empty.
+    start: int64, the byte with which the samples begin.
+    frames: int64, the number of samples of each channel; 0 if something is
+      wrong.
+    channels: int64.
+    rate: int32, samples per second.
+    samples: int32, the number of them at 16 kHz.
+  """
+
+  error: tf.Tensor
+  start: tf.Tensor
+  frames: tf.Tensor
+  channels: tf.Tensor
+  rate: tf.Tensor
+  samples: tf.Tensor
+
+
+def headers(contents: tf.Tensor, max_seconds: float) -> Headers:
+  """Reads the headers of files.
 
   Args:
-    contents: string `[]`, a WAV file of 16-bit PCM of any rate and number of
-      channels, which are averaged.
-    max_seconds: What is longer is not decoded.
-
-  Returns:
-    waveform: float32 `[samples]`, 16 kHz, in steps of 16-bit PCM, as training
-      has it; empty if something is wrong.
-    error: string `[]`, empty if nothing is.
+    contents: string `[files]`, WAV files of 16-bit PCM of any rate and number
+      of channels.
+    max_seconds: What is longer is an error.
   """
-  file = _Reader(contents)
-  number, size = file.number, file.size
-  form, data = file.find(b'fmt '), file.find(b'data')
-  kind = number(form + 8, 2)
-  kind = tf.where(tf.equal(kind, _EXTENSIBLE), number(form + 32, 2), kind)
-  channels, rate = number(form + 10, 2), number(form + 12, 4)
-  bits = number(form + 22, 2)
-  said, there = number(data + 4, 4), tf.cast(size - data - 8, tf.int64)
-  is_meant = (said > 0) & (said < _STREAMED)
-  # No samples, and another chunk, or the end, behind them.
-  behind = tf.cast(tf.io.decode_raw(file.text(data + 8, 4), tf.uint8), tf.int32)
-  is_chunk = tf.reduce_all((behind >= 0x20) & (behind < 0x7F)) & (
-    8 + number(data + 12, 4) <= there
+  file = wav_chunks.Files(contents)
+  found = file.find()
+  form, data = found.form, found.data
+  encoding, channels = file.number(form + 8, 2), file.number(form + 10, 2)
+  rate = file.number(form + 12, 4)
+  block, bits = file.number(form + 20, 2), file.number(form + 22, 2)
+  form_bytes = tf.minimum(file.number(form + 4, 4), file.size - form - 8)
+  encoding = tf.where(
+    tf.equal(encoding, riff.EXTENSIBLE) & (form_bytes >= 26),
+    file.number(form + 32, 2),
+    encoding,
   )
-  is_empty = tf.equal(said, 0) & ((there <= 0) | is_chunk)
-  # One byte of padding may be missing, as libsndfile has it.
-  length = tf.where(is_meant, tf.minimum(said, there), tf.maximum(there, 0))
-  length = tf.where(is_empty, tf.zeros_like(length), length)
-  frame = tf.maximum(2 * channels, 2)
-  frames = length // frame
-  seconds = tf.cast(frames, tf.float32) / tf.cast(
-    tf.maximum(rate, 1), tf.float32
-  )
+  frame = tf.maximum(_WIDTH * channels, _WIDTH)
+  size, is_cut, has_more = _extent(file, data, frame)
+  frames = size // frame
+  is_rate = (rate >= _MIN_RATE) & (rate <= _MAX_RATE)
   error = _first(
+    (~file.is_wav(), 'not a WAV file'),
+    (found.is_long, f'more than {wav_chunks.MAX_CHUNKS} chunks'),
+    ((form < 0) | (form_bytes < 16), 'a WAV file without a format'),
     (
-      tf.not_equal(file.text(0, 4), b'RIFF')
-      | tf.not_equal(file.text(8, 4), b'WAVE'),
-      'not a WAV file',
-    ),
-    (form >= size, 'a WAV file without a format'),
-    (
-      tf.not_equal(kind, _PCM) | tf.not_equal(bits, 16),
+      tf.not_equal(encoding, riff.PCM) | tf.not_equal((bits + 7) // 8, _WIDTH),
       'not 16-bit PCM',
     ),
     (tf.equal(channels, 0), 'no channels'),
+    (channels > _MAX_CHANNELS, f'more than {_MAX_CHANNELS} channels'),
     (
-      (rate < _MIN_RATE) | (rate > _MAX_RATE),
+      tf.not_equal(block, 0) & tf.not_equal(block, frame),
+      'frames of another size than its channels take',
+    ),
+    (
+      ~is_rate,
       f'a sample rate outside of {_MIN_RATE} to {_MAX_RATE} Hz',
     ),
-    (data >= size, 'a WAV file without samples'),
-    (is_meant & (said > there + 1), 'shorter than its header says'),
-    (seconds > max_seconds, f'longer than {max_seconds:g} s'),
+    (data < 0, 'a WAV file without samples'),
+    (found.is_in_parts, 'samples in several chunks'),
+    (is_cut, 'shorter than its header says'),
+    (has_more, 'longer than its header says'),
+    (
+      tf.cast(frames, tf.float64) > max_seconds * tf.cast(rate, tf.float64),
+      f'longer than {max_seconds:g} s',
+    ),
   )
-
-  def samples():
-    pcm = tf.io.decode_raw(
-      tf.strings.substr(contents, data + 8, tf.cast(frames * frame, tf.int32)),
-      tf.int16,
-    )
-    shape = tf.stack([-1, tf.cast(channels, tf.int32)])
-    sound = tf.cast(tf.reshape(pcm, shape), tf.float32)
-    mono = tf.reduce_mean(sound, axis=1) / 2**15
-    at_16_khz = tf.cond(
-      tf.equal(rate, features.SAMPLE_RATE),
-      lambda: mono,
-      lambda: resampling.resample(mono, tf.cast(rate, tf.int32)),
-    )
-    steps = tf.clip_by_value(tf.round(at_16_khz * 2**15), -(2**15), 2**15 - 1)
-    return features.waveform_of(tf.cast(steps, tf.int16))
-
-  return tf.cond(tf.equal(error, b''), samples, lambda: tf.zeros([0])), error
+  is_whole = tf.equal(error, b'')
+  frames = tf.where(is_whole, frames, 0)
+  rate = tf.cast(tf.where(is_whole, rate, _MIN_RATE), tf.int32)
+  samples = resampling.samples_at_16_khz(frames, rate)
+  return Headers(error, data + 8, frames, channels, rate, samples)
 
 
-class _Reader:
-  """Reads a file in chunks; whatever is read lies in it, or is zero.
+def decode(contents: tf.Tensor, found: Headers) -> tf.RaggedTensor:
+  """Returns the audio of files.
 
-  Attributes:
-    size: Of the file in bytes, int32 `[]`.
+  Args:
+    contents: string `[files]`.
+    found: Their headers, none with an error.
+
+  Returns:
+    float32 `[files, (samples)]`, 16 kHz, channels averaged, in steps of 16-bit
+    PCM, as training has it.
+
+  Raises:
+    InvalidArgumentError: If there are more rates than a batch may have.
   """
+  size = found.frames * found.channels * _WIDTH
+  # Together, because what is decoded at a time must have one length.
+  joined = tf.strings.reduce_join(
+    tf.strings.substr(contents, found.start, size)
+  )
+  pcm = tf.cast(tf.io.decode_raw(joined, tf.int16), tf.float32)
+  mono = tf.cond(
+    tf.reduce_all(tf.equal(found.channels, 1)),
+    lambda: pcm,
+    lambda: _averaged(pcm, found.frames, found.channels),
+  )
+  splits = tf.concat([[0], tf.cumsum(found.frames)], 0)
+  sounds = tf.RaggedTensor.from_row_splits(mono, splits, validate=False)
+  resampled = resampling.resample(sounds, found.rate)
+  steps = tf.clip_by_value(tf.round(resampled.values), -(2**15), 2**15 - 1)
+  return resampled.with_values(steps / 2**15)
 
-  def __init__(self, contents: tf.Tensor):
-    """Takes the file, string `[]`."""
-    self.size = tf.strings.length(contents)
-    self._filled = tf.strings.join([contents, tf.constant(bytes(64))])
 
-  def text(self, at: tf.Tensor, length: int) -> tf.Tensor:
-    """Bytes from a place on."""
-    return tf.strings.substr(self._filled, tf.minimum(at, self.size), length)
+def _extent(file, data, frame) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Bytes of samples, whether some are missing, and whether there are more."""
+  body = data + 8
+  said, there = file.number(data + 4, 4), tf.maximum(file.size - body, 0)
+  end = tf.minimum(body + said, file.size)
+  is_there = data >= 0
+  is_doubtful = tf.equal(said, 0) | (file.size - end >= frame)
+  is_metadata, is_padded = (
+    file.is_metadata(at, is_there & is_doubtful) for at in (end, end + 1)
+  )
+  is_metadata |= tf.equal(said % 2, 1) & is_padded
+  first = file.number(tf.fill(tf.shape(data), tf.constant(4, tf.int64)), 4)
+  is_size_of_file = (
+    tf.equal(said, first) & (said <= file.size) & (file.size - said <= 8)
+  )
+  is_meant = ~is_size_of_file & tf.where(
+    tf.equal(said, 0), is_metadata, (said <= there) | (said < riff.STREAMED)
+  )
+  last = 8 + first
+  is_cut = tf.where(
+    is_meant,
+    there // frame < said // frame,
+    (body < last)
+    & (first < riff.STREAMED)
+    & (file.size + riff.RIFF_SLACK < last),
+  )
+  has_more = is_meant & (file.size - end >= frame) & ~is_metadata
+  return tf.where(is_meant, end - body, there), is_cut, has_more
 
-  def number(self, at: tf.Tensor, length: int) -> tf.Tensor:
-    """Number of some bytes from a place on, int64."""
-    digits = tf.io.decode_raw(self.text(at, length), tf.uint8)
-    places = tf.constant([256**i for i in range(length)], tf.int64)
-    return tf.reduce_sum(tf.cast(digits, tf.int64) * places)
 
-  def find(self, name: bytes) -> tf.Tensor:
-    """Where the first chunk of a name begins, or the end of the file."""
-    end = tf.cast(self.size, tf.int64)
-
-    def is_other(at):
-      found = self.text(tf.cast(at, tf.int32), 4)
-      return (at + 8 <= end) & tf.not_equal(found, name)
-
-    def following(at):
-      length = self.number(tf.cast(at, tf.int32) + 4, 4)
-      return tf.minimum(at + 8 + length + length % 2, end)
-
-    found = tf.while_loop(
-      is_other,
-      lambda at: [following(at)],
-      [tf.constant(_HEADER, tf.int64)],
-      maximum_iterations=_MAX_CHUNKS,
-    )[0]
-    is_there = (found + 8 <= end) & ~is_other(found)
-    return tf.cast(tf.where(is_there, found, end), tf.int32)
+def _averaged(pcm, frames, channels) -> tf.Tensor:
+  """Means of the channels, float32 `[all frames]`."""
+  samples = tf.cumsum(frames * channels)
+  before = tf.cumsum(frames, exclusive=True)
+  place = tf.range(tf.size(pcm, tf.int64))
+  file = tf.searchsorted(samples, place, side='right', out_type=tf.int32)
+  start = samples - frames * channels
+  frame = tf.gather(before, file) + (
+    (place - tf.gather(start, file)) // tf.gather(channels, file)
+  )
+  return tf.math.segment_mean(pcm, frame)
 
 
 def _first(*faults: tuple[tf.Tensor, str]) -> tf.Tensor:
   """The text of the first fault that is there, or an empty one."""
-  text = tf.constant('')
+  text = tf.fill(tf.shape(faults[0][0]), '')
   for is_there, name in reversed(faults):
     text = tf.where(is_there, name, text)
   return text
