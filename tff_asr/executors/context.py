@@ -21,6 +21,7 @@ from tff_asr import errors
 from tff_asr.executors import (
   decomposition,
   graph_piece,
+  interruption,
   map_reduce,
   native,
   piece_function,
@@ -141,17 +142,21 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if decomposition.is_local(comp.type_signature):
       comp = decomposition.at_server(comp)
     parameter = comp.type_signature.parameter
-    run = map_reduce.MapReduce(
-      decomposition.decompose(comp),
-      self.devices,
-      self.clients_per_device,
-      self._watch,
-    ).run
+    *first, rest = (
+      map_reduce.MapReduce(
+        form, self.devices, self.clients_per_device, self._watch
+      )
+      for form in decomposition.decompose(comp)
+    )
+
+    def compute(server, clients):
+      for at_server in first:
+        server = [*server, *at_server.run(server, [])]
+      return rest.run(server, clients, self.max_failed_clients)
 
     def execute(arg):
-      server, clients = self._arguments(arg, parameter)
-      results = run(server, clients, self.max_failed_clients)
-      return values.pack(results, result)
+      at_server, clients = self._arguments(arg, parameter)
+      return values.pack(interruption.run(compute, at_server, clients), result)
 
     return execute
 
@@ -160,12 +165,14 @@ class LocalDeviceContext(tff.framework.SyncContext):
     piece = graph_piece.GraphPiece(comp)
     function = piece_function.single(piece, values.specs(type_spec.parameter))
 
+    def compute(arguments):
+      with tf.device(self.devices[0]):
+        return function(arguments)
+
     def execute(arg):
       parameter = type_spec.parameter
       arguments = [] if parameter is None else values.flatten(arg, parameter)
-      with tf.device(self.devices[0]):
-        results = function(arguments)
-      return values.pack(results, type_spec.result)
+      return values.pack(interruption.run(compute, arguments), type_spec.result)
 
     return execute
 

@@ -19,6 +19,7 @@ import tensorflow_federated as tff
 
 from tff_asr.executors import (
   graph_piece,
+  interruption,
   piece_function,
   placement,
   values,
@@ -150,15 +151,15 @@ class MapReduce:
     if not slots:
       with _stage('zero'):
         return self._zero([])
-    with futures.ThreadPoolExecutor(len(slots)) as pool:
-      running = [
-        pool.submit(self._run_slot, device, at_device[device], queue)
-        for device in slots
-      ]
-      try:
-        accumulators = [slot.result() for slot in running]
-      finally:
-        queue.close()  # Before the pool waits for the others.
+    running = [
+      interruption.start(self._run_slot, device, at_device[device], queue)
+      for device in slots
+    ]
+    try:
+      accumulators = [slot.result() for slot in running]
+    finally:
+      queue.close()  # If one has failed: before all others are waited for.
+      futures.wait(running)
     accumulators = [a for a in accumulators if a is not None]
     total = accumulators.pop(0)
     while accumulators:

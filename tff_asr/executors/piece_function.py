@@ -6,7 +6,7 @@ import threading
 
 import tensorflow as tf
 
-from tff_asr.executors import graph_piece
+from tff_asr.executors import graph_piece, interruption
 
 _Tensors = Sequence[tf.Tensor]
 # Writes a piece into the graph: takes its arguments, returns its results.
@@ -76,13 +76,14 @@ class PieceFunction:
     if variables is None:
       with self.variables() as variables:
         return self(arguments, variables)
+    inputs = [*arguments, *variables]
     if self._is_first:
       with self._first:
         if self._is_first:
-          results = list(self._function(*arguments, *variables))
+          results = interruption.call(self._function, inputs)
           self._is_first = False
           return results
-    return list(self._function(*arguments, *variables))
+    return interruption.call(self._function, inputs)
 
 
 def single(

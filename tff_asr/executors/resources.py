@@ -34,24 +34,29 @@ _NEW = frozenset(
     'MutexV2',  # A lock, which has no value.
   ]
 )
-# Stateful to TensorFlow, lest they are computed once, but they keep nothing, or
-# the place in a stream of random numbers.
+# Stateful to TensorFlow, lest they are computed once, but they keep nothing...
 _WITHOUT_STATE = frozenset(
   [
     *('Case', 'If', 'StatefulPartitionedCall', 'While', 'XlaCallModule'),
     *('Assert', 'CheckNumerics', 'CheckNumericsV2', 'Print', 'PrintV2'),
-    *('ConsumeMutexLock', 'DeepCopy', 'Empty', 'GuaranteeConst', 'Timestamp'),
+    *('ConsumeMutexLock', 'DeepCopy', 'Empty', 'GuaranteeConst'),
+    *('LoadAndRemapMatrix', 'MergeV2Checkpoints', 'Restore', 'RestoreSlice'),
+    *('RestoreV2', 'Save', 'SaveSlices', 'SaveV2', 'StatelessRandomGetAlg'),
+    'WriteFile',
+  ]
+)
+# ... or only their place in a stream of random numbers.
+_RANDOM = frozenset(
+  [
     *('AllCandidateSampler', 'FixedUnigramCandidateSampler'),
     *('LogUniformCandidateSampler', 'UniformCandidateSampler', 'Multinomial'),
     *('NonDeterministicInts', 'ParameterizedTruncatedNormal', 'RandomCrop'),
     *('RandomGamma', 'RandomPoisson', 'RandomPoissonV2', 'RandomShuffle'),
     *('RandomStandardNormal', 'RandomUniform', 'RandomUniformInt'),
     *('SampleDistortedBoundingBox', 'SampleDistortedBoundingBoxV2'),
-    *('StatelessRandomGetAlg', 'TruncatedNormal'),
+    *('Timestamp', 'TruncatedNormal'),
     *('CudnnRNN', 'CudnnRNNV2', 'CudnnRNNV3'),
     *('CudnnRNNBackprop', 'CudnnRNNBackpropV2', 'CudnnRNNBackpropV3'),
-    *('LoadAndRemapMatrix', 'MergeV2Checkpoints', 'Restore', 'RestoreSlice'),
-    *('RestoreV2', 'Save', 'SaveSlices', 'SaveV2', 'WriteFile'),
   ]
 )
 # Of these TensorFlow does not say that they are stateful.
@@ -75,7 +80,14 @@ def is_isolated(operation: str) -> bool:
     not definition.is_stateful
     or _has_handle(definition.input_arg)  # The state is in the resource.
     or 'Dataset' in operation
-    or operation in _WITHOUT_STATE
+    or operation in _WITHOUT_STATE | _RANDOM
+  )
+
+
+def draws(operation: str) -> bool:
+  """Whether an operation gives something else each time that it runs."""
+  return operation in _RANDOM or (
+    'Dataset' in operation and ('Shuffle' in operation or 'Random' in operation)
   )
 
 
