@@ -75,6 +75,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     allow_native: bool = True,
     watch: placement.Watch | None = None,
     max_failed_clients: int | None = 0,
+    default_num_clients: int = 0,
   ):
     """Takes the arguments of `set_local_device_context`."""
     if max_failed_clients is None:
@@ -93,7 +94,11 @@ class LocalDeviceContext(tff.framework.SyncContext):
     self._allow_native = allow_native
     self._watch = watch
     self.max_failed_clients = max_failed_clients
-    self._worker: native.Worker | None = None
+    if default_num_clients < 0:
+      raise ValueError(
+        f'default_num_clients is {default_num_clients}, not >= 0.'
+      )
+    self._default_num_clients = default_num_clients
     self._executables: dict[int, _Executable] = {}
     self._lock = threading.RLock()
 
@@ -114,12 +119,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
       return self._executable(comp)(arg)
 
   def close(self) -> None:
-    """Ends the process of TFF's own runtime, if there is one."""
-    with self._lock:
-      if self._worker:
-        self._worker.stop()
-        self._worker = None
-        self._executables.clear()  # Some need the worker.
+    """Ends the process of TFF's own runtime, if no other context needs it."""
+    native.shared.release(self)
 
   def _executable(self, comp) -> _Executable:
     """Returns what runs a computation.
@@ -184,11 +185,24 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if not self._allow_native:
       raise graph_piece.UnsupportedError(why) from error
     logging.warning("%s TFF's own runtime takes it.", why)
-    if self._worker is None:
-      self._worker = native.Worker(os.cpu_count() or 1)
-    context = native.create_context(self._worker)
+    has_clients = tff.types.contains(
+      comp.type_signature, decomposition.is_at_clients
+    )
     alive = weakref.ref(comp)
-    return lambda arg: context.invoke(alive(), arg)
+    worker = context = None
+
+    def execute(arg):
+      nonlocal worker, context
+      if has_clients and self.max_failed_clients is None:
+        raise graph_piece.UnsupportedError(
+          f"{why} TFF's own runtime would tell which client fails."
+        )
+      before, worker = worker, native.shared.get(self)
+      if worker is not before:
+        context = native.create_context(worker, self._default_num_clients)
+      return context.invoke(alive(), arg)
+
+    return execute
 
   def _arguments(
     self, arg, type_spec
@@ -213,6 +227,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
         f'{", ".join(str(len(value)) for value in of_clients)}.'
       )
     clients = list(zip(*of_clients, strict=True))
+    if not of_clients:
+      clients = [()] * self._default_num_clients
     sizes = [0.0] * len(clients)
     if self._client_size and len(of_clients) == 1:
       sizes = [self._client_size(value) for (value,) in clients]
@@ -229,6 +245,8 @@ def _client(number, client_values, types) -> map_reduce.Client:
       name += f' ({value!r})'
 
   def leaves():
+    if not types:
+      return decomposition.nothing()
     return [
       leaf
       for value, type_spec in zip(client_values, types, strict=True)
@@ -260,6 +278,7 @@ def set_local_device_context(
   allow_native: bool = True,
   watch: placement.Watch | None = None,
   max_failed_clients: int | None = 0,
+  default_num_clients: int = 0,
 ) -> LocalDeviceContext:
   """Makes TFF execute on devices of this machine; returns the context.
 
@@ -280,6 +299,8 @@ def set_local_device_context(
       of it, with a warning that names them.  By default the first ends it.
       `None` lets any number fail, and says nothing of it: who fails is private,
       and each counts as if there were no such client.
+    default_num_clients: Number of clients of a computation that takes nothing
+      of theirs, as in TFF's own context.
   """
   context = LocalDeviceContext(
     devices,
@@ -288,6 +309,7 @@ def set_local_device_context(
     allow_native,
     watch,
     max_failed_clients,
+    default_num_clients,
   )
   tff.framework.set_default_context(context)
   return context

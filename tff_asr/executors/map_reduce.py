@@ -14,6 +14,7 @@ import dataclasses
 import threading
 
 from absl import logging
+import grpc
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -25,11 +26,25 @@ from tff_asr.executors import (
   values,
 )
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SEED_SHIFT = 7919  # Between the seeds of two devices.
 
 
-class ExecutionError(RuntimeError):
-  """A computation failed; says in which stage, and for which client."""
+class ExecutionError(RuntimeError, grpc.RpcError):
+  """A computation failed; says in which stage, and for which client.
+
+  TFF's own runtime raises `grpc.RpcError`, so its callers catch that.
+  """
+
+  def code(self) -> grpc.StatusCode:
+    """Returns the kind of failure, as gRPC has it."""
+    cause = self.__cause__
+    found = cause.error_code if isinstance(cause, tf.errors.OpError) else None
+    return _CODES.get(found, grpc.StatusCode.UNKNOWN)
+
+  def details(self) -> str:
+    """Returns the message."""
+    return str(self)
 
 
 @dataclasses.dataclass(frozen=True)

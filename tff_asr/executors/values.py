@@ -15,8 +15,8 @@ import tensorflow_federated as tff
 
 from tff_asr.executors import datasets
 
-# Tensors whose memory `pack` has given out as an array, by the array's id, which
-# is that of another object as soon as the array is gone.
+# Tensors whose memory `pack` has given out as an array, by the array's id, for
+# as long as the array lives.
 _shared: dict[int, tf.Tensor] = {}
 
 
