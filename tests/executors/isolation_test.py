@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tests.executors import algorithms
+from tests.executors import aggregations, algorithms
 from tff_asr import errors
 from tff_asr.executors import context, map_reduce, placement
 
@@ -26,41 +26,9 @@ def local_context(request):
   )
 
 
-def concatenated():
-  """An aggregation that keeps the values of the clients, in their order."""
-
-  @tff.tensorflow.computation
-  def zero():
-    return tf.zeros([0])
-
-  @tff.tensorflow.computation(tff.TensorType(np.float32, [None]), np.float32)
-  def accumulate(values, value):
-    return tf.concat([values, [value]], 0)
-
-  @tff.tensorflow.computation(
-    tff.TensorType(np.float32, [None]), tff.TensorType(np.float32, [None])
-  )
-  def merge(first, second):
-    return tf.concat([first, second], 0)
-
-  @tff.tensorflow.computation(tff.TensorType(np.float32, [None]))
-  def report(values):
-    return values
-
-  return lambda values: tff.federated_aggregate(
-    values, zero(), accumulate, merge, report
-  )
-
-
 def by_client(work):
   """Returns what a TensorFlow function gives for each client, sorted."""
-  work = tff.tensorflow.computation(work, np.float32)
-  aggregate = concatenated()
-
-  @tff.federated_computation(AT_CLIENTS)
-  def computation(values):
-    return aggregate(tff.federated_map(work, values))
-
+  computation = aggregations.by_client(work)
   return lambda values: np.sort(computation(values))
 
 
@@ -230,7 +198,7 @@ def test_the_largest_clients_are_taken_first():
   context.set_local_device_context(
     ['/CPU:0'], 1, client_size=lambda value: value, allow_native=False
   )
-  aggregate = concatenated()
+  aggregate = aggregations.concatenated()
 
   @tff.federated_computation(AT_CLIENTS)
   def in_order(values):
