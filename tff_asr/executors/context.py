@@ -133,7 +133,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
         self._executables[key] = self._on_devices(comp)
       except graph_piece.UnsupportedError as error:
         self._executables[key] = self._elsewhere(comp, error)
-      weakref.finalize(comp, self._executables.pop, key, None)
+      weakref.finalize(comp, _forget, weakref.ref(self), key).atexit = False
     return self._executables[key]
 
   def _on_devices(self, comp) -> _Executable:
@@ -236,6 +236,13 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if not is_any_at_server:
       server = decomposition.nothing()
     return server, [_client(i, clients[i], types) for i in numbers]
+
+
+def _forget(alive: weakref.ref, key: int) -> None:
+  """Drops what ran a computation that is gone, if its context is not."""
+  context = alive()
+  if context is not None:
+    context._executables.pop(key, None)
 
 
 def _client(number, client_values, types) -> map_reduce.Client:

@@ -40,13 +40,9 @@ class GraphPiece:
       UnsupportedError: If it keeps state between calls, other than variables.
     """
     proto = tff.framework.serialize_computation(computation).tensorflow
-    graph = tf.compat.v1.GraphDef()
-    proto.graph_def.Unpack(graph)
+    graph, needed = needed_graph(proto)
     self._parameters = _tensor_names(proto.parameter)
     self._results = _tensor_names(proto.result)
-    needed = {*map(graphs.node_name, self._results)}
-    needed.add(proto.initialize_op)
-    _keep_needed(graph, needed)
     reason = resources.leaking(graph)
     if reason:
       raise UnsupportedError(reason)
@@ -129,6 +125,20 @@ def destroy_variables(handles: Sequence[tf.Tensor]) -> None:
   """Frees what `GraphPiece.create_variables` gave."""
   for handle in handles:
     tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
+
+
+def needed_graph(proto) -> tuple[tf.compat.v1.GraphDef, set[str]]:
+  """Returns the graph of a computation, and names of the nodes that it is for.
+
+  Args:
+    proto: TFF's description of a computation in TensorFlow.
+  """
+  graph = tf.compat.v1.GraphDef()
+  proto.graph_def.Unpack(graph)
+  needed = {*map(graphs.node_name, _tensor_names(proto.result))}
+  needed.add(proto.initialize_op)
+  _keep_needed(graph, needed)
+  return graph, needed
 
 
 def _tensor_names(binding) -> list[str]:

@@ -8,11 +8,10 @@ computed first, and become arguments of the rest.
 
 from collections.abc import Iterator
 
-import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_asr import compat
-from tff_asr.executors import graphs, resources
+from tff_asr.executors import graph_piece, graphs, resources
 
 _Block = tff.framework.ComputationBuildingBlock
 
@@ -112,8 +111,7 @@ def _draws(block: _Block) -> bool:
   """Whether a part of a computation is TensorFlow that draws."""
   if not isinstance(block, tff.framework.CompiledComputation):
     return False
-  graph = tf.compat.v1.GraphDef()
-  block.proto.tensorflow.graph_def.Unpack(graph)
+  graph, _ = graph_piece.needed_graph(block.proto.tensorflow)
   return any(resources.draws(node.op) for node in graphs.all_nodes(graph))
 
 
