@@ -16,13 +16,14 @@ from tff_asr.executors import context, interruption
 
 # Says `started` before it computes what does not end, and is interrupted.
 PROGRAM = """
+import asyncio
 import sys
 import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 from tff_asr.executors import context
 
-context.set_local_device_context(['/CPU:0'], 2, allow_native=False)
+local = context.set_local_device_context(['/CPU:0'], 2, allow_native=False)
 
 @tff.tensorflow.computation(np.float32)
 def endless(x):
@@ -52,6 +53,9 @@ run = {
   'datasets': lambda x: of_datasets([x, x, -1.0]),
   'server': of_server,
   'local': endless,
+  'task': lambda x: asyncio.run(
+    context.AsyncLocalDeviceContext(local).invoke(endless, x)
+  ),
 }[sys.argv[1]]
 run(-1.0)
 try:
@@ -65,7 +69,13 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(
   ['stage', 'following'],
-  [('clients', -5), ('datasets', -5), ('server', -2), ('local', -2)],
+  [
+    ('clients', -5),
+    ('datasets', -5),
+    ('server', -2),
+    ('local', -2),
+    ('task', -2),
+  ],
 )
 def test_one_ctrl_c_is_enough(stage, following):
   program = subprocess.Popen(

@@ -275,7 +275,7 @@ class AsyncLocalDeviceContext(tff.framework.AsyncContext):
     """Runs a computation in a thread; see `LocalDeviceContext.invoke`."""
     if asyncio.iscoroutine(arg):
       arg = await arg
-    return await asyncio.to_thread(self._context.invoke, comp, arg)
+    return await interruption.run_async(self._context.invoke, comp, arg)
 
 
 def set_local_device_context(

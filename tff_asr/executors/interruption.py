@@ -5,6 +5,7 @@ thread.  While that is in TensorFlow, nothing is heard; and a thread that is in
 TensorFlow must be told there to stop.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 import contextlib
@@ -76,6 +77,9 @@ def start(function: Callable[..., Any], *arguments: Any) -> futures.Future:
   variables = contextvars.copy_context()
 
   def call():
+    if not future.set_running_or_notify_cancel():
+      _idle.append(thread)
+      return
     try:
       result = variables.run(function, *arguments)
     except BaseException as error:
@@ -93,21 +97,36 @@ def start(function: Callable[..., Any], *arguments: Any) -> futures.Future:
   return future
 
 
+def _started(function, arguments) -> tuple[_Work, futures.Future]:
+  """Starts a function as work of its own, or of what this thread is part of."""
+  variables = contextvars.copy_context()
+  work = _work.get() or _Work()
+  variables.run(_work.set, work)
+  return work, variables.run(start, function, *arguments)
+
+
 def run(function: Callable[..., Any], *arguments: Any) -> Any:
   """Calls a function and waits for it, until the caller is interrupted.
 
   Then what it and the threads that it started do in TensorFlow is cancelled.
   """
-  work = _Work()
-  variables = contextvars.copy_context()
-  variables.run(_work.set, work)
-  future = variables.run(start, function, *arguments)
+  work, future = _started(function, arguments)
   try:
     return future.result()
   finally:
     if not future.done():
       work.cancel()
       futures.wait([future], _SECONDS_TO_STOP)
+
+
+async def run_async(function: Callable[..., Any], *arguments: Any) -> Any:
+  """Calls a function as `run` does, until the task is cancelled."""
+  work, future = _started(function, arguments)
+  try:
+    return await asyncio.wrap_future(future)
+  finally:
+    if not future.done():
+      work.cancel()
 
 
 def call(
