@@ -53,13 +53,8 @@ _MODEL = flags.DEFINE_enum(
 _BATCH_SECONDS = flags.DEFINE_float(
   'batch_seconds', 40.0, 'Seconds of audio in a batch (model).'
 )
-<<<<<<< HEAD
 _RUN_DIR = flag_kinds.define_path(
-  'run_dir', '', 'Folder of a run or of a model (serving).'
-=======
-_RUN_DIR = flags.DEFINE_string(
   'run_dir', '', 'Folder of a run or of a model (serving, hostile).'
->>>>>>> sound
 )
 _PARTS = flags.DEFINE_list(
   'parts',
@@ -79,15 +74,9 @@ def main() -> str:
   """Measures and returns the table."""
   if _WHAT.value == 'model':
     return benchmark_model.run(_MODEL.value, _BATCH_SECONDS.value)
-<<<<<<< HEAD
   input_dir = pathlib.Path(_INPUT_DIR.value) if _INPUT_DIR.value else None
+  run_dir = pathlib.Path(_RUN_DIR.value) if _RUN_DIR.value else None
   if _WHAT.value == 'serving':
-    run_dir = pathlib.Path(_RUN_DIR.value) if _RUN_DIR.value else None
-=======
-  input_dir = command_line.path(_INPUT_DIR.value) if _INPUT_DIR.value else None
-  run_dir = command_line.path(_RUN_DIR.value) if _RUN_DIR.value else None
-  if _WHAT.value == 'serving':
->>>>>>> sound
     return benchmark_serving.run(run_dir, input_dir, _MODEL.value)
   if _WHAT.value == 'hostile':
     return benchmark_hostile.run(run_dir, _MODEL.value)

@@ -4,12 +4,13 @@ import collections
 import gc
 import resource
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tests.executors import algorithms
+from tests.executors import aggregations, algorithms
 from tff_asr import errors
 from tff_asr.executors import context, map_reduce, placement
 
@@ -26,41 +27,9 @@ def local_context(request):
   )
 
 
-def concatenated():
-  """An aggregation that keeps the values of the clients, in their order."""
-
-  @tff.tensorflow.computation
-  def zero():
-    return tf.zeros([0])
-
-  @tff.tensorflow.computation(tff.TensorType(np.float32, [None]), np.float32)
-  def accumulate(values, value):
-    return tf.concat([values, [value]], 0)
-
-  @tff.tensorflow.computation(
-    tff.TensorType(np.float32, [None]), tff.TensorType(np.float32, [None])
-  )
-  def merge(first, second):
-    return tf.concat([first, second], 0)
-
-  @tff.tensorflow.computation(tff.TensorType(np.float32, [None]))
-  def report(values):
-    return values
-
-  return lambda values: tff.federated_aggregate(
-    values, zero(), accumulate, merge, report
-  )
-
-
 def by_client(work):
   """Returns what a TensorFlow function gives for each client, sorted."""
-  work = tff.tensorflow.computation(work, np.float32)
-  aggregate = concatenated()
-
-  @tff.federated_computation(AT_CLIENTS)
-  def computation(values):
-    return aggregate(tff.federated_map(work, values))
-
+  computation = aggregations.by_client(work)
   return lambda values: np.sort(computation(values))
 
 
@@ -98,6 +67,143 @@ def test_random_numbers_differ_between_clients_and_rounds(local_context, draw):
   found = [n for _ in range(3) for n in drawn([0.0] * 8)]
   # Two of 24 are equal by chance: 276 pairs in 1e4 or more, 3 %; six, never.
   assert len(set(found)) > 18
+
+
+@pytest.mark.parametrize(
+  ['devices', 'clients_per_device'], [(1, 1), (1, 4), (4, 2)]
+)
+@pytest.mark.parametrize(
+  'draw',
+  [
+    lambda: tf.random.uniform([], seed=1),
+    tf.function(lambda: tf.random.uniform([], seed=1)),
+    lambda: tf.random.uniform_candidate_sampler(
+      tf.zeros([1, 1], tf.int64), 1, 1, False, range_max=10**9, seed=1
+    )[0][0],
+  ],
+  ids=['seeded', 'in function', 'sampler'],
+)
+def test_a_seed_begins_one_stream_for_all_clients(
+  draw, devices, clients_per_device
+):
+  """Two of 128 are equal by chance: 8,128 pairs in 2**23, 0.1 %."""
+  context.set_local_device_context(
+    [f'/CPU:{i}' for i in range(devices)],
+    clients_per_device,
+    allow_native=False,
+  )
+  work = by_client(lambda x: x + tf.cast(draw(), tf.float32))
+  found = [n for _ in range(4) for n in work([0.0] * 32)]
+  assert len(found) - len(set(found)) <= 2
+
+
+def of_clients(dataset_work):
+  work = tff.tensorflow.computation(
+    dataset_work, tff.SequenceType(tff.TensorType(np.int64))
+  )
+  aggregate = aggregations.concatenated()
+
+  @tff.federated_computation(
+    tff.FederatedType(work.type_signature.parameter, tff.CLIENTS)
+  )
+  def computation(datasets):
+    return aggregate(tff.federated_map(work, datasets))
+
+  return computation
+
+
+def numbers():
+  return tf.data.Dataset.range(1000)
+
+
+def drawn(_):
+  return tf.random.uniform([], 0, 10**6, tf.int64)
+
+
+def first(elements):
+  found = elements.take(1).reduce(np.int64(0), lambda _, element: element)
+  return tf.cast(found, tf.float32)
+
+
+def total_of(elements):
+  found = elements.reduce(np.int64(0), lambda total, element: total + element)
+  return tf.cast(found, tf.float32)
+
+
+@pytest.mark.parametrize(
+  'make',
+  [
+    lambda: numbers().shuffle(1000, seed=1),
+    lambda: numbers().shuffle(1000, seed=1).map(lambda n: n + 1).batch(2),
+    lambda: numbers().shuffle(1000, seed=1, reshuffle_each_iteration=False),
+    lambda: tf.data.Dataset.random(seed=1, rerandomize_each_iteration=True).map(
+      lambda n: n % 1000
+    ),
+    lambda: (lambda inner: tf.data.Dataset.range(2).flat_map(lambda _: inner))(
+      numbers().shuffle(1000, seed=1)
+    ),
+    lambda: tf.data.experimental.from_variant(
+      tf.data.experimental.to_variant(numbers().shuffle(1000, seed=1)),
+      tf.TensorSpec([], tf.int64),
+    ),
+    lambda: numbers().map(
+      lambda _: tf.random.uniform([], 0, 10**6, tf.int64, seed=1)
+    ),
+  ],
+  ids=['shuffled', 'then', 'once', 'random', 'inner', 'variant', 'mapped'],
+)
+def test_a_dataset_with_a_seed_begins_at_the_same_place_in_every_use(
+  make, local_context
+):
+  """As in TFF, where a dataset is a value; also twice in one round."""
+  made = make()
+  if made.element_spec.shape.rank:
+    made = made.unbatch()
+  work = of_clients(first)
+  found = {float(n) for _ in range(3) for n in work([made] * 3)}
+  assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+  ['make', 'work'],
+  [
+    (lambda: numbers().shuffle(1000), first),
+    (lambda: numbers().shuffle(1000, reshuffle_each_iteration=False), first),
+    (lambda: numbers().take(3).map(drawn).cache(), total_of),
+  ],
+  ids=['shuffled', 'once', 'cached'],
+)
+def test_a_dataset_without_a_seed_is_drawn_anew_in_every_use(
+  make, work, local_context
+):
+  made = make()
+  work = of_clients(work)
+  found = {float(n) for _ in range(3) for n in work([made] * 3)}
+  assert len(found) > 4
+
+
+def test_reductions_of_a_dataset_are_in_order(local_context):
+  """The first of two has the first shuffle, though they do not need it."""
+
+  def work(x):
+    shuffled = tf.data.Dataset.range(1000).shuffle(1000, seed=1)
+    one = first(shuffled)
+    with tf.control_dependencies([one]):
+      other = first(shuffled)
+    return x + one + 1000.0 * other
+
+  found = {float(n) for _ in range(4) for n in by_client(work)([0.0] * 4)}
+  assert len(found) == 1
+
+
+def test_a_failure_is_what_callers_of_tff_catch(local_context):
+  total = sum_of_positive()
+  with pytest.raises(grpc.RpcError, match='number 1') as caught:
+    total([1.0, -2.0])
+  assert isinstance(caught.value, RuntimeError)
+  assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+  assert 'number 1' in caught.value.details()
+  assert not isinstance(caught.value, tff.framework.RetryableError)
 
 
 def sum_of_positive():
@@ -230,7 +336,7 @@ def test_the_largest_clients_are_taken_first():
   context.set_local_device_context(
     ['/CPU:0'], 1, client_size=lambda value: value, allow_native=False
   )
-  aggregate = concatenated()
+  aggregate = aggregations.concatenated()
 
   @tff.federated_computation(AT_CLIENTS)
   def in_order(values):

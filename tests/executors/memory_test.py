@@ -45,6 +45,33 @@ def test_results_may_not_be_written_to_as_in_tff():
     state[0] = 1.0
 
 
+@tff.tensorflow.computation(tff.TensorType(np.float32, [None, None]))
+def with_shape(x):
+  return x + 1.0, tf.shape(x)
+
+
+def test_an_array_that_the_caller_reshapes_keeps_its_new_shape():
+  given, _ = with_shape(np.zeros([2, 6], np.float32))
+  again, _ = with_shape(np.zeros([2, 6], np.float32))
+  given.shape = (3, 4)
+  result, shape = with_shape(given)
+  np.testing.assert_array_equal(shape, [3, 4])
+  np.testing.assert_array_equal(result, np.full([3, 4], 2.0))
+  np.testing.assert_array_equal(with_shape(again)[1], [2, 6])
+  with pytest.raises(TypeError, match='found the shape'):
+    next_state(given)
+
+
+def test_an_array_whose_numbers_the_caller_reads_otherwise_is_as_it_reads():
+  given = with_shape(np.arange(12, dtype=np.float32).reshape(2, 6))[0]
+  given.dtype = np.int32
+  with pytest.raises(TypeError, match='found int32'):
+    with_shape(given)
+  given.dtype = np.float32
+  given.strides = (4, 8)  # Every other column of the first row, and so on.
+  np.testing.assert_array_equal(with_shape(given)[0], given + 1.0)
+
+
 def test_arguments_of_the_caller_may_be_written_to():
   given = np.zeros(1000, np.float32)
   same, following = next_state(given)

@@ -2,14 +2,17 @@
 
 import asyncio
 import collections
+import gc
 import threading
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.ops import data_flow_ops
 import tensorflow_federated as tff
 
-from tff_asr.executors import context, graph_piece, map_reduce
+from tff_asr.executors import context, graph_piece, map_reduce, native
 
 INTS_AT_CLIENTS = tff.FederatedType(np.int32, tff.CLIENTS)
 FLOATS_AT_CLIENTS = tff.FederatedType(np.float32, tff.CLIENTS)
@@ -198,6 +201,103 @@ def test_the_native_runtime_takes_what_does_not_fit(caplog):
     assert 'not at the server' in caplog.text
   finally:
     local.close()
+
+
+def test_contexts_share_a_native_runtime_which_ends_with_the_last_of_them():
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def to_clients(numbers):
+    return tff.federated_map(add_one, numbers)
+
+  contexts = [context.LocalDeviceContext(['/CPU:0']) for _ in range(3)]
+  for number, run_in in enumerate(contexts):
+    assert run_in.invoke(to_clients, [number]) == [number + 1]
+  worker = native.shared.get(contexts[0])
+  assert all(native.shared.get(run_in) is worker for run_in in contexts)
+  contexts.pop().close()
+  contexts[0].close()
+  contexts[0].close()
+  assert worker.is_running
+  del run_in
+  contexts.pop()  # Forgotten, not closed.
+  gc.collect()
+  assert not worker.is_running
+  run_in = contexts.pop()
+  try:
+    assert run_in.invoke(to_clients, [5]) == [6]
+    native.shared.get(run_in).stop()  # As if it had been killed.
+    assert run_in.invoke(to_clients, [7]) == [8]
+  finally:
+    run_in.close()
+
+
+def test_a_native_runtime_that_ends_while_it_computes_is_an_error():
+  """TFF would ask for it again and again."""
+
+  @tff.tensorflow.computation(np.float32)
+  def ends_the_process(x):
+    kept = data_flow_ops.ConditionalAccumulator(tf.float32, shape=[])
+    with tf.control_dependencies([kept.apply_grad(x, 0)]):
+      return tf.cast(kept.num_accumulated(), tf.float32)
+
+  run_in = context.LocalDeviceContext(['/CPU:0'])
+  try:
+    with pytest.raises((RuntimeError, grpc.RpcError)):
+      for _ in range(3):
+        run_in.invoke(ends_the_process, 1.0)
+    assert run_in.invoke(add_one, 1) == 2
+  finally:
+    run_in.close()
+
+
+def test_a_guarantee_forbids_the_native_runtime():
+  """It would tell which client fails."""
+  run_in = context.LocalDeviceContext(['/CPU:0'], max_failed_clients=None)
+
+  @tff.federated_computation(FLOATS_AT_CLIENTS)
+  def second_look(values):
+    mean = tff.federated_broadcast(tff.federated_mean(values))
+    return tff.federated_mean(tff.federated_map(product, (values, mean)))
+
+  with pytest.raises(graph_piece.UnsupportedError, match='which client fails'):
+    run_in.invoke(second_look, [1.0])
+
+
+@pytest.mark.parametrize('clients', [0, 1, 5])
+def test_computations_that_take_nothing_of_clients_have_the_default_number(
+  clients,
+):
+  @tff.federated_computation
+  def count():
+    return tff.federated_sum(tff.federated_value(1, tff.CLIENTS))
+
+  @tff.federated_computation(FLOAT_AT_SERVER)
+  def total(value):
+    return tff.federated_sum(tff.federated_broadcast(value))
+
+  @tff.federated_computation(FLOATS_AT_CLIENTS)
+  def given(values):
+    return tff.federated_sum(tff.federated_value(1, tff.CLIENTS)), values
+
+  @tff.federated_computation(FLOATS_AT_CLIENTS)
+  def given_sum(values):
+    return (
+      tff.federated_sum(tff.federated_value(1, tff.CLIENTS)),
+      tff.federated_sum(values),
+    )
+
+  run_in = context.set_local_device_context(
+    ['/CPU:0', '/CPU:1'], 2, default_num_clients=clients
+  )
+  try:
+    assert count() == clients
+    assert total(2.5) == 2.5 * clients
+    assert tuple(given_sum([1.0, 2.0])) == (2, 3.0)
+    number, values = given([1.0, 2.0, 4.0])  # In TFF's own runtime.
+    assert number == 3 and list(values) == [1.0, 2.0, 4.0]
+  finally:
+    run_in.close()
+  with pytest.raises(ValueError, match='not >= 0'):
+    context.LocalDeviceContext(['/CPU:0'], default_num_clients=-1)
 
 
 def test_the_asynchronous_form(local_context):

@@ -21,6 +21,7 @@ from tff_asr import errors
 from tff_asr.executors import (
   decomposition,
   graph_piece,
+  interruption,
   map_reduce,
   native,
   piece_function,
@@ -74,6 +75,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     allow_native: bool = True,
     watch: placement.Watch | None = None,
     max_failed_clients: int | None = 0,
+    default_num_clients: int = 0,
   ):
     """Takes the arguments of `set_local_device_context`."""
     if max_failed_clients is None:
@@ -92,7 +94,11 @@ class LocalDeviceContext(tff.framework.SyncContext):
     self._allow_native = allow_native
     self._watch = watch
     self.max_failed_clients = max_failed_clients
-    self._worker: native.Worker | None = None
+    if default_num_clients < 0:
+      raise ValueError(
+        f'default_num_clients is {default_num_clients}, not >= 0.'
+      )
+    self._default_num_clients = default_num_clients
     self._executables: dict[int, _Executable] = {}
     self._lock = threading.RLock()
 
@@ -113,12 +119,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
       return self._executable(comp)(arg)
 
   def close(self) -> None:
-    """Ends the process of TFF's own runtime, if there is one."""
-    with self._lock:
-      if self._worker:
-        self._worker.stop()
-        self._worker = None
-        self._executables.clear()  # Some need the worker.
+    """Ends the process of TFF's own runtime, if no other context needs it."""
+    native.shared.release(self)
 
   def _executable(self, comp) -> _Executable:
     """Returns what runs a computation.
@@ -131,7 +133,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
         self._executables[key] = self._on_devices(comp)
       except graph_piece.UnsupportedError as error:
         self._executables[key] = self._elsewhere(comp, error)
-      weakref.finalize(comp, self._executables.pop, key, None)
+      weakref.finalize(comp, _forget, weakref.ref(self), key).atexit = False
     return self._executables[key]
 
   def _on_devices(self, comp) -> _Executable:
@@ -141,17 +143,21 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if decomposition.is_local(comp.type_signature):
       comp = decomposition.at_server(comp)
     parameter = comp.type_signature.parameter
-    run = map_reduce.MapReduce(
-      decomposition.decompose(comp),
-      self.devices,
-      self.clients_per_device,
-      self._watch,
-    ).run
+    *first, rest = (
+      map_reduce.MapReduce(
+        form, self.devices, self.clients_per_device, self._watch
+      )
+      for form in decomposition.decompose(comp)
+    )
+
+    def compute(server, clients):
+      for at_server in first:
+        server = [*server, *at_server.run(server, [])]
+      return rest.run(server, clients, self.max_failed_clients)
 
     def execute(arg):
-      server, clients = self._arguments(arg, parameter)
-      results = run(server, clients, self.max_failed_clients)
-      return values.pack(results, result)
+      at_server, clients = self._arguments(arg, parameter)
+      return values.pack(interruption.run(compute, at_server, clients), result)
 
     return execute
 
@@ -160,12 +166,14 @@ class LocalDeviceContext(tff.framework.SyncContext):
     piece = graph_piece.GraphPiece(comp)
     function = piece_function.single(piece, values.specs(type_spec.parameter))
 
+    def compute(arguments):
+      with tf.device(self.devices[0]):
+        return function(arguments)
+
     def execute(arg):
       parameter = type_spec.parameter
       arguments = [] if parameter is None else values.flatten(arg, parameter)
-      with tf.device(self.devices[0]):
-        results = function(arguments)
-      return values.pack(results, type_spec.result)
+      return values.pack(interruption.run(compute, arguments), type_spec.result)
 
     return execute
 
@@ -177,11 +185,24 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if not self._allow_native:
       raise graph_piece.UnsupportedError(why) from error
     logging.warning("%s TFF's own runtime takes it.", why)
-    if self._worker is None:
-      self._worker = native.Worker(os.cpu_count() or 1)
-    context = native.create_context(self._worker)
+    has_clients = tff.types.contains(
+      comp.type_signature, decomposition.is_at_clients
+    )
     alive = weakref.ref(comp)
-    return lambda arg: context.invoke(alive(), arg)
+    worker = context = None
+
+    def execute(arg):
+      nonlocal worker, context
+      if has_clients and self.max_failed_clients is None:
+        raise graph_piece.UnsupportedError(
+          f"{why} TFF's own runtime would tell which client fails."
+        )
+      before, worker = worker, native.shared.get(self)
+      if worker is not before:
+        context = native.create_context(worker, self._default_num_clients)
+      return context.invoke(alive(), arg)
+
+    return execute
 
   def _arguments(
     self, arg, type_spec
@@ -206,6 +227,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
         f'{", ".join(str(len(value)) for value in of_clients)}.'
       )
     clients = list(zip(*of_clients, strict=True))
+    if not of_clients:
+      clients = [()] * self._default_num_clients
     sizes = [0.0] * len(clients)
     if self._client_size and len(of_clients) == 1:
       sizes = [self._client_size(value) for (value,) in clients]
@@ -215,6 +238,13 @@ class LocalDeviceContext(tff.framework.SyncContext):
     return server, [_client(i, clients[i], types) for i in numbers]
 
 
+def _forget(alive: weakref.ref, key: int) -> None:
+  """Drops what ran a computation that is gone, if its context is not."""
+  context = alive()
+  if context is not None:
+    context._executables.pop(key, None)
+
+
 def _client(number, client_values, types) -> map_reduce.Client:
   name = f'number {number}'
   for value in client_values:
@@ -222,6 +252,8 @@ def _client(number, client_values, types) -> map_reduce.Client:
       name += f' ({value!r})'
 
   def leaves():
+    if not types:
+      return decomposition.nothing()
     return [
       leaf
       for value, type_spec in zip(client_values, types, strict=True)
@@ -243,7 +275,7 @@ class AsyncLocalDeviceContext(tff.framework.AsyncContext):
     """Runs a computation in a thread; see `LocalDeviceContext.invoke`."""
     if asyncio.iscoroutine(arg):
       arg = await arg
-    return await asyncio.to_thread(self._context.invoke, comp, arg)
+    return await interruption.run_async(self._context.invoke, comp, arg)
 
 
 def set_local_device_context(
@@ -253,6 +285,7 @@ def set_local_device_context(
   allow_native: bool = True,
   watch: placement.Watch | None = None,
   max_failed_clients: int | None = 0,
+  default_num_clients: int = 0,
 ) -> LocalDeviceContext:
   """Makes TFF execute on devices of this machine; returns the context.
 
@@ -273,6 +306,8 @@ def set_local_device_context(
       of it, with a warning that names them.  By default the first ends it.
       `None` lets any number fail, and says nothing of it: who fails is private,
       and each counts as if there were no such client.
+    default_num_clients: Number of clients of a computation that takes nothing
+      of theirs, as in TFF's own context.
   """
   context = LocalDeviceContext(
     devices,
@@ -281,6 +316,7 @@ def set_local_device_context(
     allow_native,
     watch,
     max_failed_clients,
+    default_num_clients,
   )
   tff.framework.set_default_context(context)
   return context

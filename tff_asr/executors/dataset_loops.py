@@ -152,7 +152,8 @@ def _loop(
       tf.compat.v1.GraphDef(library=library), name=''
     )
     state, other = arguments[: len(states)], arguments[len(states) :]
-    iterator = tf.raw_ops.AnonymousIteratorV3(**output)
+    with tf.control_dependencies(arguments):  # As a reduction waits for all.
+      iterator = tf.raw_ops.AnonymousIteratorV3(**output)
     with tf.control_dependencies(
       [tf.raw_ops.MakeIterator(dataset=dataset, iterator=iterator)]
     ):

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_asr import compat
-from tff_asr.executors import graph_piece
+from tff_asr.executors import graph_piece, server_draws
 
 # TensorFlow optimises the graphs where they run.
 _NO_GRAPPLER = tf.compat.v1.ConfigProto()
@@ -97,7 +97,7 @@ def at_server(
 
 def decompose(
   computation: tff.framework.ConcreteComputation,
-) -> tff.backends.mapreduce.MapReduceForm:
+) -> list[tff.backends.mapreduce.MapReduceForm]:
   """Decomposes a computation that is not local.
 
   Secure sums are computed in the clear, with the same modular arithmetic and
@@ -106,7 +106,9 @@ def decompose(
   Returns:
     Pieces of a computation whose first argument has what lies at the server,
     in the order of `placed_types`, and whose second has what lies at clients;
-    a number stands for nothing.  The second result has the results.
+    a number stands for nothing.  The second result has the results.  If there
+    are two forms, the results of the first follow the first argument of the
+    second.
 
   Raises:
     UnsupportedError: If it cannot be decomposed; says why.
@@ -116,9 +118,13 @@ def decompose(
     standard = _standard_form(
       tff.backends.test.replace_secure_intrinsics_with_bodies(computation)
     )
-    return tff.backends.mapreduce.get_map_reduce_form_for_computation(
-      standard, _NO_GRAPPLER
-    )
+    *first, rest = server_draws.split(standard)
+    return [
+      tff.backends.mapreduce.get_map_reduce_form_for_computation(
+        part, _NO_GRAPPLER
+      )
+      for part in [*map(_standard_form, first), rest]
+    ]
   except (ValueError, TypeError) as error:
     # TFF quotes the whole of a computation behind the reason.
     reason = str(error).partition('\n')[0]

@@ -11,20 +11,13 @@ import copy
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr.executors import dataset_loops, graphs, initial_values
-
-# What keeps something between two calls, in a place that cannot be an argument.
-_KEEPS_STATE = frozenset(
-  [
-    *('Variable', 'VariableV2', 'TemporaryVariable', 'Barrier'),
-    *('MutableHashTable', 'MutableHashTableV2', 'MutableDenseHashTable'),
-    *('MutableDenseHashTableV2', 'MutableHashTableOfTensors'),
-    *('MutableHashTableOfTensorsV2', 'FIFOQueue', 'FIFOQueueV2'),
-    *('RandomShuffleQueue', 'RandomShuffleQueueV2', 'PaddingFIFOQueue'),
-    *('PaddingFIFOQueueV2', 'PriorityQueue', 'PriorityQueueV2', 'StackV2'),
-    *('ConditionalAccumulator', 'Stage', 'MapStage', 'OrderedMapStage'),
-  ]
+from tff_asr.executors import (
+  dataset_loops,
+  graphs,
+  initial_values,
+  resources,
 )
+
 _ANY_NAME = 'cd2c89b7-88b7-44c8-ad83-06c2a9158347'  # A new variable every time.
 
 
@@ -47,35 +40,32 @@ class GraphPiece:
       UnsupportedError: If it keeps state between calls, other than variables.
     """
     proto = tff.framework.serialize_computation(computation).tensorflow
-    graph = tf.compat.v1.GraphDef()
-    proto.graph_def.Unpack(graph)
+    graph, needed = needed_graph(proto)
     self._parameters = _tensor_names(proto.parameter)
     self._results = _tensor_names(proto.result)
-    needed = {*map(graphs.node_name, self._results)}
-    needed.add(proto.initialize_op)
-    _keep_needed(graph, needed)
-    _check_stateless(graph)
+    reason = resources.leaking(graph)
+    if reason:
+      raise UnsupportedError(reason)
+    handles = resources.isolate(graph)
     dataset_loops.rewrite(graph)
     if proto.initialize_op:
       initial_values.drop_overwritten(graph, proto.initialize_op)
     initial_values.keep_random(graph)
     _keep_needed(graph, needed)
     nodes = {node.name: node for node in graph.node}
-    handles = [node for node in graph.node if node.op == 'VarHandleOp']
-    self._variable_names = [node.name for node in handles]
+    variables = [node for node in graph.node if node.op == resources.VARIABLE]
+    self._variable_names = [node.name for node in variables]
     self.variables = [
       tf.TensorSpec(
         tf.TensorShape(node.attr['shape'].shape), node.attr['dtype'].type
       )
-      for node in handles
+      for node in variables
     ]
     if proto.initialize_op:
-      _initialize_first(graph, proto.initialize_op)
+      _initialize_first(graph, proto.initialize_op, handles)
     for node in graph.node:
       node.attr.pop('_class', None)  # Names variables, which are left out.
-      if node.op == 'HashTableV2':  # Of another piece with the same name.
-        node.attr['shared_name'].s = f'{id(self)}/{node.name}'.encode()
-    kept = [node for node in graph.node if node.op != 'VarHandleOp']
+    kept = [node for node in graph.node if node.op != resources.VARIABLE]
     self._graph = tf.compat.v1.GraphDef(
       versions=graph.versions, library=graph.library, node=kept
     )
@@ -137,6 +127,20 @@ def destroy_variables(handles: Sequence[tf.Tensor]) -> None:
     tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
 
 
+def needed_graph(proto) -> tuple[tf.compat.v1.GraphDef, set[str]]:
+  """Returns the graph of a computation, and names of the nodes that it is for.
+
+  Args:
+    proto: TFF's description of a computation in TensorFlow.
+  """
+  graph = tf.compat.v1.GraphDef()
+  proto.graph_def.Unpack(graph)
+  needed = {*map(graphs.node_name, _tensor_names(proto.result))}
+  needed.add(proto.initialize_op)
+  _keep_needed(graph, needed)
+  return graph, needed
+
+
 def _tensor_names(binding) -> list[str]:
   kind = binding.WhichOneof('binding')
   if kind == 'tensor':
@@ -147,45 +151,23 @@ def _tensor_names(binding) -> list[str]:
   return [name for element in elements for name in _tensor_names(element)]
 
 
-def _check_stateless(graph) -> None:
-  inside = {
-    node.name
-    for f in graph.library.function
-    for node in f.node_def
-    if node.op == 'VarHandleOp'
-  }
-  for node in graphs.all_nodes(graph):
-    if node.op in _KEEPS_STATE or node.name in inside:
-      raise UnsupportedError(
-        f'its operation {node.name!r} ({node.op}) keeps a state of its own,'
-        ' which would pass from one client to the next'
-      )
-
-
 def _keep_needed(graph, names: set[str]) -> None:
   """Leaves in a graph what is needed for some nodes; `''` is none."""
   needed = graphs.ancestors(graph, names - {''})
   graphs.keep_only(graph, [n for n in graph.node if n.name in needed])
 
 
-def _initialize_first(graph, initialize: str) -> None:
+def _initialize_first(graph, initialize: str, handles: set[str]) -> None:
   """Lets everything that uses a resource wait until all are initialised."""
   before = graphs.ancestors(graph, [initialize])
-  resources = {
-    node.name
-    for node in graph.node
-    if node.name in before and node.op in ('VarHandleOp', 'HashTableV2')
-  }
   for node in graph.node:
     uses = {graphs.node_name(i) for i in node.input if not i.startswith('^')}
-    if node.name not in before and uses & resources:
+    if node.name not in before and uses & handles & before:
       node.input.append(f'^{initialize}')
 
 
 def _seeds(node) -> bool:
   """Whether a random operation has a given seed and a kernel that goes on."""
-  return (
-    node.op.startswith(('Random', 'Truncated', 'Parameterized', 'Multinomial'))
-    and 'seed2' in node.attr
-    and bool(node.attr['seed'].i or node.attr['seed2'].i)
+  return 'seed2' in node.attr and bool(
+    node.attr['seed'].i or node.attr['seed2'].i
   )

@@ -14,22 +14,38 @@ import dataclasses
 import threading
 
 from absl import logging
+import grpc
 import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.executors import (
   graph_piece,
+  interruption,
   piece_function,
   placement,
   values,
 )
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SEED_SHIFT = 7919  # Between the seeds of two devices.
 
 
-class ExecutionError(RuntimeError):
-  """A computation failed; says in which stage, and for which client."""
+class ExecutionError(RuntimeError, grpc.RpcError):
+  """A computation failed; says in which stage, and for which client.
+
+  TFF's own runtime raises `grpc.RpcError`, so its callers catch that.
+  """
+
+  def code(self) -> grpc.StatusCode:
+    """Returns the kind of failure, as gRPC has it."""
+    cause = self.__cause__
+    found = cause.error_code if isinstance(cause, tf.errors.OpError) else None
+    return _CODES.get(found, grpc.StatusCode.UNKNOWN)
+
+  def details(self) -> str:
+    """Returns the message."""
+    return str(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,15 +167,15 @@ class MapReduce:
     if not slots:
       with _stage('zero'):
         return self._zero([])
-    with futures.ThreadPoolExecutor(len(slots)) as pool:
-      running = [
-        pool.submit(self._run_slot, device, at_device[device], queue)
-        for device in slots
-      ]
-      try:
-        accumulators = [slot.result() for slot in running]
-      finally:
-        queue.close()  # Before the pool waits for the others.
+    running = [
+      interruption.start(self._run_slot, device, at_device[device], queue)
+      for device in slots
+    ]
+    try:
+      accumulators = [slot.result() for slot in running]
+    finally:
+      queue.close()  # If one has failed: before all others are waited for.
+      futures.wait(running)
     accumulators = [a for a in accumulators if a is not None]
     total = accumulators.pop(0)
     while accumulators:

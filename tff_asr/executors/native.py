@@ -7,11 +7,14 @@ asks Linux to kill it when its parent dies, and is stopped at exit.
 """
 
 import atexit
+from collections.abc import Hashable
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
+import weakref
 
 import grpc
 import portpicker
@@ -61,23 +64,78 @@ class Worker:
         raise RuntimeError(f'{binary} does not start.')
       time.sleep(0.1)
 
+  @property
+  def is_running(self) -> bool:
+    """Whether the worker has not ended."""
+    return self._process.poll() is None
+
   def stop(self) -> None:
     """Ends the worker; harmless if it has ended."""
-    if self._process.poll() is None:
+    if self.is_running:
       self._process.kill()
     self._process.wait()
     atexit.unregister(self.stop)
 
 
-def create_context(worker: Worker) -> tff.framework.SyncExecutionContext:
+class SharedWorker:
+  """One worker for all that need one, for as long as anybody does."""
+
+  def __init__(self):
+    self._worker: Worker | None = None
+    self._users = weakref.WeakSet()
+    self._lock = threading.RLock()  # The garbage collector may call `release`.
+
+  def get(self, user: Hashable) -> Worker:
+    """Returns the worker, which stays until its users are gone or release it.
+
+    If it has ended by itself, it is started again.
+    """
+    with self._lock:
+      if user not in self._users:
+        self._users.add(user)
+        weakref.finalize(user, self._stop_if_unused)
+      if self._worker is None or not self._worker.is_running:
+        self._worker = Worker(os.cpu_count() or 1)
+      return self._worker
+
+  def release(self, user: Hashable) -> None:
+    """Ends the worker if nobody else has it; harmless if repeated."""
+    with self._lock:
+      self._users.discard(user)
+      self._stop_if_unused()
+
+  def _stop_if_unused(self) -> None:
+    with self._lock:
+      if self._worker and not list(self._users):
+        self._worker.stop()
+        self._worker = None
+
+
+shared = SharedWorker()
+
+
+def create_context(
+  worker: Worker, default_num_clients: int = 0
+) -> tff.framework.SyncExecutionContext:
   """Returns the context that executes in a worker.
 
   Secure sums are computed in the clear.
+
+  Args:
+    worker: The worker.
+    default_num_clients: Clients of a computation that takes nothing of theirs.
   """
 
   def create_executor(cardinalities):
+    if not worker.is_running:  # TFF would wait for it for ever.
+      raise RuntimeError(
+        "TFF's own runtime has ended while it computed. What it was given may"
+        ' need more memory than there is, or what it cannot do.'
+      )
     executor = tff.framework.RemoteExecutor(worker.stub)
-    executor.set_cardinalities({compat.CLIENTS: 0, **cardinalities})
+    executor.set_cardinalities(
+      {compat.CLIENTS: default_num_clients, **cardinalities}
+    )
     return executor
 
   def compile_computation(computation):

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
+import threading
 
 import tensorflow as tf
 
-from tff_asr.executors import graph_piece
+from tff_asr.executors import graph_piece, interruption
 
 _Tensors = Sequence[tf.Tensor]
 # Writes a piece into the graph: takes its arguments, returns its results.
@@ -16,7 +17,8 @@ class PieceFunction:
   """A function whose pieces are traced together, once, and then never again.
 
   It runs on the device of the scope in which it is called.  Threads may call it
-  at the same time, each with variables of its own.
+  at the same time, each with variables of its own.  All draw from one stream of
+  random numbers, also where the seed is given.
   """
 
   def __init__(
@@ -35,6 +37,9 @@ class PieceFunction:
       seed_shift: See `GraphPiece.call`.
     """
     self._pieces = pieces
+    # Calls that began together would each have a stream from the same seed.
+    self._is_first = any(piece.has_fixed_seeds for piece in pieces)
+    self._first = threading.Lock()
     handles = [
       tf.TensorSpec([], tf.resource) for p in pieces for _ in p.variables
     ]
@@ -70,8 +75,15 @@ class PieceFunction:
     """Calls the function; variables are initialised in every call."""
     if variables is None:
       with self.variables() as variables:
-        return list(self._function(*arguments, *variables))
-    return list(self._function(*arguments, *variables))
+        return self(arguments, variables)
+    inputs = [*arguments, *variables]
+    if self._is_first:
+      with self._first:
+        if self._is_first:
+          results = interruption.call(self._function, inputs)
+          self._is_first = False
+          return results
+    return interruption.call(self._function, inputs)
 
 
 def single(

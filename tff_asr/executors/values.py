@@ -13,7 +13,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-# Tensors whose memory `pack` has given out as an array, by the array's id.
+from tff_asr.executors import datasets
+
+# Tensors whose memory `pack` has given out as an array, by the array's id, for
+# as long as the array lives.
 _shared: dict[int, tf.Tensor] = {}
 
 
@@ -82,7 +85,7 @@ def _flatten_struct(value, type_spec):
 def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
   dtype = dtype_of(type_spec)
   shared = _shared.get(id(value))
-  if shared is not None and shared.dtype == dtype:
+  if shared is not None and _is_unchanged(value, shared):
     value = shared
   if isinstance(value, tf.Variable):
     value = value.read_value()
@@ -105,6 +108,14 @@ def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
   return tensor
 
 
+def _is_unchanged(array: np.ndarray, tensor: tf.Tensor) -> bool:
+  """Whether an array has the shape and type that its tensor has."""
+  found, expected = (
+    a.__array_interface__ for a in (array, np.asarray(memoryview(tensor)))
+  )
+  return found == expected
+
+
 def _has_kept(value: int | float, tensor: tf.Tensor) -> bool:
   """Whether a number is still what it was, but for rounding."""
   if tensor.dtype.is_integer:
@@ -117,7 +128,7 @@ def _sequence(value, type_spec: tff.SequenceType) -> tf.Tensor:
     found = tff.SequenceType(tff.types.tensorflow_to_type(value.element_spec))
     if not type_spec.is_assignable_from(found):
       raise TypeError(f'Expected {type_spec}, found {found}.')
-    return tf.data.experimental.to_variant(value)
+    return datasets.to_variant(value)
   # TFF knows how to make a dataset of a list.
   proto, _ = tff.framework.serialize_value(value, type_spec)
   return tf.raw_ops.DatasetFromGraph(
