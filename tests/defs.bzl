@@ -15,7 +15,10 @@ def room_test(name, srcs, deps = [], size = "medium", **kwargs):
     py_test(
         name = name,
         size = size,
-        srcs = srcs + ["//tests:run_pytest.py"],
+        srcs = srcs + [
+            "//tests:conftest.py",
+            "//tests:run_pytest.py",
+        ],
         args = ["$(rootpath %s)" % src for src in srcs if src.endswith("_test.py")],
         main = "//tests:run_pytest.py",
         deps = deps + ["@py_env//:packages"],

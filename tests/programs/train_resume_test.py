@@ -3,7 +3,6 @@
 import dataclasses
 import gc
 import os
-import shutil
 import signal
 
 import numpy as np
@@ -100,10 +99,7 @@ def test_cohorts_repeat_with_a_seed_where_nothing_is_promised(quick):
 
 
 def test_a_ledger_that_does_not_fit_stops_the_run(config, finished, tmp_path):
-  output_dir = tmp_path / 'run'
-  shutil.copytree(finished[0], output_dir)
-  flags = output_dir / 'flags.txt'
-  flags.write_text(flags.read_text().replace(str(finished[0]), str(output_dir)))
+  output_dir = training.copied(finished[0], tmp_path / 'run')
   path = output_dir / 'ledger.jsonl'
   path.write_text(''.join(path.read_text().splitlines(keepends=True)[:-1]))
   training.refused(config, output_dir, 'cut short', rounds=4)

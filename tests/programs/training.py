@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import gc
 import json
+import shutil
 
 import pytest
 
@@ -35,6 +36,14 @@ def run(config, output_dir, **changes):
   del flags['privacy']
   flags['prior_ledger'] = flags.pop('prior_ledgers')
   return train.train(config, flags)
+
+
+def copied(run_dir, output_dir):
+  """Makes a copy of a run that can be gone on with; returns its folder."""
+  shutil.copytree(run_dir, output_dir)
+  flags = output_dir / 'flags.txt'
+  flags.write_text(flags.read_text().replace(str(run_dir), str(output_dir)))
+  return output_dir
 
 
 def rows(output_dir):
