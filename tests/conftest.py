@@ -1,11 +1,12 @@
 """The environment of all tests, before TensorFlow is imported.
 
 Tests repeat.  The examples of hypothesis, and what the global generators of
-Python, NumPy and TensorFlow draw, follow from the name of a test.  With another
-text in the environment variable `TEST_RANDOM_SEED` they are others, and tests
-come in another order, by files and within them: the same text gives the same
-again.  What is drawn from the system's entropy, as noise and cohorts are, stays
-fresh in every call.
+Python, NumPy and TensorFlow draw, follow from the name of a test.  With a text
+in the environment variable `TEST_RANDOM_SEED` they are others, and tests come
+in another order, by files and within them; the same text gives the same again.
+`bazel test --runs_per_test=20` sets it to 1, 2, and so on;
+`--test_env=TEST_RANDOM_SEED=7` repeats one of these runs.  What is drawn from
+the system's entropy, as noise and cohorts are, stays fresh in every run.
 """
 
 import os
