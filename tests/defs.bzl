@@ -15,6 +15,7 @@ def room_test(name, srcs, deps = [], size = "medium", **kwargs):
     py_test(
         name = name,
         size = size,
+        timeout = "eternal",  # Ends what hangs; a loaded machine is slow.
         srcs = srcs + [
             "//tests:conftest.py",
             "//tests:run_pytest.py",
