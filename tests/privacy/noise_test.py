@@ -67,7 +67,7 @@ def test_noise_has_mean_scale_and_shape_on_every_layer(name):
     assert is_gaussian(sample, stddev, COUNT)
     for wrong in 0.9, 1.1:
       assert not has_variance(wrong * sample, stddev, COUNT)
-    # Here 13 standard errors beyond the threshold; at 0.9 it would be 2.
+    # 16 standard errors beyond the threshold; at 0.9 it would be 2.
     for wrong in 0.8, 1.25:
       assert not is_gaussian(wrong * sample, stddev, COUNT)
     assert not has_mean_zero(sample + 0.1 * stddev, stddev, COUNT)
