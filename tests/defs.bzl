@@ -15,7 +15,11 @@ def room_test(name, srcs, deps = [], size = "medium", **kwargs):
     py_test(
         name = name,
         size = size,
-        srcs = srcs + ["//tests:run_pytest.py"],
+        timeout = "eternal",  # Ends what hangs; a loaded machine is slow.
+        srcs = srcs + [
+            "//tests:conftest.py",
+            "//tests:run_pytest.py",
+        ],
         args = ["$(rootpath %s)" % src for src in srcs if src.endswith("_test.py")],
         main = "//tests:run_pytest.py",
         deps = deps + ["@py_env//:packages"],

@@ -23,7 +23,7 @@ from tff_asr.corpora import client_datasets, store, utterance
   st.dictionaries(
     st.text('abcé"\'; %', min_size=1, max_size=5)
     .map(utterance.speaker_name)
-    .filter(None),
+    .filter(bool),
     st.lists(st.integers(4_800, 9_000), min_size=1, max_size=4),
     min_size=1,
     max_size=5,

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pathlib
 import signal
@@ -31,18 +32,18 @@ def test_a_federated_sum_for_every_size_of_cohort(worker):
 
 
 def children(pid):
-  tasks = pathlib.Path(f'/proc/{pid}/task')
-  return [
-    int(child)
-    for task in tasks.glob('*/children')
-    for child in task.read_text().split()
-  ]
+  found = []
+  for task in pathlib.Path(f'/proc/{pid}/task').glob('*/children'):
+    # A thread may end meanwhile.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+      found += map(int, task.read_text().split())
+  return found
 
 
 def is_running(pid):
   try:
     state = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2]
-  except FileNotFoundError:
+  except (FileNotFoundError, ProcessLookupError):
     return False
   return state.split()[0] not in 'ZX'
 
@@ -63,18 +64,20 @@ def test_no_worker_is_left_behind_when_the_program_is_killed(signal_number):
     [
       sys.executable,
       '-c',
-      'import time; from tff_asr.executors import native;'
-      ' worker = native.Worker(1); print("ready", flush=True); time.sleep(99)',
+      'import sys; from tff_asr.executors import native;'
+      ' worker = native.Worker(1); print("ready", flush=True);'
+      ' sys.stdin.read()',
     ],
     env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+    stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     text=True,
   )
-  assert program.stdout.readline() == 'ready\n'
-  (worker,) = (pid for pid in children(program.pid) if is_running(pid))
-  program.send_signal(signal_number)
-  program.wait()
-  deadline = time.monotonic() + 20
+  with program:
+    assert program.stdout.readline() == 'ready\n'
+    (worker,) = (pid for pid in children(program.pid) if is_running(pid))
+    program.send_signal(signal_number)
+  deadline = time.monotonic() + 120
   while is_running(worker) and time.monotonic() < deadline:
     time.sleep(0.05)
   assert not is_running(worker)

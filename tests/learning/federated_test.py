@@ -152,9 +152,9 @@ def test_an_empty_cohort_of_a_private_round_is_noise_alone(speech):
   update, _ = noised.step([])
   flat = np.concatenate([t.ravel() for t in update])
   expected = plan.noise_stddev / plan.cohort_size
-  # More than 20,000 coordinates: 5 standard errors of the std are 2.5 %.
+  # More than 20,000 coordinates: 6 standard errors of the std are 3 %.
   assert flat.size > 20_000
-  assert np.std(flat) == pytest.approx(expected, rel=0.025)
+  assert np.std(flat) == pytest.approx(expected, rel=0.03)
   again, _ = noised.step([])
   assert not np.array_equal(update[0], again[0])
 

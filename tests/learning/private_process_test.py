@@ -89,7 +89,7 @@ def test_the_noise_is_that_of_the_plan():
     after = process.get_model_weights(process.next(state, []).state).trainable
     moved += [np.ravel(a - b) for a, b in zip(after, before, strict=True)]
   moved = np.concatenate(moved)
-  low, high = scipy.stats.chi2.ppf([5e-7, 1 - 5e-7], moved.size)
+  low, high = scipy.stats.chi2.ppf([5e-10, 1 - 5e-10], moved.size)
   assert low < np.sum(np.square(moved * 4)) < high
   assert 4 * low > high  # So half or twice the noise is noticed.
   runtime.close()

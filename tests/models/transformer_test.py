@@ -56,7 +56,8 @@ def test_the_papers_models_leave_to_chance_what_the_papers_do():
 
 
 def test_the_papers_weights_begin_as_the_papers_do():
-  """Uniform on +-1 / sqrt(inputs); at 1e-9 chance the reach is within 1 %."""
+  """Uniform on +-1 / sqrt(inputs), of which almost all is reached."""
+  tf.keras.utils.set_random_seed(0)
   config = presets.preset('paper', 30)
   config = dataclasses.replace(config, blocks=1, width=256, mlp_width=1024)
   encoder = transformer.build(config)
@@ -70,10 +71,13 @@ def test_the_papers_weights_begin_as_the_papers_do():
     (encoder.output_layer.kernel, 256, 3.0**0.5),
   ):
     reach = gain / inputs**0.5
-    assert 0.99 * reach < np.abs(matrix).max() <= reach
+    # TensorFlow's bound is a float32, and may be the next one.
+    most = np.nextafter(np.float32(reach), np.float32(np.inf))
+    assert 0.99 * reach < np.abs(matrix).max() <= most
     assert np.std(matrix) == pytest.approx(reach / 3**0.5, rel=0.05)
-  bias = np.abs(encoder.front_end.bias).max()
-  assert 0.9 * (7 * 80) ** -0.5 < bias <= (7 * 80) ** -0.5
+  reach = (7 * 80) ** -0.5
+  most = np.nextafter(np.float32(reach), np.float32(np.inf))
+  assert 0.9 * reach < np.abs(encoder.front_end.bias).max() <= most
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,4 +1,4 @@
-"""Statistical checks here fail by chance at most once in a million runs."""
+"""Statistical checks here fail by chance at most once in a billion runs."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from tff_asr.privacy import cohorts
 
 CLIENTS = [f'client{i}' for i in range(20)]
 ROUNDS = 4_000
-FALSE_ALARM = 1e-6
+FALSE_ALARM = 1e-9
 
 
 def inclusion(sample):

@@ -62,7 +62,7 @@ def noise_of_a_round(plan, bounds):
   ],
 )
 def test_the_noise_on_each_layer_is_as_large_as_is_said(plan, bounds):
-  """A false alarm in a million; a tenth more or less is noticed."""
+  """A false alarm in a billion; a tenth more or less is noticed."""
   norms = noise_norms.NoiseNorms(plan, LAYERS).of_round(bounds)
   samples = noise_of_a_round(plan, bounds)
   for (name, size), sample in zip(LAYERS.items(), samples, strict=True):

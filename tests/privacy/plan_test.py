@@ -82,7 +82,7 @@ def test_the_noise_on_the_mean_stays_however_clients_are_sampled(
 
 
 def test_the_hypothetical_noise_is_what_is_added():
-  """40,000 coordinates: 5 standard errors of the std are 1.8 %."""
+  """40,000 coordinates each: 6 standard errors of the ratio are 3 %."""
   plan = changed(sampling='none', population=64)
   other = plan.hypothetical(2_000, 100_000)
   found = []
@@ -93,7 +93,7 @@ def test_the_hypothetical_noise_is_what_is_added():
       query.initial_global_state(),
     )
     found.append(np.std(mean[0]))
-  assert found[1] == pytest.approx(found[0], rel=0.025)
+  assert found[1] == pytest.approx(found[0], rel=0.03)
 
 
 def test_the_epsilon_with_earlier_runs_comes_first():
@@ -143,13 +143,13 @@ def test_one_client_moves_the_mean_by_the_norm_over_the_expected_cohort(
 
 
 def test_the_noise_on_the_mean_is_that_of_the_sum_over_the_expected_cohort():
-  """30,000 coordinates: 5 standard errors of the std are 2 %."""
+  """30,000 coordinates: 6 standard errors of the std are 2.45 %."""
   query = PLAN.query({'a': 30_000})
   mean, _, event = query.get_noised_result(
     query.initial_sample_state((tf.zeros([30_000]),)),
     query.initial_global_state(),
   )
-  assert np.std(mean[0]) == pytest.approx(1.0 * 0.5 / 10, rel=0.0205)
+  assert np.std(mean[0]) == pytest.approx(1.0 * 0.5 / 10, rel=0.0245)
   assert event.noise_multiplier == PLAN.noise_multiplier
 
 

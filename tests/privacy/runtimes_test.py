@@ -165,8 +165,10 @@ def test_noise_on_clip_counts_in_the_runtime_is_as_planned_and_fresh():
     moved.append(-np.log(after * 40**0.5) * 4_000)
   sample = np.ravel(moved)
   assert has_variance(sample, 100.0, 2) and is_gaussian(sample, 100.0, 2)
-  assert not has_variance(1.5 * sample, 100.0)
-  assert len(np.unique(sample)) == sample.size
+  assert not has_variance(2.0 * sample, 100.0)
+  # Single numbers may be equal by chance: they are on a grid.
+  for axis, length in enumerate(np.shape(moved)):
+    assert np.unique(moved, axis=axis).shape[axis] == length
 
 
 def test_an_insecure_seed_repeats_the_noise_of_a_round():

@@ -1,6 +1,6 @@
 """What tests of the queries share: updates, groups, statistics of noise.
 
-Statistical checks fail by chance at most once in a million runs.
+Statistical checks fail by chance at most once in a billion runs.
 """
 
 import math
@@ -15,7 +15,7 @@ from tff_asr.privacy import groups
 LAYERS = {'a/kernel': 12, 'a/bias': 5, 'b/scale': 1}
 SHAPES = [(3, 4), (5,), ()]
 GROUPS = {name: groups.group(LAYERS, name) for name in groups.NAMES}
-FALSE_ALARM = 1e-6
+FALSE_ALARM = 1e-9
 
 # Values that break careless arithmetic, and ordinary ones.
 VALUES = st.one_of(

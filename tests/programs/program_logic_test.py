@@ -435,5 +435,5 @@ def test_cohorts_of_the_rounds_of_a_program_are_independent(tmp_path):
     first, second = rows[: len(rows) // 2 * 2 : 2], rows[1::2]
     alike = np.sum(first == second)
     test = scipy.stats.binomtest(int(alike), first.size, 0.5)
-    assert test.pvalue > 1e-6 / 12
-  assert scipy.stats.binomtest(int(included.sum()), 2_400).pvalue > 1e-6 / 12
+    assert test.pvalue > 1e-9 / 12
+  assert scipy.stats.binomtest(int(included.sum()), 2_400).pvalue > 1e-9 / 12

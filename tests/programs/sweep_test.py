@@ -40,7 +40,7 @@ if what == 'wait':
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
   print('waiting', flush=True)
-  time.sleep(60)
+  time.sleep(3_600)
 folder.mkdir(exist_ok=True)
 summary = dict(
   rounds=0, wer=0.5, cer=0.2, minutes=1.0, wer_worst_tenth=0.6

@@ -3,14 +3,12 @@
 import dataclasses
 import gc
 import os
-import shutil
 import signal
 
 import numpy as np
 import pytest
 
 from tests.programs import training
-from tff_asr import checksums
 from tff_asr.corpora import client_datasets
 from tff_asr.models import model_folder
 from tff_asr.programs import (
@@ -101,11 +99,7 @@ def test_cohorts_repeat_with_a_seed_where_nothing_is_promised(quick):
 
 
 def test_a_ledger_that_does_not_fit_stops_the_run(config, finished, tmp_path):
-  output_dir = tmp_path / 'run'
-  shutil.copytree(finished[0], output_dir)
-  flags = output_dir / 'flags.txt'
-  text = flags.read_text().replace(str(finished[0]), str(output_dir))
-  checksums.write(flags, text)
+  output_dir = training.copied(finished[0], tmp_path / 'run')
   path = output_dir / 'ledger.jsonl'
   path.write_text(''.join(path.read_text().splitlines(keepends=True)[:-1]))
   training.refused(config, output_dir, 'cut short', rounds=4)

@@ -78,8 +78,8 @@ def test_nothing_un_noised_about_clients_is_written(finished):
   }
 
 
-def test_a_second_call_goes_on_and_can_add_rounds(finished, config):
-  output_dir, _ = finished
+def test_a_second_call_goes_on_and_can_add_rounds(finished, config, tmp_path):
+  output_dir = training.copied(finished[0], tmp_path / 'run')
   before = training.rows(output_dir)
   seed = (output_dir / 'seed_model' / 'model.weights.h5').read_bytes()
   table = training.run(config, output_dir, rounds=3)

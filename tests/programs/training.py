@@ -4,10 +4,11 @@ import csv
 import dataclasses
 import gc
 import json
+import shutil
 
 import pytest
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.programs import (
   train,
 )
@@ -35,6 +36,15 @@ def run(config, output_dir, **changes):
   del flags['privacy']
   flags['prior_ledger'] = flags.pop('prior_ledgers')
   return train.train(config, flags)
+
+
+def copied(run_dir, output_dir):
+  """Makes a copy of a run that can be gone on with; returns its folder."""
+  shutil.copytree(run_dir, output_dir)
+  flags = output_dir / 'flags.txt'
+  text = flags.read_text().replace(str(run_dir), str(output_dir))
+  checksums.write(flags, text)
+  return output_dir
 
 
 def rows(output_dir):

@@ -42,6 +42,12 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     return answer
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+  """Where one is set, gRPC would ask it for this machine."""
+  monkeypatch.setenv('no_grpc_proxy', 'localhost')
+
+
 @pytest.fixture(scope='module')
 def address(export_dir):
   server = grpc.server(futures.ThreadPoolExecutor(2))
