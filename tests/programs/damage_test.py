@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tests.programs import training
 from tff_asr import errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.models import model_folder
@@ -207,3 +209,25 @@ def test_damaged_files_are_named_or_harmless(places, caplog, damage):
         raise AssertionError(f'{path}') from error
       finally:
         path.write_bytes(contents)
+
+
+@pytest.mark.parametrize('use', ['train_store', 'eval_store'])
+def test_a_run_on_a_damaged_store_ends_before_anything_is_kept(
+  quick, tmp_path, use
+):
+  """Also where the damage is in the sound, which can be read all the same."""
+  path = tmp_path / 'store'
+  shutil.copytree(getattr(quick, use), path)
+  opened = store_lib.ClientStore(path)
+  sound = opened.all_records(tf.constant(opened.client_ids[0]))['audio'][0]
+  database = path / 'clients.sqlite'
+  contents = database.read_bytes()
+  at = contents.index(sound.numpy()[:400])
+  database.write_bytes(
+    contents[: at + 9] + bytes([contents[at + 9] ^ 4]) + contents[at + 10 :]
+  )
+  output_dir = tmp_path / 'run'
+  message = f'{database} is not as it was written'
+  training.refused(quick, output_dir, message, **{use: path})
+  assert not (output_dir / 'model').exists()
+  assert report.last_round(output_dir / 'metrics.csv') == -1

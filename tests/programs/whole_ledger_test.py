@@ -1,14 +1,17 @@
 """A ledger that was cut shows wherever its folder knows more."""
 
 import asyncio
+import json
 
 import pytest
 
 from tests.programs import runs
-from tff_asr import errors
+from tff_asr import checksums, errors
+from tff_asr.privacy import ledger
 from tff_asr.programs import (
   account,
   checkpoints,
+  export,
   joint_account,
   program_logic,
   report,
@@ -53,6 +56,54 @@ def test_metrics_show_it(tmp_path, lines):
     lambda: run_record.read(folder.path),
   ):
     with pytest.raises(errors.UserError, match=f'round {3 - lines}, of which'):
+      use()
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+  """A finished run of which only ledger and summary are left."""
+  folder, _ = runs.finish(tmp_path_factory.mktemp('alone') / 'run', runs.PLAN)
+  folder.metrics.unlink()
+  return folder
+
+
+def test_a_cut_at_any_byte_shows_by_the_summary_alone(alone):
+  """But that of the end of the last line, which is known to be whole."""
+  whole = alone.ledger.read_bytes()
+  try:
+    for size in range(len(whole) - 1):
+      alone.ledger.write_bytes(whole[:size])
+      with pytest.raises(errors.UserError, match=r'ledger\.jsonl') as caught:
+        whole_ledger.check(alone.path)
+      assert '\n' not in str(caught.value)
+    alone.ledger.write_bytes(whole[:-1])
+    whole_ledger.check(alone.path)
+  finally:
+    alone.ledger.write_bytes(whole)
+
+
+@pytest.mark.parametrize('has_head', [True, False])
+def test_report_and_export_see_what_only_the_summary_knows(tmp_path, has_head):
+  """Also what another run released, and by its epsilon in an old summary."""
+  runs.begin(tmp_path / 'other', runs.PLAN)
+  folder, promised = runs.begin(tmp_path / 'run', runs.PLAN)
+  book = runs.PLAN.open_ledger(folder.ledger, [tmp_path / 'other'])
+  promised = account.Account(runs.PLAN, book, None)
+  report.write(folder, promised, 2, runs.TRANSCRIPTS, 1.0)
+  if not has_head:
+    summary = runs.summary_of(folder)
+    del summary[whole_ledger.HEAD]
+    checksums.write(folder.summary, json.dumps(summary))
+  report.again(folder.path)
+  cut(folder.ledger)  # The line of the other run is the last.
+  assert ledger.Ledger(folder.ledger).rounds == {1, 2}
+  for use in (
+    lambda: report.again(folder.path),
+    lambda: export.export(folder.path, tmp_path / 'served', 'a', 0, 9.0, []),
+    lambda: account.of_ledgers([folder.path], 1e-9),
+    lambda: whole_ledger.check(folder.path),
+  ):
+    with pytest.raises(errors.UserError, match=r'counts less than summary'):
       use()
 
 
