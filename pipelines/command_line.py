@@ -46,7 +46,7 @@ def path(value: str) -> pathlib.Path:
     value: May be relative, or begin with `~`.
 
   Raises:
-    ValueError: If it begins with the home of nobody who is known.
+    UserError: If it begins with the home of nobody who is known.
   """
   expanded = os.path.expanduser(value)
   if expanded.startswith('~'):
@@ -188,7 +188,7 @@ def _end(error: Exception) -> NoReturn:
   text = str(error)
   if isinstance(error, _FAILURES):
     text = durable.in_words(error)
-  print(f'error: {" ".join(text.split())}', file=sys.stderr)
+  print(f'error: {text}'.replace('\n', ' '), file=sys.stderr)
   sys.exit(1)
 
 
