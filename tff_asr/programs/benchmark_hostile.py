@@ -20,7 +20,7 @@ from tff_asr.programs import hostile_requests
 from tff_asr.serving import saved_model, transcriber
 from tff_asr.text import vocabulary as vocabulary_lib
 
-_TURNS = 3
+_TURNS = 9
 _SUBJECT = 'tff_asr.programs.benchmark_hostile'
 # So that memory which is given back goes to the system at once.
 _ENVIRONMENT = {'TF_ENABLE_ONEDNN_OPTS': '0', 'MALLOC_MMAP_THRESHOLD_': '65536'}

@@ -42,7 +42,8 @@ def honest(request: Request) -> Request:
     if request.size > _MOST * 2 * rate:  # Else it would be refused as well.
       rate *= 6
     longest = int(_SECONDS * rate)
-    samples = max(request.size // 2 - 22, 1)
+    # In less there is nothing to be heard.
+    samples = max(request.size // 2 - 22, _SHORT * rate // 1_000 + 2)
     count = -(-samples // longest)
     files = [_wav(_sound(samples // count, i), rate) for i in range(count)]
     return Request('wav', {'wav': np.array(files, object)})
