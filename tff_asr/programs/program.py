@@ -106,9 +106,11 @@ def run(
     encoder.config, config.federated, plan, config.precision
   )
   seed = config.privacy.insecure_cohort_seed
-  is_elsewhere = config.execution.executor == execution.NATIVE
   batches = client_datasets.dataset_computation(
-    store, config.batches, seed, portable=is_elsewhere
+    store,
+    config.batches,
+    seed,
+    portable=config.execution.executor == execution.NATIVE,
   )
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     batches, process
@@ -138,8 +140,8 @@ def run(
     return store.client_seconds[client_id]
 
   def next_round(state, cohort):
-    if is_elsewhere:  # What reads there ends its process if it cannot.
-      store.check_can_be_read()
+    # Otherwise all clients would fail, round after round, each for itself.
+    store.check_can_be_read()
     try:
       return composed.next(state, cohort)
     except map_reduce.ExecutionError as error:
