@@ -148,6 +148,9 @@ def run(
     # The time of day on every line would tell how long training took.
     handler.setFormatter(formatting.Formatter('%(levelname)s: %(message)s'))
     handler.python_handler.setStream(sys.stderr)
+    for other in [*formatting.root.handlers]:  # Libraries add one more.
+      if other is not handler:
+        formatting.root.removeHandler(other)
     # TFF notes every file that it opens; --verbosity=0 shows that.
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)

@@ -148,6 +148,11 @@ class ClientStore:
     uri = f'{(self.path / DATABASE).absolute().as_uri()}?mode=ro'
     return contextlib.closing(sqlite3.connect(uri, uri=True))
 
+  def check_can_be_read(self) -> None:
+    """Raises a `UserError` unless the database can be opened just now."""
+    with self._reading() as connection:
+      connection.execute('SELECT number FROM records LIMIT 1').fetchone()
+
   def records(
     self,
     client_id: tf.Tensor,

@@ -145,6 +145,8 @@ def run(
     return store.client_seconds[client_id]
 
   def next_round(state, cohort):
+    # Otherwise all clients would fail, round after round, each for itself.
+    store.check_can_be_read()
     try:
       output = composed.next(state, cohort)
     except map_reduce.ExecutionError as error:
