@@ -203,7 +203,7 @@ def lose_clients(path):
   ('damage', 'message'),
   [
     (damage_version, 'version 0'),
-    (damage_metadata, 'no client store'),
+    (damage_metadata, 'store.json is damaged'),
     (damage_vocabulary, "'runes'"),
     (damage_database, 'cannot be read'),
     (lose_database, 'cannot be read'),
