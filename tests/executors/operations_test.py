@@ -27,7 +27,7 @@ KEEP_STATE = """
   BoostedTrees.*|CreateTRTResourceHandle|GetCalibrationDataOp
   SerializeTRTResource|MakeWeakResourceHandle|StubResourceHandleOp
   CustomAggregator|CheckPinned|ResourceCreateOp
-  (Eager)?PyFunc(Stateless)?
+  (Eager)?PyFunc
 """
 # ... speak to other machines, devices or settings of the process, or are
 # TensorFlow's own.

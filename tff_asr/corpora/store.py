@@ -352,7 +352,8 @@ def _in_python(
     values = [tf.convert_to_tensor(argument).numpy() for argument in arguments]
     return tf.constant(function(*values), dtype)
   unconverted = tf.autograph.experimental.do_not_convert(function)
-  result = tf.numpy_function(unconverted, arguments, dtype)
+  # Reading keeps nothing that would pass from one client to the next.
+  result = tf.numpy_function(unconverted, arguments, dtype, stateful=False)
   _FUNCTIONS.append(unconverted)
   result.set_shape([None])
   return result

@@ -59,14 +59,15 @@ _RANDOM = frozenset(
     *('CudnnRNNBackprop', 'CudnnRNNBackpropV2', 'CudnnRNNBackpropV3'),
   ]
 )
-# Of these TensorFlow does not say that they are stateful.
-_HIDDEN_STATE = frozenset(['PyFuncStateless'])
 
 
 def is_isolated(operation: str) -> bool:
-  """Whether no state of an operation reaches another call, once isolated."""
+  """Whether no state of an operation reaches another call, once isolated.
+
+  A Python function has none if whoever wrote it says so, by `stateful=False`.
+  """
   definition = op_def_registry.get(operation)
-  if operation in _HIDDEN_STATE or definition is None:
+  if definition is None:
     return False
   if operation == VARIABLE or operation in _ANONYMOUS or operation in _NEW:
     return True
