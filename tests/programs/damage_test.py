@@ -113,7 +113,9 @@ def _record(path):
   return (
     *(run.flags, run.stores, run.store_names, run.rows, run.summary),
     *(run.transcripts, run.lineage, run.layers, run.account.statement(1)),
-    *(model_card.card_of(run), export._card(run), export.provenance(run)),
+    *(model_card.card_of(run), export._card(run)),
+    # The state of a checkout may change under a test.
+    {**export.provenance(run), 'exported_with': None},
     account.of_ledgers([path], 1e-9),
     bounds.read(run.paths.layer_bounds),
     report.last_round(run.paths.metrics),

@@ -1,6 +1,5 @@
 """A run that is killed at any write leaves nothing that is refused."""
 
-import gc
 import shutil
 
 from tests import kills
@@ -40,7 +39,6 @@ def test_every_file_is_read_wherever_a_run_was_killed(tmp_path, monkeypatch):
   points = 0
   for number in kills.at_every_point(body):
     points = number
-    gc.collect()  # The lock of the folder goes with its object.
     for call in range(2):
       if (path / 'flags.txt').exists():
         run = run_record.read(path)
@@ -53,7 +51,6 @@ def test_every_file_is_read_wherever_a_run_was_killed(tmp_path, monkeypatch):
           checksums.check(model / name)
       if not call:
         body()
-        gc.collect()
     # In turn, the next is killed in a new folder, or going on in this one.
     if number % 2:
       shutil.rmtree(path)

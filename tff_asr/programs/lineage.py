@@ -47,6 +47,7 @@ Lineage = tuple[Training, ...]
 UNKNOWN = Training('unknown')
 """Stands for the trainings of a model that has no record."""
 
+_LACKING = f'no {_FILE} beside it, or beside a model that it began with'
 _DECLARED = (
   'Restore it from a copy. Of a model from elsewhere, of which you know that no'
   f' speaker of your stores trained it, write {{"trainings": []}} to {_FILE}'
@@ -265,7 +266,7 @@ def check_evaluated(
   """
   errors.require(
     releases_unprotected or UNKNOWN not in lineage,
-    f'The model has no {_FILE}, which says on whose data it was trained: a'
+    f'It is not known on whose data the model was trained ({_LACKING}): a'
     ' private run may have promised something to the speakers of --eval_store.'
     f' {_DECLARED}, or give --release_unprotected_metrics.',
   )
@@ -292,8 +293,8 @@ def check_told(
   """
   errors.require(
     UNKNOWN not in lineage,
-    f'The model of --seed_model has no {_FILE}, which says on whose data it was'
-    f' trained: nothing can be promised to anybody. {_DECLARED}.',
+    'It is not known on whose data the model of --seed_model was trained'
+    f' ({_LACKING}): nothing can be promised to anybody. {_DECLARED}.',
   )
   for training in _on(lineage, stores):
     if training.ledger:
