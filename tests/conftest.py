@@ -1,16 +1,16 @@
 """The environment of all tests, before TensorFlow is imported.
 
 Tests repeat.  The examples of hypothesis, and what the global generators of
-Python, NumPy and TensorFlow draw, follow from the name of a test.  With a text
+NumPy and TensorFlow draw, follow from the name of a test.  With a text
 in the environment variable `TEST_RANDOM_SEED` they are others, and tests come
 in another order, by files and within them; the same text gives the same again.
 `bazel test --runs_per_test=20` sets it to 1, 2, and so on;
 `--test_env=TEST_RANDOM_SEED=7` repeats one of these runs.  What is drawn from
-the system's entropy, as noise and cohorts are, stays fresh in every run.
+the system's entropy, as noise and cohorts are, stays fresh in every run; so
+does Python's generator, by which free ports are found.
 """
 
 import os
-import random
 import sys
 import zlib
 
@@ -40,10 +40,9 @@ def _number(name: str) -> int:
 
 def _seed_global_generators(name: str) -> None:
   seed = _number(name)
-  random.seed(seed)
   np.random.seed(seed)
   if tf := sys.modules.get('tensorflow'):
-    tf.keras.utils.set_random_seed(seed)
+    tf.random.set_seed(seed)
 
 
 @pytest.hookimpl(tryfirst=True)

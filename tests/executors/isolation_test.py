@@ -176,6 +176,7 @@ def test_a_dataset_with_a_seed_begins_at_the_same_place_in_every_use(
 def test_a_dataset_without_a_seed_is_drawn_anew_in_every_use(
   make, work, local_context
 ):
+  tf.random.set_seed(None)
   made = make()
   work = of_clients(work)
   found = {float(n) for _ in range(3) for n in work([made] * 3)}

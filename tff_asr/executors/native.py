@@ -23,6 +23,7 @@ import tensorflow_federated as tff
 from tff_asr import child_process, compat
 
 _START_SECONDS = 60.0
+_TRIES = 3
 _MAX_MESSAGE_BYTES = 2_000_000_000  # gRPC cannot do more.
 
 
@@ -39,30 +40,31 @@ class Worker:
       RuntimeError: If the worker does not answer.
     """
     binary = pathlib.Path(tff.__file__).parent / 'data' / 'worker_binary'
-    port = portpicker.pick_unused_port()
-    self._process = child_process.start(
-      [
-        str(binary),
-        f'--port={port}',
-        f'--max_concurrent_computation_calls={max_concurrent_calls}',
-      ],
-      stdin=subprocess.DEVNULL,
-      stdout=sys.stderr,
-    )
-    atexit.register(self.stop)
-    options = [
-      (f'grpc.max_{direction}_message_length', _MAX_MESSAGE_BYTES)
-      for direction in ('send', 'receive')
-    ]
-    options.append(('grpc.enable_http_proxy', 0))  # It is on this machine.
-    channel = grpc.insecure_channel(f'localhost:{port}', options)
-    self.stub = tff.framework.RemoteExecutorGrpcStub(channel)
+    for _ in range(_TRIES):  # Another process may take a port that was free.
+      port = portpicker.pick_unused_port()
+      self._process = child_process.start(
+        [
+          str(binary),
+          f'--port={port}',
+          f'--max_concurrent_computation_calls={max_concurrent_calls}',
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+      )
+      atexit.register(self.stop)
+      self.stub = _stub(port)
+      if self._becomes_ready():
+        return
+      self.stop()
+    raise RuntimeError(f'{binary} does not start.')
+
+  def _becomes_ready(self) -> bool:
     deadline = time.monotonic() + _START_SECONDS
-    while not self.stub.is_ready:
-      if self._process.poll() is not None or time.monotonic() > deadline:
-        self.stop()
-        raise RuntimeError(f'{binary} does not start.')
+    while self.is_running and time.monotonic() < deadline:
+      if self.stub.is_ready:
+        return True
       time.sleep(0.1)
+    return False
 
   @property
   def is_running(self) -> bool:
@@ -75,6 +77,17 @@ class Worker:
       self._process.kill()
     self._process.wait()
     atexit.unregister(self.stop)
+
+
+def _stub(port: int) -> tff.framework.RemoteExecutorGrpcStub:
+  """Returns the connection to a worker at a port of this machine."""
+  options = [
+    (f'grpc.max_{direction}_message_length', _MAX_MESSAGE_BYTES)
+    for direction in ('send', 'receive')
+  ]
+  options.append(('grpc.enable_http_proxy', 0))  # It is on this machine.
+  channel = grpc.insecure_channel(f'localhost:{port}', options)
+  return tff.framework.RemoteExecutorGrpcStub(channel)
 
 
 class SharedWorker:
