@@ -11,6 +11,7 @@ does Python's generator, by which free ports are found.
 """
 
 import os
+import signal
 import sys
 import zlib
 
@@ -20,6 +21,11 @@ import pytest
 
 # Bazel sets it, too: see .bazelrc.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+# What a shell or `nohup` starts in the background ignores these, and so do all
+# of its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _SEED = os.environ.get('TEST_RANDOM_SEED', '')
 
