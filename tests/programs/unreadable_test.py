@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store
 from tff_asr.models import model_folder
 from tff_asr.programs import (
@@ -39,10 +39,12 @@ CONTENTS = {
 
 @pytest.fixture(scope='module')
 def whole(finished, config, tmp_path_factory):
-  """A finished run, and its stores."""
+  """A finished run, and its stores, as of releases without check sums."""
   root = tmp_path_factory.mktemp('whole')
   shutil.copytree(finished[0], root / 'run')
   shutil.copytree(config.eval_store, root / 'eval')
+  for path in root.rglob(checksums.NAME):
+    path.unlink()
   return root
 
 
