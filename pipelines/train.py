@@ -10,7 +10,9 @@ federated rounds with per-layer clipping and noise, and a table of the result.
 
 import contextlib
 import datetime
+import itertools
 import pathlib
+import re
 import sys
 
 from absl import flags
@@ -27,7 +29,7 @@ from pipelines import (
 from tff_asr import durable, errors
 from tff_asr.corpora.synthetic import corpus as synthetic
 from tff_asr.models import precision, presets
-from tff_asr.programs import json_log, prepare, train
+from tff_asr.programs import json_log, prepare, run_folder, train
 
 _TRAIN_STORE = flag_kinds.define_path(
   'train_store',
@@ -125,6 +127,7 @@ def main() -> str:
   """Runs or goes on with the run and returns its result."""
   log = json_log.JsonLog(sys.stdout) if _LOG_JSON.value else None
   with contextlib.redirect_stdout(sys.stderr if log else sys.stdout):
+    _check_not_moved()
     set_defaults()
     in_force, run = command_line.flags_in_force(), config()
     with durable.writing(run.output_dir):
@@ -132,6 +135,28 @@ def main() -> str:
     if log:
       print(table)
   return '' if log else table
+
+
+def _check_not_moved() -> None:
+  """Refuses the flags of a run that lies elsewhere than they say.
+
+  They would begin it anew in the old place, on the same clients.
+  """
+  if any(re.match('--?output_dir(=|$)', a) for a in sys.argv):
+    return
+  for before, argument in itertools.pairwise(sys.argv):
+    if re.match('--?flagfile=', argument):
+      file = command_line.path(argument.partition('=')[2])
+    elif re.fullmatch('--?flagfile', before):
+      file = command_line.path(argument)
+    else:
+      continue
+    folder = file.parent
+    errors.require(
+      not run_folder.is_run(folder, file) or str(folder) == _OUTPUT_DIR.value,
+      f'The run in {folder} was begun as {_OUTPUT_DIR.value}: move it back to'
+      ' go on with it, or give another --output_dir to repeat it.',
+    )
 
 
 def set_defaults() -> None:

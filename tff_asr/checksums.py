@@ -120,7 +120,7 @@ def read(path: pathlib.Path) -> bytes:
   for _ in range(_TRIES):
     contents = path.read_bytes()
     digest = hashlib.sha256(contents).hexdigest()
-    if _is_listed(path.parent, path.name, digest):
+    if _may_be(path.parent, path.name, digest):
       return contents
   raise _changed(path, path.parent)
 
@@ -146,12 +146,15 @@ def check(
   if not path.is_file():
     exists(path)
   for _ in range(_TRIES):
-    if name not in _listed(folder) or _is_listed(
-      folder, name, _sum(path, stop)
-    ):
+    if name not in _listed(folder) or _may_be(folder, name, _sum(path, stop)):
       return
   if not (stop and stop.is_set()):
     raise _changed(path, folder)
+
+
+def is_listed(path: pathlib.Path) -> bool:
+  """Whether a file has a check sum."""
+  return path.name in _listed(path.parent)
 
 
 def check_all(folder: pathlib.Path) -> None:
@@ -166,7 +169,7 @@ def check_all(folder: pathlib.Path) -> None:
     check(path, folder)
 
 
-def _is_listed(folder: pathlib.Path, name: str, digest: str) -> bool:
+def _may_be(folder: pathlib.Path, name: str, digest: str) -> bool:
   """Whether a file may have a sum; any, if it has no line."""
   sums = _listed(folder)
   return digest in sums.get(name, {digest}) | sums.get(_ASIDE + name, set())

@@ -95,8 +95,11 @@ def test_a_frame_more_is_enough(tmp_path):
 @pytest.mark.parametrize(
   ('texts', 'expected'),
   [
-    (['नमस्ते', 'नमस्ते'], 'vocabulary; for instance x0.*न.*--vocabulary'),
-    (['', ''], '2 empty transcript; for instance x0'),
+    (
+      ['नमस्ते', 'नमस्ते'],
+      'instance, outside.*: x0.*न.*--vocabulary',
+    ),
+    (['', ''], '2 empty transcript; for instance, empty transcript: x0'),
   ],
 )
 def test_where_most_is_left_out_it_says_why(tmp_path, texts, expected):

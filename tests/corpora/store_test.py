@@ -291,3 +291,15 @@ def test_both_readers_read_the_same(tmp_path):
       )
       for key, values in one.items():
         np.testing.assert_array_equal(values, other[key])
+
+
+def test_the_records_of_another_store_are_not_taken_for_ones_own(tmp_path):
+  """Without check sums, as of an earlier release."""
+  for name, samples in ('one', 4_800), ('other', 4_801):
+    stores.write(tmp_path / name, [stores.make('a', '1', samples)])
+    (tmp_path / name / checksums.NAME).unlink()
+  store.ClientStore(tmp_path / 'one').check_content()
+  other = (tmp_path / 'other' / store.DATABASE).read_bytes()
+  (tmp_path / 'one' / store.DATABASE).write_bytes(other)
+  with pytest.raises(errors.UserError, match=r'is not what store\.json'):
+    store.ClientStore(tmp_path / 'one').check_content()

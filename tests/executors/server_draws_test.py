@@ -49,6 +49,16 @@ def shuffled():
   return numbers.reduce(np.int64(0), lambda _, found: found)
 
 
+IMAGE = tff.TensorType(np.float32, [1, 30, 30, 1])
+
+
+@tff.tensorflow.computation(IMAGE)
+def pooled(image):
+  """TensorFlow does not say that this draws."""
+  found = tf.nn.fractional_max_pool(image, [1.0, 1.41, 1.73, 1.0])
+  return tf.reduce_sum(found.output)
+
+
 @tff.tensorflow.computation(VECTOR, VECTOR)
 def product(x, y):
   return x * y
@@ -116,6 +126,27 @@ def test_clients_have_the_value_that_the_server_returns(draw):
     assert again == at_clients
     assert at_server not in (again, before)
     before = at_server
+
+
+def test_what_draws_without_saying_so_is_drawn_once():
+  @tff.federated_computation(tff.FederatedType(IMAGE, tff.SERVER), VECTORS)
+  def both(image, values):
+    drawn = tff.federated_map(pooled, image)
+    at_clients = tff.federated_broadcast(drawn)
+    return (
+      drawn,
+      tff.federated_max(at_clients),
+      tff.federated_min(at_clients),
+      tff.federated_sum(values),
+    )
+
+  image = np.arange(900.0, dtype=np.float32).reshape([1, 30, 30, 1])
+  found = set()
+  for _ in range(6):
+    drawn, greatest, least, _ = both(image, VALUES)
+    assert drawn == greatest == least
+    found.add(float(drawn))
+  assert len(found) > 1
 
 
 def test_a_value_drawn_at_no_place_is_refused_for_clients():

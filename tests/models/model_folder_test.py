@@ -51,7 +51,7 @@ def test_what_is_no_model_is_refused(encoder, tmp_path):
   with pytest.raises(errors.UserError, match='cannot be read'):
     model_folder.load(tmp_path)
   (tmp_path / 'model.json').write_text('[]')
-  with pytest.raises(errors.UserError, match='model.json is damaged'):
+  with pytest.raises(errors.UserError, match=r'model\.json is damaged'):
     model_folder.load(tmp_path)
   (tmp_path / 'model.json').write_text(json.dumps({'version': 99}))
   with pytest.raises(errors.UserError, match='version 99'):

@@ -69,3 +69,14 @@ def test_two_calls_cannot_work_in_one_folder(tmp_path):
   with pytest.raises(errors.UserError, match='Another call'):
     run_folder.RunFolder(tmp_path / 'run', FLAGS, STORES)
   del first
+
+
+def test_a_run_goes_on_where_it_was_begun(tmp_path):
+  flags = FLAGS | {'output_dir': str(tmp_path / 'run')}
+  run_folder.RunFolder(tmp_path / 'run', flags, STORES)
+  (tmp_path / 'run').rename(tmp_path / 'moved')
+  moved = flags | {'output_dir': str(tmp_path / 'moved')}
+  with pytest.raises(errors.UserError, match='move it back'):
+    run_folder.RunFolder(tmp_path / 'moved', moved, STORES)
+  assert run_folder.is_run(tmp_path / 'moved', tmp_path / 'moved/flags.txt')
+  assert not run_folder.is_run(tmp_path / 'moved', tmp_path / 'flags.txt')

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests import old_ledgers
 import tff_asr
-from tff_asr import errors
+from tff_asr import checksums, errors
 from tff_asr.corpora import store as store_lib
 from tff_asr.privacy import ledger
 from tff_asr.programs import export, transcripts
@@ -18,6 +18,23 @@ from tff_asr.programs import export, transcripts
 def exported(run_dir, export_dir, **changes):
   settings = dict(name='asr', beam=4, max_seconds=60.0, phones=['int8'])
   return export.export(run_dir, export_dir, **{**settings, **changes})
+
+
+def test_the_model_of_another_run_is_not_exported_with_this_ones_epsilon(
+  finished, tmp_path
+):
+  run = shutil.copytree(finished[0], tmp_path / 'run')
+  # One that knows of no ledger, and one with other weights.
+  shutil.copytree(run / 'model', tmp_path / 'model')
+  shutil.rmtree(run / 'model')
+  shutil.copytree(run / 'seed_model', run / 'model')
+  with pytest.raises(errors.UserError, match='not the model with which'):
+    exported(run, tmp_path / 'asr')
+  for name in 'lineage.json', 'checksums.txt':
+    shutil.copy(tmp_path / 'model' / name, run / 'model')
+  checksums.add(run / 'model' / 'model.weights.h5')
+  with pytest.raises(errors.UserError, match='not the model with which'):
+    exported(run, tmp_path / 'asr')
 
 
 def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):

@@ -25,7 +25,7 @@ TURKISH = ENGLISH + 'çğıöşü'
     # Whatever is typed for an apostrophe between letters is one.
     ('it‘s it‛s it`s it′s itʼs itʻs it＇s', ' '.join(["it's"] * 7)),
     ('rock‘n’roll', "rock'n'roll"),
-    ('`tis ‘so’', "tis so'"),
+    ('`tis ‘so’', 'tis so'),
     # Punctuation between letters parts words.
     ('well...maybe yes--no said,yes', 'well maybe yes no said yes'),
     ('the end.Then “l’été”(s)', "the end then l'ete s"),
@@ -34,6 +34,11 @@ TURKISH = ENGLISH + 'çğıöşü'
     ("I don't.I won't, he's.A man", "i don't i won't he's a man"),
     ('at a.m.I got. Vitamin C.I', 'at am i got vitamin c i'),
     ('(U.S.A.) “e.g.”', 'usa eg'),
+    ('A.B.C p.m O.K i.e U.S.A a.m.-p.m.', 'abc pm ok ie usa am-pm'),
+    ('D.C.I So did I.A man', 'dc i so did i a man'),
+    ('it’s ‘fine’ ok, the ‘dogs’', "it's fine ok the dogs"),
+    ("don''t o’’o", "don't o'o"),
+    ('((xx)) (?) (laughs)', '[xx[ [ laughs'),
     ('l’«été» l’“été”', "l'ete l'ete"),
     # Hyphens stay inside words only.
     ('semi-detached', 'semi-detached'),

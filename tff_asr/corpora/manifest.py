@@ -1,6 +1,7 @@
 """Reader of any corpus that a table lists: `client_id`, `path`, `text`."""
 
 from collections.abc import Iterator
+import os
 import pathlib
 
 from tff_asr.corpora import source, tables
@@ -32,7 +33,7 @@ class Manifest(source.Source):
       else:
         yield Recording(
           row['client_id'],
-          row.get('utterance_id') or row['path'],
+          row.get('utterance_id') or os.path.normpath(row['path']),
           self._table.parent / row['path'],
           row['text'],
         )

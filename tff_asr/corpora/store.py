@@ -17,10 +17,11 @@ utterances.
 A store appears under its name only when it is complete, and is never changed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import pathlib
 import sqlite3
@@ -114,6 +115,7 @@ class ClientStore:
         f'{database} cannot be read ({error}): prepare the store again.'
       ) from error
     self.name = store_names.read(path, metadata)
+    self._content = metadata['content']
     content = {k: v for k, v in metadata.items() if k != store_names.KEY}
     self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if len(self.client_ids) != metadata['clients']:
@@ -142,7 +144,25 @@ class ClientStore:
       OSError: If it cannot be read.
       UserError: If they are not.
     """
-    checksums.check(self.path / DATABASE, stop=stop)
+    database = self.path / DATABASE
+    if checksums.is_listed(database):
+      checksums.check(database, stop=stop)
+      return
+    with self._reading() as connection:
+      found = content_hash(
+        (client_id, hashlib.blake2b(record, digest_size=16).digest())
+        for client_id, record in itertools.takewhile(
+          lambda _: not (stop and stop.is_set()),
+          connection.execute(
+            'SELECT client_id, record FROM records ORDER BY number'
+          ),
+        )
+      )
+    errors.require(
+      found == self._content or bool(stop and stop.is_set()),
+      f'{database} is not what {METADATA} beside it tells of: restore it from a'
+      ' copy, or prepare the store again.',
+    )
 
   def _connect(self) -> contextlib.closing[sqlite3.Connection]:
     uri = f'{(self.path / DATABASE).absolute().as_uri()}?mode=ro'
@@ -368,6 +388,19 @@ def _start(i: int, limit: Limit) -> tuple[str, str]:
   length = f'MIN(samples, {longest})'
   start = f'SUM({length}) OVER (ORDER BY chance, number) - {length}'
   return f'{start} AS start{i}', f'start{i} < {seconds}'
+
+
+def content_hash(records: Iterable[tuple[str, bytes]]) -> str:
+  """Returns a hash of all records.
+
+  Args:
+    records: Client and digest of each record, in order.
+  """
+  content = ''
+  for client_id, record_digest in records:
+    so_far = f'{content}\t{client_id}\t'.encode()
+    content = hashlib.sha256(so_far + record_digest).hexdigest()
+  return content
 
 
 def _read_metadata(path: pathlib.Path) -> dict:

@@ -14,6 +14,7 @@ from tff_asr.corpora import store
 _ADVICE = {
   'outside the vocabulary': 'Give the --vocabulary of its language, or texts in'
   ' which numbers and signs are written as words.',
+  'no name': 'Give each utterance the name of its speaker.',
   'not UTF-8': 'Convert the transcripts to UTF-8, for instance by iconv.',
   'audio file missing': 'Do the names beside the transcripts, and the folder in'
   ' which they start, fit the files?',
@@ -93,6 +94,6 @@ def reasons(summary: Summary) -> str:
     return ''
   counts = ', '.join(f'{n} {r}' for r, n in summary.skipped.items())
   (reason, example), *_ = summary.examples.items()
-  message = f'{counts}; for instance {" ".join(example.split())}'
+  message = f'{counts}; for instance, {reason}: {" ".join(example.split())}'
   advice = _ADVICE.get(reason)
   return f'{message}. {advice}' if advice else f'{message}.'

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -318,7 +317,11 @@ class StoreWriter:
       'seconds': float(summary.client_seconds.sum()),
       'words': summary.words,
       'skipped': summary.skipped,
-      'content': self._content(),
+      'content': store.content_hash(
+        self._database.execute(
+          'SELECT client_id, record_digest FROM records ORDER BY number'
+        )
+      ),
       store_names.KEY: self.name,
     }
     with self.writing() as database:
@@ -351,16 +354,6 @@ class StoreWriter:
         f'{self.path} appeared while the store was written: {error.strerror}.'
       ) from error
     self._resources.close()
-
-  def _content(self) -> str:
-    """A hash of all records."""
-    content = ''
-    for client_id, record_digest in self._database.execute(
-      'SELECT client_id, record_digest FROM records ORDER BY number'
-    ):
-      so_far = f'{content}\t{client_id}\t'.encode()
-      content = hashlib.sha256(so_far + record_digest).hexdigest()
-    return content
 
   def _write_skipped(self) -> None:
     rows: Iterator[tuple] = self._database.execute(

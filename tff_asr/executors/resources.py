@@ -87,6 +87,10 @@ def is_isolated(operation: str) -> bool:
 
 def draws(operation: str) -> bool:
   """Whether an operation gives something else each time that it runs."""
+  definition = op_def_registry.get(operation)
+  seeds = {'seed', 'seed2'}  # Of some TensorFlow does not say that they draw.
+  if definition and seeds <= {a.name for a in definition.attr}:
+    return 'Dataset' not in operation or 'Shuffle' in operation
   return operation in _RANDOM or (
     'Dataset' in operation and ('Shuffle' in operation or 'Random' in operation)
   )

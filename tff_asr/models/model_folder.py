@@ -6,6 +6,7 @@ check sums.
 
 from collections.abc import Mapping
 import dataclasses
+import hashlib
 import json
 import pathlib
 
@@ -67,6 +68,12 @@ def _weights(encoder: transformer.Transformer) -> bytes:
   saving_lib._save_state(encoder, weights, None, '', set())
   weights.close()
   return memory.content
+
+
+def digest(folder: pathlib.Path) -> str:
+  """Returns a hash of the weights in a folder: SHA-256, hexadecimal."""
+  with open(folder / _WEIGHTS, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def is_complete(folder: pathlib.Path) -> bool:

@@ -45,7 +45,7 @@ def export(
       f'The run in {run_dir} has not come to its end: call //pipelines:train'
       ' with its flags again, which goes on with it.'
     )
-  lineage.require(run.paths.model)
+  _check_is_of(run)
   if not checksums.exists(run.paths.model_card):
     raise errors.UserError(
       f'The run in {run_dir} has no {run.paths.model_card.name}: call'
@@ -96,6 +96,26 @@ def export(
     )
   lines += ['Privacy', *(f'  {p}' for p in facts['privacy'])]
   return '\n'.join(lines)
+
+
+def _check_is_of(run: run_record.RunRecord) -> None:
+  """Checks that the model in a run's folder is what the run has made.
+
+  Raises:
+    UserError: If it is not, so that the run's epsilon would not be its own.
+  """
+  model = run.paths.model
+  lineage.require(model)
+  ledger = run.account.ledger
+  is_counted = not ledger or any(
+    training.ledger == ledger.name for training in lineage.read(model)
+  )
+  digest = run.summary.get(run_record.MODEL)
+  errors.require(
+    is_counted and digest in (None, model_folder.digest(model)),
+    f'{model} is not the model with which the run ended: restore the folder of'
+    ' the run from one copy.',
+  )
 
 
 def _card(run: run_record.RunRecord) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tff_asr import checksums, durable
 from tff_asr.learning import error_statistics, evaluation
+from tff_asr.models import model_folder
 from tff_asr.programs import account as account_lib
 from tff_asr.programs import (
   metrics_file,
@@ -66,6 +67,8 @@ def write(
   prefix = round_metrics.client_prefix(account.plan)
   if prefix is not None:
     figures[f'{prefix}minutes'] = round(minutes, 2)
+  if model_folder.is_complete(run_folder.model):
+    figures[run_record.MODEL] = model_folder.digest(run_folder.model)
   if provenance:
     figures['provenance'] = provenance
   transcripts_lib.write(run_folder.transcripts, transcripts)

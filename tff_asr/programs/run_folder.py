@@ -27,6 +27,7 @@ from tff_asr.privacy import ledger
 _FLAGS = 'flags.txt'
 _LOCK = 'lock'
 _STORES = 'stores.json'
+_OUTPUT_DIR = 'output_dir'
 _NAMES = 'names'  # In it, of the store of the clients; else all is contents.
 # What a call leaves that was killed before the flags were written.
 _OURS = {
@@ -143,6 +144,12 @@ class RunFolder(RunPaths):
         for name, (was, now) in both.items()
         if was != now and name not in may_change
       ]
+      errors.require(
+        earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
+        f'The run in {path} was begun as {earlier.get(_OUTPUT_DIR)}: move it'
+        ' back to go on with it, or give another --output_dir. A copy that'
+        ' goes on beside the run that it was made of would be in no ledger.',
+      )
       if changed:
         raise errors.UserError(
           f'{path} holds a run with other flags ({"; ".join(changed)}): give'
@@ -174,6 +181,11 @@ class RunFolder(RunPaths):
     checksums.write(path / _STORES, json.dumps(record, indent=2) + '\n')
     lines = [f'--{name}={value}\n' for name, value in sorted(flags.items())]
     checksums.write(flagfile, ''.join(lines))
+
+
+def is_run(folder: pathlib.Path, flagfile: pathlib.Path) -> bool:
+  """Whether a flagfile is what the run in a folder has recorded."""
+  return flagfile == folder / _FLAGS and (folder / _STORES).exists()
 
 
 def read_stores(

@@ -187,6 +187,9 @@ def _without_paths(value: str) -> str:
   return ','.join(part.rpartition('/')[2] for part in value.split(','))
 
 
+MODEL = 'model_digest'
+"""Name in a summary: hash of the weights with which the run ended."""
+
 # Figures of a summary that pages and tables write as numbers.
 _NUMBERS = frozenset(
   [

@@ -1,7 +1,8 @@
 """Ending a program between two rounds when a signal asks for it."""
 
+import contextlib
+import os
 import signal
-import sys
 from types import TracebackType
 
 
@@ -48,11 +49,13 @@ class StopRequest:
     del frame
     self.signal = number
     self._restore()
-    print(
-      f'{signal.Signals(number).name}: the round is finished and saved first;'
-      ' the signal again ends it at once.',
-      file=sys.stderr,
+    note = (
+      f'\n{signal.Signals(number).name}: the round will be finished and saved'
+      ' first; the signal again ends it at once.\n'
     )
+    # The signal may come in the middle of a write to `sys.stderr`.
+    with contextlib.suppress(OSError):
+      os.write(2, note.encode())
 
   def _restore(self) -> None:
     while self._before:

@@ -185,7 +185,8 @@ def _train(
   check.begin(eval_store, train_store)
   print(f'Run folder: {run_folder.path}')
   seed_speakers = len(train_store.client_ids) - len(population)
-  held_out = f'{len(eval_store.client_ids)} held-out speakers'
+  count = len(eval_store.client_ids)
+  held_out = f'{count} held-out speakers of {eval_store.path.name}'
   if config.evaluate_clients:
     held_out += f', {len(heard_between)} of them heard between rounds'
   print(

@@ -55,8 +55,19 @@ _RUN = re.compile(f'[{re.escape("".join(_PUNCTUATION))}]+')
 _OPENING = set('«“"„\u2039(')
 _ESCAPED_QUOTE = re.compile(r'\\(?=["\'])')
 _QUOTES = "'" + _LEFT_QUOTE + _RIGHT_QUOTE + _PRIME
-# An abbreviation has a dot behind each of its letters.
-_ABBREVIATION = re.compile(rf'(?<![\w{_QUOTES}-])(?:[^\W\d_]\.){{2,}}')
+# An abbreviation has a dot behind each of its letters, the last one excepted
+# where that is no word by itself.
+_LONE = rf'(?<![\w{_QUOTES}])'
+_ABBREVIATION = re.compile(
+  rf'{_LONE}(?:[^\W\d_]\.){{2,}}a(?![\w.])'
+  rf'|{_LONE}(?:[^\W\d_]\.)+[b-hj-np-xz](?![\w.])'
+  rf'|{_LONE}(?:[^\W\d_]\.){{2,}}'
+)
+# Double brackets and queries stand for what a transcriber was not sure of.
+_UNSURE = re.compile(r'\(\(|\)\)|\(\?+\)')
+_QUOTATION = re.compile(
+  rf'(?<!\w){_LEFT_QUOTE}(\w[^{_QUOTES[1:3]}]*?){_RIGHT_QUOTE}(?!\w)'
+)
 _FINAL_SIGMA = '\N{GREEK SMALL LETTER FINAL SIGMA}'
 _LAST_SIGMA = re.compile(r'(?<=\w)\u03c3(?!\w)')
 
@@ -81,7 +92,8 @@ def clean(text: str, alphabet: str = ENGLISH) -> str:
     alphabet: The characters that are kept as they are.
   """
   letters = letters_lib.of(alphabet)
-  text = letters.lower(_ESCAPED_QUOTE.sub('', text))
+  text = _UNSURE.sub('[', _ESCAPED_QUOTE.sub('', text))
+  text = letters.lower(text)
   text = ''.join(
     plain if (plain := letters.plain(c)) is not None else c for c in text
   )
@@ -91,6 +103,7 @@ def clean(text: str, alphabet: str = ENGLISH) -> str:
       written.append(_written(character, letters))
       base = character
   text = ' '.join(''.join(written).split())
+  text = _QUOTATION.sub(r'"\1"', text)
   text = _ABBREVIATION.sub(_without_dots, text)
   has_hyphen = '-' in alphabet
   text = _RUN.sub(
@@ -120,8 +133,8 @@ def _written(character: str, letters: letters_lib.Letters) -> str:
 
 def _without_dots(abbreviation: re.Match[str]) -> str:
   after = abbreviation.string[abbreviation.end() :][:1]
-  end = '' if after and after in f'{_QUOTES}-' else '.'
-  return abbreviation[0].replace('.', '') + end
+  has_end = abbreviation[0].endswith('.') and after not in [*_QUOTES, '-']
+  return abbreviation[0].replace('.', '') + '.' * has_end
 
 
 def _in_place(run: re.Match[str], apostrophe: str, has_hyphen: bool) -> str:
@@ -130,6 +143,8 @@ def _in_place(run: re.Match[str], apostrophe: str, has_hyphen: bool) -> str:
   before, after = text[:start][-1:].strip(), text[end:][:1].strip()
   if before and after:
     if marks[0] in _QUOTES and _OPENING.issuperset(marks[1:]):
+      return apostrophe
+    if len(marks) == 2 and set(marks) <= set(_QUOTES):  # Typed twice.
       return apostrophe
     if marks == '-' and has_hyphen:
       return '-'
