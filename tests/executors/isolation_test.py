@@ -164,6 +164,20 @@ def test_a_dataset_with_a_seed_begins_at_the_same_place_in_every_use(
   assert len(found) == 1
 
 
+def test_a_dataset_with_a_seed_draws_the_same_for_every_client(local_context):
+  """Also one that the clients make themselves, wherever they run."""
+
+  @by_client
+  def work(x):
+    drawn = tf.data.Dataset.range(3).map(
+      lambda _: tf.random.uniform([], 0, 10**6, tf.int32, seed=3)
+    )
+    return x + tf.cast(drawn.reduce(0, lambda a, b: a + b), tf.float32)
+
+  found = {float(n) for _ in range(4) for n in work([0.0] * 8)}
+  assert len(found) == 1
+
+
 @pytest.mark.parametrize(
   ['make', 'work'],
   [

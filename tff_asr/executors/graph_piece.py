@@ -7,6 +7,7 @@ calls that run at once do not share any, and no call sees what another has left.
 
 from collections.abc import Iterator, Sequence
 import copy
+import itertools
 
 import tensorflow as tf
 import tensorflow_federated as tff
@@ -103,13 +104,25 @@ class GraphPiece:
     graph = self._graph
     if seed_shift and self.has_fixed_seeds:
       graph = copy.deepcopy(graph)
-      for node in graphs.all_nodes(graph):
-        if _seeds(node):
-          node.attr['seed2'].i += seed_shift
+      for node in self._shifted(graph):
+        node.attr['seed2'].i += seed_shift
       dataset_loops.rename_all(graph)  # They are others now.
     return tf.graph_util.import_graph_def(
       graph, input_map=inputs, return_elements=self._results, name=''
     )
+
+  def _shifted(self, graph) -> Iterator[tf.compat.v1.NodeDef]:
+    """Yields what draws by a given seed and goes on from call to call.
+
+    Datasets begin anew in every use, for all clients at the same place.
+    """
+    begin_anew = graphs.functions_of_datasets(graph)
+    bodies = [
+      function.node_def
+      for function in graph.library.function
+      if function.signature.name not in begin_anew
+    ]
+    yield from filter(_seeds, itertools.chain(graph.node, *bodies))
 
   def create_variables(self) -> list[tf.Tensor]:
     """Returns handles of variables without a value, on the current device."""

@@ -17,6 +17,25 @@ def all_nodes(graph: tf.compat.v1.GraphDef) -> Iterator[tf.compat.v1.NodeDef]:
     yield from function.node_def
 
 
+def functions_of_datasets(graph: tf.compat.v1.GraphDef) -> set[str]:
+  """Names of functions that datasets call, and of those that these call."""
+  bodies = {f.signature.name: f.node_def for f in graph.library.function}
+  found: set[str] = set()
+  to_visit = [node for node in all_nodes(graph) if 'Dataset' in node.op]
+  while to_visit:
+    for name in _called(to_visit.pop()) - found:
+      found.add(name)
+      to_visit += bodies.get(name, [])
+  return found
+
+
+def _called(node: tf.compat.v1.NodeDef) -> set[str]:
+  values = node.attr.values()
+  functions = [value.func for value in values if value.HasField('func')]
+  functions += [f for value in values for f in value.list.func]
+  return {function.name for function in functions}
+
+
 def ancestors(graph: tf.compat.v1.GraphDef, names: Iterable[str]) -> set[str]:
   """Names of nodes and of all that they depend on."""
   nodes = {node.name: node for node in graph.node}
