@@ -118,7 +118,7 @@ def _read(
 
 def _read_opus(contents: bytes, max_seconds: float) -> np.ndarray:
   opus.check(contents)
-  return _read(contents, 'OGG', max_seconds)
+  return _read(opus.at_full_rate(contents), 'OGG', max_seconds)
 
 
 def _read_vorbis(contents: bytes, max_seconds: float) -> np.ndarray:
