@@ -220,6 +220,49 @@ def test_a_wav_file_that_may_lack_samples_is_refused(contents):
   assert length(contents) is None
 
 
+TAG = b'TAG' + bytes(125)
+
+
+def wav_chunk(name, body, size=None):
+  size = len(body) if size is None else size
+  return name + size.to_bytes(4, 'little') + body
+
+
+INFO = wav_chunk(b'LIST', b'INFOISFT' + b'\4\0\0\0abcd')
+HIDDEN = [
+  WAV + TAG + WAV,
+  with_sizes(None, 8_000, WAV[:8_044] + b'ID3\3' + bytes(6) + WAV[8_044:]),
+  WAV + wav_chunk(b'LIST', b'INFO' + WAV[36:], 10**9),
+  WAV + wav_chunk(b'LIST', b'INFO' + WAV[36:]),
+  WAV[:40] + bytes(4) + WAV[36:],
+  WAV[:40] + bytes(4) + wav_chunk(b'JUNK', b'1234') + WAV[36:],
+  *(with_sizes(None, size) + INFO for size in (0, 2**32 - 1)),
+  *(with_sizes(None, size) + INFO + TAG for size in (0, 2**32 - 1)),
+]
+
+
+@pytest.mark.parametrize('contents', HIDDEN)
+def test_sound_in_metadata_and_metadata_as_sound_are_refused(contents):
+  assert length(contents) is None
+
+
+@pytest.mark.parametrize('kind', ['AIFF', 'AU', 'NIST'])
+def test_a_tag_does_not_hide_more_sound(kind):
+  contents = encode(kind, 'PCM_16', 8_000)
+  assert length(contents + TAG) in (
+    (None, 8_000) if kind == 'NIST' else (8_000,)
+  )
+  assert length(contents + TAG + contents) is None
+
+
+def test_a_float_file_louder_than_twice_full_scale_is_refused():
+  for loudness, expected in ((1.5, 8_000), (8.0, None), (20.0, None)):
+    file = io.BytesIO()
+    sound = loudness / 0.4 * tone(8_000)
+    soundfile.write(file, sound, 16_000, 'FLOAT', None, 'WAV')
+    assert length(file.getvalue()) == expected
+
+
 def test_flac_is_checked_by_its_check_sum():
   contents = encode('FLAC', 'PCM_16')
   for wrong in range(26, 42):

@@ -28,7 +28,7 @@ from tff_asr.audio import (
 )
 
 _RATES = (4_000, 192_000)
-_LOUDEST = 32.0  # Of 1: lossy formats overshoot a little, damage by far more.
+_LOUDEST = 2.0  # Of 1: lossy formats overshoot a little, damage by far more.
 _WAVE = (b'RIFF', b'RIFX', b'RF64', b'BW64')
 _CONTAINERS = {b'FORM': 'AIFF', b'.snd': 'AU', b'NIST': 'NIST'}
 _READ = 'FLAC, WAV, MP3, OGG (Vorbis, Opus), AIFF, AU and NIST SPHERE are read'
@@ -184,7 +184,7 @@ def _check(rate: int, frames: int, max_seconds: float) -> None:
 def _at_16_khz(audio: np.ndarray, rate: int) -> np.ndarray:
   """From float32 `[samples, channels]` to int16 `[samples]`."""
   mono = audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
-  if not np.abs(mono).max(initial=0.0) < _LOUDEST:  # Also NaN.
+  if not np.abs(mono).max(initial=0.0) <= _LOUDEST:  # Also NaN.
     raise AudioError('samples out of all range')
   if rate != features.SAMPLE_RATE:
     mono = soxr.resample(mono, rate, features.SAMPLE_RATE)
