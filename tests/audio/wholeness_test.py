@@ -263,6 +263,21 @@ def test_a_float_file_louder_than_twice_full_scale_is_refused():
     assert length(file.getvalue()) == expected
 
 
+@pytest.mark.parametrize('encoding', ['MS_ADPCM', 'GSM610'])
+def test_what_fills_up_the_last_block_is_cut_off(encoding):
+  assert length(encode('WAV', encoding, 7_777)) == 7_777
+
+
+def test_an_opus_stream_that_begins_late_is_refused():
+  contents = encode('OGG', 'OPUS', 48_000)
+  pages = [p for p in ogg.pages(contents) if p.granule]
+  for page in pages:
+    granule = (page.granule + 16_000).to_bytes(8, 'little')
+    contents = ogg.with_bytes(contents, page, page.start + 6, granule)
+  with pytest.raises(decoding.AudioError, match='begins 16000 samples late'):
+    decoding.decode(contents)
+
+
 def test_flac_is_checked_by_its_check_sum():
   contents = encode('FLAC', 'PCM_16')
   for wrong in range(26, 42):

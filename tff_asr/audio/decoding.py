@@ -73,7 +73,8 @@ def _decode(contents: bytes, max_seconds: float) -> np.ndarray:
   """Decodes a file of a kind that is read."""
   name = contents[:4]
   if name in _WAVE:
-    return _read(riff.whole(contents), 'WAV', max_seconds)
+    contents = riff.whole(contents)
+    return _read(contents, 'WAV', max_seconds, kept=riff.frames(contents))
   if name in _CONTAINERS:
     expected = containers.frames(contents)
     return _read(contents, _CONTAINERS[name], max_seconds, expected)
@@ -93,7 +94,11 @@ def _decode(contents: bytes, max_seconds: float) -> np.ndarray:
 
 
 def _read(
-  contents: bytes, kind: str, max_seconds: float, expected: int | None = None
+  contents: bytes,
+  kind: str,
+  max_seconds: float,
+  expected: int | None = None,
+  kept: int | None = None,
 ) -> np.ndarray:
   """Decodes what is known to be whole.
 
@@ -102,6 +107,7 @@ def _read(
     kind: What libsndfile is to take it for.
     max_seconds: As in `decode`.
     expected: Number of samples of each channel, if it is known.
+    kept: How many of them are sound; the rest fills up a block.
   """
   with _opened(contents) as file:
     if file.format != kind:
@@ -113,7 +119,7 @@ def _read(
     if len(audio) != expected or file.frames != expected:
       found = min(len(audio), file.frames)
       raise AudioError(f'{found} samples where the header says {expected}')
-  return _at_16_khz(audio, file.samplerate)
+  return _at_16_khz(audio[:kept], file.samplerate)
 
 
 def _read_opus(contents: bytes, max_seconds: float) -> np.ndarray:

@@ -97,6 +97,19 @@ def whole(contents: bytes) -> bytes:
   )
 
 
+def frames(contents: bytes) -> int | None:
+  """Number of samples of each channel that `whole` left a file to say, if so.
+
+  Args:
+    contents: A file from `whole`.
+  """
+  order = 'big' if contents[:4] == b'RIFX' else 'little'
+  for chunk in chunks.walk(contents, 12, order):
+    if chunk.name == b'fact':
+      return int.from_bytes(contents[chunk.body : chunk.body + 4], order)
+  return None
+
+
 def _end(contents, found, form, order) -> int:
   """Where the samples end."""
   data = found[b'data']
