@@ -171,6 +171,7 @@ def wav_shapes(draw):
     chunk(b'LIST', b'INFOabcd', size=99),
     chunk(b'odd!', b'12345', size=5_000),
     *(bytes(8), bytes(31), b'\x01', b'TAG' + b'x' * 125, b'ID3\x04'),
+    b'ID3\x04' + bytes(5) + b'\x05' + b'12345',
     b'garbage, no chunk at all',
     chunk(b'data', b'more'),
     chunk(b'RIFF', b'WAVE'),
@@ -199,6 +200,32 @@ def wav_shapes(draw):
   contents = b'RIFF' + riff.to_bytes(4, 'little') + b'WAVE' + body
   cut = draw(st.sampled_from([0] * 6 + [1, 2, 9, 50]))
   return contents[: len(contents) - cut]
+
+
+INFO = chunk(b'LIST', b'INFOISFT' + b'\4\0\0\0abcd')
+TAG = b'TAG' + bytes(125)
+NO_SIZE = WHOLE[:40] + b'\xff' * 4 + WHOLE[44:]
+NO_SAMPLES = WHOLE[:40] + bytes(4)
+
+
+@pytest.mark.parametrize(
+  'contents',
+  [
+    WHOLE + TAG + WHOLE,
+    WHOLE + b'ID3\3' + bytes(6) + WHOLE[44:],
+    WHOLE + chunk(b'LIST', b'INFO' + WHOLE[36:], 10**9),
+    WHOLE + chunk(b'LIST', b'INFO' + WHOLE[36:]),
+    NO_SAMPLES + WHOLE[36:],
+    NO_SAMPLES + chunk(b'JUNK', b'1234') + WHOLE[36:],
+    NO_SAMPLES + WHOLE[44:] + INFO,
+    NO_SIZE + INFO,
+    NO_SIZE + INFO + TAG,
+  ],
+)
+def test_hidden_sound_and_metadata_as_sound_are_refused(contents):
+  assert decode(contents)[1] == b'longer than its header says'
+  with pytest.raises(decoding.AudioError):
+    decoding.decode(contents)
 
 
 @settings(max_examples=400, deadline=None)

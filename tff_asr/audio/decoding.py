@@ -28,7 +28,7 @@ from tff_asr.audio import (
 )
 
 _RATES = (4_000, 192_000)
-_LOUDEST = 32.0  # Of 1: lossy formats overshoot a little, damage by far more.
+_LOUDEST = 2.0  # Of 1: lossy formats overshoot a little, damage by far more.
 _WAVE = (b'RIFF', b'RIFX', b'RF64', b'BW64')
 _CONTAINERS = {b'FORM': 'AIFF', b'.snd': 'AU', b'NIST': 'NIST'}
 _READ = 'FLAC, WAV, MP3, OGG (Vorbis, Opus), AIFF, AU and NIST SPHERE are read'
@@ -73,7 +73,8 @@ def _decode(contents: bytes, max_seconds: float) -> np.ndarray:
   """Decodes a file of a kind that is read."""
   name = contents[:4]
   if name in _WAVE:
-    return _read(riff.whole(contents), 'WAV', max_seconds)
+    contents = riff.whole(contents)
+    return _read(contents, 'WAV', max_seconds, kept=riff.frames(contents))
   if name in _CONTAINERS:
     expected = containers.frames(contents)
     return _read(contents, _CONTAINERS[name], max_seconds, expected)
@@ -93,7 +94,11 @@ def _decode(contents: bytes, max_seconds: float) -> np.ndarray:
 
 
 def _read(
-  contents: bytes, kind: str, max_seconds: float, expected: int | None = None
+  contents: bytes,
+  kind: str,
+  max_seconds: float,
+  expected: int | None = None,
+  kept: int | None = None,
 ) -> np.ndarray:
   """Decodes what is known to be whole.
 
@@ -102,6 +107,7 @@ def _read(
     kind: What libsndfile is to take it for.
     max_seconds: As in `decode`.
     expected: Number of samples of each channel, if it is known.
+    kept: How many of them are sound; the rest fills up a block.
   """
   with _opened(contents) as file:
     if file.format != kind:
@@ -113,12 +119,12 @@ def _read(
     if len(audio) != expected or file.frames != expected:
       found = min(len(audio), file.frames)
       raise AudioError(f'{found} samples where the header says {expected}')
-  return _at_16_khz(audio, file.samplerate)
+  return _at_16_khz(audio[:kept], file.samplerate)
 
 
 def _read_opus(contents: bytes, max_seconds: float) -> np.ndarray:
   opus.check(contents)
-  return _read(contents, 'OGG', max_seconds)
+  return _read(opus.at_full_rate(contents), 'OGG', max_seconds)
 
 
 def _read_vorbis(contents: bytes, max_seconds: float) -> np.ndarray:
@@ -184,7 +190,7 @@ def _check(rate: int, frames: int, max_seconds: float) -> None:
 def _at_16_khz(audio: np.ndarray, rate: int) -> np.ndarray:
   """From float32 `[samples, channels]` to int16 `[samples]`."""
   mono = audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
-  if not np.abs(mono).max(initial=0.0) < _LOUDEST:  # Also NaN.
+  if not np.abs(mono).max(initial=0.0) <= _LOUDEST:  # Also NaN.
     raise AudioError('samples out of all range')
   if rate != features.SAMPLE_RATE:
     mono = soxr.resample(mono, rate, features.SAMPLE_RATE)

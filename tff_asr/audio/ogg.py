@@ -8,6 +8,7 @@ from typing import NamedTuple
 import zlib
 
 _HEADER_BYTES = 27
+_GRANULE = 6  # Where it stands in a header.
 _IS_FIRST, _IS_LAST = 2, 4
 _BITS_REVERSED = bytes(int(f'{byte:08b}'[::-1], 2) for byte in range(256))
 _KINDS = {b'\x01vorbis': 'Vorbis', b'OpusHead': 'Opus'}
@@ -112,14 +113,27 @@ def packets(contents: bytes) -> Iterator[tuple[bytes, Page]]:
         packet = b''
 
 
+def with_bytes(contents: bytes, page: Page, at: int, value: bytes) -> bytes:
+  """Returns a file with some bytes of a page replaced, of a right check sum.
+
+  Args:
+    contents: The file.
+    page: One of its pages.
+    at: Where in the file the bytes begin, which lie within the page.
+    value: The bytes.
+  """
+  changed = bytearray(contents[page.start : page.end])
+  changed[at - page.start : at - page.start + len(value)] = value
+  changed[22:26] = bytes(4)
+  changed[22:26] = _checksum(bytes(changed)).to_bytes(4, 'little')
+  return contents[: page.start] + bytes(changed) + contents[page.end :]
+
+
 def without_length(contents: bytes) -> bytes:
   """Returns a stream whose last page tells more samples than there are."""
   *_, page = pages(contents)
-  changed = bytearray(contents[page.start : page.end])
-  changed[6:14] = (page.granule + _MORE).to_bytes(8, 'little')
-  changed[22:26] = bytes(4)
-  changed[22:26] = _checksum(bytes(changed)).to_bytes(4, 'little')
-  return contents[: page.start] + bytes(changed)
+  granule = (page.granule + _MORE).to_bytes(8, 'little')
+  return with_bytes(contents, page, page.start + _GRANULE, granule)
 
 
 def longest_block(contents: bytes) -> int:

@@ -10,6 +10,8 @@ _FRAMES = (
 )
 _HEADERS = 2
 _PRE_SKIP = 10  # Where the header says how many samples come before the sound.
+_RATE = 12  # Where it says which rate the encoder was given.
+_FULL_RATE = 48_000
 
 
 def check(contents: bytes) -> None:
@@ -38,13 +40,35 @@ def check(contents: bytes) -> None:
     last = page
   if first is None:
     return
-  # A recording of what was on the air begins late.
   start = 0 if first == last else max(first.granule - before, 0)
-  told = last.granule - start
+  if start:  # libsndfile skips nothing then, and loses the end.
+    raise ogg.OggError(
+      f'an Opus stream that begins {start} samples late: encode it anew'
+    )
+  told = last.granule
   if not max(total - 2 * longest, skipped) <= told <= total:
     raise ogg.OggError(
       f'{total} samples of Opus at 48 kHz where the last page says {told}'
     )
+
+
+def at_full_rate(contents: bytes) -> bytes:
+  """Returns a stream that libsndfile decodes at 48 kHz.
+
+  The rate in the header is for information only (RFC 7845, 5.1), but
+  libsndfile decodes at about that rate, without the frequencies above its half.
+
+  Args:
+    contents: A stream, whose pages are intact.
+
+  Raises:
+    OggError: If its header is too short.
+  """
+  page = next(ogg.pages(contents))
+  rate = _FULL_RATE.to_bytes(4, 'little')
+  if page.end < page.body + _RATE + len(rate):
+    raise ogg.OggError('an Opus header that is too short')
+  return ogg.with_bytes(contents, page, page.body + _RATE, rate)
 
 
 def _samples(packet: bytes) -> int:

@@ -97,6 +97,19 @@ def whole(contents: bytes) -> bytes:
   )
 
 
+def frames(contents: bytes) -> int | None:
+  """Number of samples of each channel that `whole` left a file to say, if so.
+
+  Args:
+    contents: A file from `whole`.
+  """
+  order = 'big' if contents[:4] == b'RIFX' else 'little'
+  for chunk in chunks.walk(contents, 12, order):
+    if chunk.name == b'fact':
+      return int.from_bytes(contents[chunk.body : chunk.body + 4], order)
+  return None
+
+
 def _end(contents, found, form, order) -> int:
   """Where the samples end."""
   data = found[b'data']
@@ -107,7 +120,12 @@ def _end(contents, found, form, order) -> int:
     if said >= 2**63:
       said = 0
   if said == 0:
-    is_meant = chunks.is_metadata(contents, data.body, order)
+    rest = chunks.rest(contents, data.body, order)
+    if rest is chunks.Rest.DAMAGE:
+      raise chunks.ChunkError(
+        'a chunk without samples before one with some, or before damage'
+      )
+    is_meant = rest is chunks.Rest.METADATA
   else:
     is_meant = said <= there or said < STREAMED
   riff = int.from_bytes(contents[4:8], order)
@@ -117,6 +135,10 @@ def _end(contents, found, form, order) -> int:
     end = 8 + riff
     if data.body < end and riff < STREAMED and len(contents) + RIFF_SLACK < end:
       raise chunks.ChunkError(_missing(contents, end))
+    if chunks.is_near_end(contents, data.body, order):
+      raise chunks.ChunkError(
+        'metadata behind samples whose number the header does not say'
+      )
     return len(contents)
   frame = form.block if form.width else 1  # Of a block, no byte may be lost.
   if there // frame < said // frame:

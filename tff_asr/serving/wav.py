@@ -137,10 +137,10 @@ def _extent(file, data, frame) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   end = tf.minimum(body + said, file.size)
   is_there = data >= 0
   is_doubtful = tf.equal(said, 0) | (file.size - end >= frame)
-  is_metadata, is_padded = (
-    file.is_metadata(at, is_there & is_doubtful) for at in (end, end + 1)
+  rest, padded = (
+    file.rest(at, is_there & is_doubtful) for at in (end, end + 1)
   )
-  is_metadata |= tf.equal(said % 2, 1) & is_padded
+  is_metadata = rest.is_metadata | (tf.equal(said % 2, 1) & padded.is_metadata)
   first = file.number(tf.fill(tf.shape(data), tf.constant(4, tf.int64)), 4)
   is_size_of_file = (
     tf.equal(said, first) & (said <= file.size) & (file.size - said <= 8)
@@ -157,6 +157,8 @@ def _extent(file, data, frame) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     & (file.size + riff.RIFF_SLACK < last),
   )
   has_more = is_meant & (file.size - end >= frame) & ~is_metadata
+  has_more |= is_there & tf.equal(said, 0) & rest.is_damage
+  has_more |= file.has_metadata_near_end(body, is_there & ~is_meant & ~is_cut)
   return tf.where(is_meant, end - body, there), is_cut, has_more
 
 

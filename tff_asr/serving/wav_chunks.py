@@ -15,6 +15,8 @@ MAX_CHUNKS = 64  # Before the samples, and behind them.
 _HEADER = 12
 _CHUNK = 8
 _WORDS = 3  # Of 4 bytes: name, size, and the first of the contents.
+_NAMES = (*chunks.METADATA, *chunks.TAGS)
+_UP_TO_LAST_NAME = rf'(?s)^\C*(?:{b"|".join(_NAMES).decode()})'
 
 
 class Found(NamedTuple):
@@ -31,6 +33,19 @@ class Found(NamedTuple):
   data: tf.Tensor
   is_in_parts: tf.Tensor
   is_long: tf.Tensor
+
+
+class Rest(NamedTuple):
+  """What follows from a place on, bool `[files]` each.
+
+  Attributes:
+    is_metadata: Whether only chunks without sound, tags, zeros, or nothing.
+    is_damage: Whether a chunk with sound, one that is far from whole, or more
+      chunks than are looked at.
+  """
+
+  is_metadata: tf.Tensor
+  is_damage: tf.Tensor
 
 
 class Files:
@@ -95,39 +110,129 @@ class Files:
     )
     return Found(form, data, is_in_parts, is_on(at, data, is_in_parts))
 
-  def is_metadata(self, at: tf.Tensor, is_asked: tf.Tensor) -> tf.Tensor:
-    """Whether only chunks without sound follow, tags, zeros, or nothing.
+  def rest(self, at: tf.Tensor, is_asked: tf.Tensor) -> Rest:
+    """What follows from a place on, as `chunks.rest` has it.
+
+    Tags of music players are ID3, and APE with a header; others are unknown.
 
     Args:
       at: int64 `[files]`, from where on.
       is_asked: bool `[files]`, what is not is answered with no.
     """
 
-    def step(at, is_on, is_it):
-      name, size = tf.unstack(self._words(at, 2), axis=1)
+    def step(at, is_on, in_tags, is_metadata, is_damage):
+      name, size, first, second = tf.unstack(self._words(at, 4), axis=1)
       is_end = at >= self.size
-      is_tag = _is_one_of(name % 256**3, [b'TAG', b'ID3']) | _is_one_of(
-        name, [b'APET']
-      )
-      printable = tf.reduce_all(
-        [(c >= 0x20) & (c < 0x7F) for c in _characters(name)], axis=0
-      )
+      is_metadata |= is_on & is_end
+      is_on &= ~is_end
       is_known = _is_one_of(name, chunks.METADATA)
-      is_other = ~_is_one_of(name, chunks.MORE_SOUND) & (
-        at + _CHUNK + size <= self.size
+      in_tags |= (_is_tag(name) & ~is_known) | ~_is_printable(name)
+      tag = self._tag(at, is_on & in_tags)
+      missing = at + _CHUNK + size - self.size
+      is_cut = missing > 0
+      is_list = _is_one_of(name, [b'LIST']) & (
+        _is_one_of(first, chunks.MORE_SOUND)
+        | _is_one_of(second, chunks.MORE_SOUND)
       )
-      goes_on = is_on & ~is_end & ~is_tag & printable & (is_known | is_other)
-      is_zeros = self._are_zeros(at, is_on & ~is_end & ~is_tag & ~printable)
-      is_it |= is_on & (is_end | is_tag | is_zeros)
-      return tf.where(goes_on, self._after(at, size), at), goes_on, is_it
+      holds_sound = self._has_data(at + _CHUNK, is_on & is_known & is_cut)
+      holds_sound |= ~is_cut & is_list
+      is_far = missing > chunks.MOST_CUT_OFF
+      is_bad = _is_one_of(name, chunks.MORE_SOUND)
+      is_bad |= is_known & (holds_sound | is_far)
+      is_damage |= is_on & ~in_tags & is_bad
+      is_tag = (tag > 0) & (at + tag <= self.size)
+      is_chunk = ~is_bad & (is_known | ~is_cut)
+      goes_on = is_on & tf.where(in_tags, is_tag, is_chunk)
+      after = tf.where(in_tags, at + tag, self._after(at, size))
+      at = tf.where(goes_on, after, at)
+      return at, goes_on, in_tags, is_metadata, is_damage
 
-    return tf.while_loop(
-      lambda at, is_on, is_it: tf.reduce_any(is_on),
+    nowhere = tf.zeros_like(is_asked)
+    _, is_on, _, is_metadata, is_damage = tf.while_loop(
+      lambda at, is_on, tags, metadata, damage: tf.reduce_any(is_on),
       step,
-      (at, is_asked, tf.zeros_like(is_asked)),
+      (at, is_asked, nowhere, nowhere, nowhere),
       maximum_iterations=MAX_CHUNKS,
       parallel_iterations=1,
+    )
+    return Rest(is_metadata, is_damage | is_on)
+
+  def has_metadata_near_end(
+    self, start: tf.Tensor, is_asked: tf.Tensor
+  ) -> tf.Tensor:
+    """Whether metadata follows somewhere, as `chunks.is_near_end` has it.
+
+    Args:
+      start: int64 `[files]`, of the samples.
+      is_asked: bool `[files]`, what is not is answered with no.
+    """
+    start = tf.clip_by_value(
+      tf.maximum(start, self.size - chunks.NEAR_END), 0, self.size
+    )
+
+    def step(end, is_on, is_it):
+      length = tf.where(is_on, end - start, _int64(0))
+      text = tf.strings.substr(self._contents, start, length)
+      behind = tf.strings.regex_replace(text, _UP_TO_LAST_NAME, '')
+      before = length - tf.cast(tf.strings.length(behind), tf.int64)
+      is_on &= before > 0
+      # One byte less than a name, so that this one is not found again.
+      end = tf.where(is_on, start + before - 1, end)
+      at = end + 1 - self._name_length(end + 1)
+      is_it |= self.rest(at, is_on).is_metadata
+      return end, is_on & ~is_it, is_it
+
+    return tf.while_loop(
+      lambda end, is_on, is_it: tf.reduce_any(is_on),
+      step,
+      (self.size, is_asked, tf.zeros_like(is_asked)),
+      maximum_iterations=chunks.MAX_NEAR_END,
+      parallel_iterations=1,
     )[2]
+
+  def _name_length(self, end):
+    """Bytes of the name, 3 or 4, that ends here."""
+    name = self.number(end - 4, 4)
+    is_long = _is_one_of(name, [n for n in _NAMES if len(n) == 4])
+    return tf.where(is_long, _int64(4), _int64(3))
+
+  def _tag(self, at, is_asked):
+    """Bytes of the tag, or of the zeros, that begin here, or 0."""
+    first, second = tf.unstack(self._words(at, 2), axis=1)
+    name = first % 256**3
+    size = tf.zeros_like(at)
+    size = tf.where(_is_one_of(name, [b'TAG']), _int64(128), size)
+    size = tf.where(_is_one_of(first, [b'TAG+']), _int64(227), size)
+    sevens = [c % 128 for c in _characters(self.number(at + 6, 4))]
+    id3 = tf.add_n([c * 128 ** (3 - i) for i, c in enumerate(sevens)])
+    id3 += 10 * (1 + self.number(at + 5, 1) // 16 % 2)
+    is_id3 = _is_one_of(name, [b'ID3']) & (at + 10 <= self.size)
+    size = tf.where(is_id3, id3, size)
+    is_ape = _is_one_of(first, [b'APET']) & _is_one_of(second, [b'AGEX'])
+    is_ape &= tf.equal(self.number(at + 23, 1) // 32 % 2, 1)
+    is_ape &= at + 32 <= self.size
+    size = tf.where(is_ape, 32 + self.number(at + 12, 4), size)
+    is_zero = is_asked & tf.equal(self.number(at, 1), 0)
+    size = tf.where(is_zero, self._zeros(at, is_zero), size)
+    return tf.where(is_asked, size, _int64(0))
+
+  def _zeros(self, at, is_asked):
+    """How many zeros follow from a place on."""
+    text = self._from(at, is_asked)
+    rest = tf.strings.regex_replace(text, r'^\x00+', '')
+    length = tf.strings.length(text) - tf.strings.length(rest)
+    return tf.cast(length, tf.int64)
+
+  def _has_data(self, at, is_asked):
+    """Whether the name of a chunk with samples follows somewhere."""
+    return tf.strings.regex_full_match(
+      self._from(at, is_asked), r'(?s)\C*data\C*'
+    )
+
+  def _from(self, at, is_asked):
+    """The files from a place on, where asked, else nothing."""
+    start = tf.where(is_asked, tf.clip_by_value(at, 0, self.size), self.size)
+    return tf.strings.substr(self._contents, start, self.size - start)
 
   def _after(self, at, size):
     """Where the next chunk begins."""
@@ -135,12 +240,6 @@ class Files:
     is_odd = tf.equal(size % 2, 1)
     is_next = _is_one_of(self._words(end, 1)[:, 0], chunks.OF_WAV)
     return tf.where(is_odd & ~is_next, end + 1, end)
-
-  def _are_zeros(self, at, is_asked):
-    """Whether there are only zeros from a place on."""
-    start = tf.where(is_asked, tf.minimum(at, self.size), self.size)
-    rest = tf.strings.substr(self._contents, start, self.size - start)
-    return is_asked & tf.strings.regex_full_match(rest, r'\x00*')
 
   def _words(self, at, count):
     """Numbers of 4 bytes each, int64 `[files, count]`."""
@@ -158,6 +257,23 @@ def _is_one_of(words: tf.Tensor, names: Sequence[bytes]) -> tf.Tensor:
   numbers = [int.from_bytes(name, 'little') for name in names]
   return tf.reduce_any(
     tf.equal(words[:, None], tf.constant(numbers, tf.int64)), axis=1
+  )
+
+
+def _int64(value: int) -> tf.Tensor:
+  return tf.constant(value, tf.int64)
+
+
+def _is_tag(name: tf.Tensor) -> tf.Tensor:
+  """Whether tags of music players begin with names, int64 `[files]`."""
+  short = [tag for tag in chunks.TAGS if len(tag) == 3]
+  long = [tag for tag in chunks.TAGS if len(tag) == 4]
+  return _is_one_of(name % 256**3, short) | _is_one_of(name, long)
+
+
+def _is_printable(name: tf.Tensor) -> tf.Tensor:
+  return tf.reduce_all(
+    [(c >= 0x20) & (c < 0x7F) for c in _characters(name)], axis=0
   )
 
 
