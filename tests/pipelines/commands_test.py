@@ -145,7 +145,7 @@ def test_a_run_ends_after_its_round_when_it_is_told_to(workplace):
     process.send_signal(number)
     _, err = process.communicate()
   assert process.returncode == 128 + number, err
-  assert f'{number.name}: the round is finished and saved first' in err
+  assert f'{number.name}: the round will be finished and saved first' in err
   done = int(re.search(r'Stopped after round (\d+) of 100000', err)[1])
   assert (workplace / name / f'checkpoints/round_{done:06d}.npz').exists()
   assert 'Traceback' not in err

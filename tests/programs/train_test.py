@@ -110,18 +110,15 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(
 
 
 def damaged(store, copy, clients):
-  """A copy of a store in which the records of some clients are cut.
-
-  It is of an earlier release, without check sums.
-  """
+  """A copy of a store that was written with cut records of some clients."""
   shutil.copytree(store, copy)
-  (copy / checksums.NAME).unlink()
   with sqlite3.connect(copy / 'clients.sqlite') as database:
     database.executemany(
       'UPDATE records SET record = substr(record, 1, length(record) / 2)'
       ' WHERE client_id = ?',
       [(client,) for client in clients],
     )
+  checksums.add(copy / 'clients.sqlite')
   return copy
 
 
