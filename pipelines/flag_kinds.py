@@ -96,7 +96,7 @@ def define_path(
   Args:
     name: Of the flag.
     default: May be relative; `None` for none.
-    help: What it is for.
+    help: Purpose of the flag, for `--help`.
     required: Whether it must be given.
   """
   return flags.DEFINE(

@@ -19,34 +19,30 @@ from tff_asr import durable, errors
 NAME = 'checksums.txt'
 
 _BETWEEN = '  '  # Between a sum and a name.
-_ASIDE = 'partial.'
 _BLOCK = 1 << 20
 _TRIES = 2  # Another process may replace a file while it is read.
 
 _Sums = dict[str, Set[str]]
 
 
-def aside(path: pathlib.Path) -> pathlib.Path:
-  """Returns where a file is written before `replace` gives it its name."""
-  return path.with_name(f'{_ASIDE}{path.name}')
-
-
 def replace(*paths: pathlib.Path) -> None:
-  """Gives files of one folder, each written `aside`, their names, in order.
+  """Gives files of one folder their names, in order.
+
+  Each was written where `durable.partial_of` says.
 
   They are on the disk when this returns.
   """
   folder = paths[0].parent
   for path in paths:
-    durable.sync(aside(path))
-  new = {path.name: {_sum(aside(path))} for path in paths}
+    durable.sync(durable.partial_of(path))
+  new = {path.name: {_sum(durable.partial_of(path))} for path in paths}
   with _locked(folder):
     sums = _listed(folder)
-    coming = {_ASIDE + name: digests for name, digests in new.items()}
+    coming = {durable.PARTIAL + name: digests for name, digests in new.items()}
     both = {n: d | sums.get(n, set()) for n, d in coming.items()}
     _write(folder, sums | both, is_synced=True)
     for path in paths:
-      aside(path).replace(path)
+      durable.partial_of(path).replace(path)
     durable.sync(folder)
     rest = {n: d for n, d in sums.items() if n not in coming}
     _write(folder, rest | new)
@@ -62,11 +58,11 @@ def write(path: pathlib.Path, contents: str | bytes) -> None:
     contents = contents.encode()
   try:
     with durable.writing(path):
-      aside(path).write_bytes(contents)
+      durable.partial_of(path).write_bytes(contents)
       replace(path)
   except OSError:
     with contextlib.suppress(OSError):
-      aside(path).unlink(missing_ok=True)
+      durable.partial_of(path).unlink(missing_ok=True)
     raise
 
 
@@ -74,7 +70,7 @@ def remove(path: pathlib.Path) -> None:
   """Removes a file, if it is there, and its check sum."""
   with _locked(path.parent):
     sums = _listed(path.parent)
-    names = {path.name, aside(path).name}
+    names = {path.name, durable.partial_of(path).name}
     if names & sums.keys():
       _write(path.parent, {n: d for n, d in sums.items() if n not in names})
     path.unlink(missing_ok=True)
@@ -172,7 +168,9 @@ def check_all(folder: pathlib.Path) -> None:
 def _may_be(folder: pathlib.Path, name: str, digest: str) -> bool:
   """Whether a file may have a sum; any, if it has no line."""
   sums = _listed(folder)
-  return digest in sums.get(name, {digest}) | sums.get(_ASIDE + name, set())
+  return digest in sums.get(name, {digest}) | sums.get(
+    durable.PARTIAL + name, set()
+  )
 
 
 def _missing(path: pathlib.Path, folder: pathlib.Path) -> str:
@@ -224,10 +222,10 @@ def _write(
     for name, digests in sorted(sums.items())
     for digest in sorted(digests)
   ]
-  aside(path).write_text(''.join(lines))
+  durable.partial_of(path).write_text(''.join(lines))
   if is_synced:
-    durable.sync(aside(path))
-  aside(path).replace(path)
+    durable.sync(durable.partial_of(path))
+  durable.partial_of(path).replace(path)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What is to outlast a power cut, and what is said where a disk fails."""
+"""Files that outlast a power cut, and messages where a disk fails."""
 
 from collections.abc import Iterator
 import contextlib
@@ -8,6 +8,8 @@ import pathlib
 import re
 
 from tff_asr import errors
+
+PARTIAL = 'partial.'  # Before the name of a file that is not whole.
 
 # What libraries say of a full disk, HDF5, SQLite and TensorFlow among them.
 _FULL = re.compile(r'no space left|disk is full|errno = 28\b', re.IGNORECASE)
@@ -81,7 +83,7 @@ def _number(error: Exception) -> int | None:
 
 def partial_of(path: pathlib.Path) -> pathlib.Path:
   """Returns where a file is until it is whole."""
-  return path.with_name(f'partial.{path.name}')
+  return path.with_name(f'{PARTIAL}{path.name}')
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -15,7 +15,12 @@ import tensorflow_federated as tff
 
 from tests import stores
 from tff_asr import checksums, errors
-from tff_asr.corpora import client_datasets, store, utterance
+from tff_asr.corpora import (
+  client_datasets,
+  queries,
+  store,
+  utterance,
+)
 
 
 @settings(max_examples=5, deadline=None)
@@ -99,7 +104,7 @@ def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
   opened = stores.opened(tmp_path / 'store', [*given, stores.make('b', 'b')])
   seen = set()
   for _ in range(20):
-    read = opened.records(tf.constant('a'), limits=[store.Limit(2.25)])
+    read = opened.records(tf.constant('a'), limits=[queries.Limit(2.25)])
     names = [r['utterance_id'].numpy() for r in read]
     # Utterances of half a second: five begin within 2.25 s.
     assert len(names) == len(set(names)) == 5
@@ -109,7 +114,8 @@ def test_of_a_long_client_only_so_much_is_read_and_not_always_the_same(
   # or more with far less than 1e-9.
   assert len(seen) > 10
   assert (
-    len(list(opened.records(tf.constant('b'), limits=[store.Limit(2.25)]))) == 1
+    len(list(opened.records(tf.constant('b'), limits=[queries.Limit(2.25)])))
+    == 1
   )
 
 
@@ -120,7 +126,7 @@ def test_a_seed_decides_what_is_drawn_of_a_long_client(tmp_path):
 
   @tf.function(input_signature=[tf.TensorSpec([2], tf.int32)])
   def drawn(seed):
-    limits = [store.Limit(4.9)]
+    limits = [queries.Limit(4.9)]
     return opened.all_records(tf.constant('a'), limits, seed)['utterance_id']
 
   seeds = np.random.default_rng(0).integers(2**31 - 1, size=[400, 2])
@@ -145,11 +151,11 @@ def test_what_is_drawn_is_within_every_limit(tmp_path):
   assert drawn() == [1, 2, 3, 4, 5, 6]
   for _ in range(20):
     # Each counts as a second.
-    assert len(drawn(store.Limit(4.0, 1.0))) == 4
-    assert len(drawn(store.Limit(3.5, 1.0))) == 4
-    assert len(drawn(store.Limit(1.0))) == 1
-    assert 1 <= len(drawn(store.Limit(4.0, 1.0), store.Limit(5.0))) <= 3
-    seconds = drawn(store.Limit(10.0))
+    assert len(drawn(queries.Limit(4.0, 1.0))) == 4
+    assert len(drawn(queries.Limit(3.5, 1.0))) == 4
+    assert len(drawn(queries.Limit(1.0))) == 1
+    assert 1 <= len(drawn(queries.Limit(4.0, 1.0), queries.Limit(5.0))) <= 3
+    seconds = drawn(queries.Limit(10.0))
     assert sum(seconds) >= 10 and sum(seconds) - max(seconds) < 10
 
 
@@ -281,7 +287,7 @@ def test_both_readers_read_the_same(tmp_path):
   opened = stores.opened(
     tmp_path / 'store', [stores.make("o'a", f'{i}', 16_000) for i in range(9)]
   )
-  limits, seed = [store.Limit(4.0)], tf.constant([5, 7])
+  limits, seed = [queries.Limit(4.0)], tf.constant([5, 7])
   for name in "o'a", 'nobody':
     client = tf.constant(name)
     for arguments in (client,), (client, limits, seed):

@@ -1,4 +1,4 @@
-"""What flags take, for the flags of all commands."""
+"""Values of flags, for the flags of all commands."""
 
 import os
 import pathlib

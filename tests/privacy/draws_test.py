@@ -1,4 +1,4 @@
-"""What a plan draws at the server is drawn once, and is no client's to see."""
+"""A plan draws each value at the server once, and no client sees one."""
 
 import collections
 import dataclasses

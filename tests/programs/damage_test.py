@@ -45,7 +45,7 @@ class _Place:
   Attributes:
     path: The folder.
     read: Reads what is in it.
-    expected: What that returns as long as nothing is damaged, and what may be
+    expected: Its result as long as nothing is damaged, and one that may be
       returned with a warning instead.
   """
 
@@ -56,7 +56,7 @@ class _Place:
 
   @property
   def files(self) -> list[pathlib.Path]:
-    """What may be damaged, sorted."""
+    """Files that may be damaged, sorted."""
     found = sorted(path for path in self.path.rglob('*') if path.is_file())
     return [path for path in found if path.stat().st_size]
 
@@ -107,7 +107,7 @@ def places(unprotected, quick, tmp_path_factory):
 
 
 def _record(path):
-  """What the commands that look at a run make of it."""
+  """Reads a run as the commands that look at one do."""
   run = run_record.read(path)
   return (
     *(run.flags, run.stores, run.store_names, run.rows, run.summary),

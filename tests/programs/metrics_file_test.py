@@ -20,7 +20,7 @@ ROUNDS = 7
 
 
 def figures(number):
-  """What a round releases; evaluation in some rounds only."""
+  """Figures of a round; those of an evaluation in some rounds only."""
   found = {'norm/a': 0.1 * number, 'epsilon': math.nan if number < 2 else 1.5}
   if number % 3 == 0:
     found |= {'wer': 1 / (number + 1), 'cer': 0.1}

@@ -49,7 +49,7 @@ def whole(finished, config, tmp_path_factory):
 
 
 def readers(root):
-  """What reads the folder of a run or of a store."""
+  """Readers of the folder of a run or of a store."""
   run = root / 'run'
   paths = run_folder.RunPaths(run)
   return [

@@ -26,7 +26,7 @@ class ChunkError(ValueError):
 
 
 class Rest(enum.Enum):
-  """What follows from a place on."""
+  """Kinds of bytes that follow from a place on."""
 
   METADATA = enum.auto()  # Chunks without sound, tags, zeros, or nothing.
   DAMAGE = enum.auto()  # A chunk with sound, or one that is far from whole.

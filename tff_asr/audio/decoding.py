@@ -198,7 +198,7 @@ def _at_16_khz(audio: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _kind(contents: bytes) -> str:
-  """What a file is that is not read, and the verb."""
+  """Names a kind of files that is not read, with the verb."""
   with (
     contextlib.suppress(soundfile.SoundFileError, RuntimeError, ValueError),
     _opened(contents) as file,

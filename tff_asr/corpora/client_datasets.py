@@ -15,6 +15,7 @@ import tensorflow_federated as tff
 
 from tff_asr import compat, errors
 from tff_asr.audio import features
+from tff_asr.corpora import queries
 from tff_asr.corpora import store as store_lib
 
 # A batch; every length travels beside what it measures.
@@ -75,13 +76,13 @@ class BatchConfig:
       )
 
   @property
-  def limits(self) -> list[store_lib.Limit]:
+  def limits(self) -> list[queries.Limit]:
     """What is drawn of a client: no more than the steps can hold."""
     limits = []
     if self.max_seconds is not None:
-      limits.append(store_lib.Limit(self.max_seconds))
+      limits.append(queries.Limit(self.max_seconds))
     if self.steps is not None:  # A longer utterance is a batch, too.
-      limits.append(store_lib.Limit(self.steps * self.seconds, self.seconds))
+      limits.append(queries.Limit(self.steps * self.seconds, self.seconds))
     return limits
 
 

@@ -17,9 +17,8 @@ utterances.
 A store appears under its name only when it is complete, and is never changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import contextlib
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -32,7 +31,7 @@ import tensorflow as tf
 
 from tff_asr import checksums, errors, text_files
 from tff_asr.audio import features
-from tff_asr.corpora import store_names
+from tff_asr.corpora import queries, store_names
 from tff_asr.text import vocabularies, vocabulary
 
 VERSION = 3
@@ -52,22 +51,6 @@ RECORD_SPECS = {
   kind: {name: _STRING for name in (kind, 'tokens', 'text', 'utterance_id')}
   for kind in KINDS
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Limit:
-  """How much is drawn of a client: utterances until they sum up to `seconds`.
-
-  Attributes:
-    seconds: The sum.
-    longest: An utterance counts with at most this.
-  """
-
-  seconds: float
-  longest: float = 1e9
-
-
-_OfNumbers = Callable[[sqlite3.Connection, Sequence[int]], np.ndarray]
 
 
 class ClientStore:
@@ -176,7 +159,7 @@ class ClientStore:
   def records(
     self,
     client_id: tf.Tensor,
-    limits: Sequence[Limit] = (),
+    limits: Sequence[queries.Limit] = (),
     seed: tf.Tensor | None = None,
   ) -> tf.data.Dataset:
     """The records of one client, shortest first, a few at a time in memory.
@@ -191,7 +174,7 @@ class ClientStore:
     """
     return (
       tf.data.Dataset.from_tensor_slices(
-        self._read(client_id, limits, seed, _themselves, tf.int64)
+        self._read(client_id, limits, seed, queries.themselves, tf.int64)
       )
       .batch(_AT_ONCE)
       .map(self._records)
@@ -202,7 +185,7 @@ class ClientStore:
   def all_records(
     self,
     client_id: tf.Tensor,
-    limits: Sequence[Limit] = (),
+    limits: Sequence[queries.Limit] = (),
     seed: tf.Tensor | None = None,
     portable: bool = False,
   ) -> dict[str, tf.Tensor]:
@@ -231,7 +214,9 @@ class ClientStore:
     if portable:
       serialized = self._read_by_tensorflow(client_id, limits, seed)
     else:
-      serialized = self._read(client_id, limits, seed, _records_of, tf.string)
+      serialized = self._read(
+        client_id, limits, seed, queries.records_of, tf.string
+      )
     return tf.io.parse_example(serialized, self._parsing)
 
   @property
@@ -242,10 +227,17 @@ class ClientStore:
     }
 
   def _read(
-    self, client_id, limits, seed, of_numbers: _OfNumbers, dtype: tf.DType
+    self,
+    client_id,
+    limits,
+    seed,
+    of_numbers: queries.OfNumbers,
+    dtype: tf.DType,
   ) -> tf.Tensor:
-    """What a function gives of the numbers of a client's records, in order."""
-    query = ''.join(_query(limits, ':client', _CHANCE[seed is not None]))
+    """Calls a function with the numbers of a client's records, in order."""
+    query = ''.join(
+      queries.query(limits, ':client', queries.CHANCE[seed is not None])
+    )
 
     def read(client_id: bytes, *seed: np.ndarray) -> np.ndarray:
       values = {f'seed{i}': int(n) for i, n in enumerate(np.ravel(seed))}
@@ -255,16 +247,16 @@ class ClientStore:
         return of_numbers(connection, [number for (number,) in rows])
 
     arguments = [client_id] if seed is None else [client_id, seed]
-    return _in_python(read, arguments, dtype)
+    return queries.in_python(read, arguments, dtype)
 
   def _records(self, numbers: tf.Tensor) -> tf.Tensor:
     """The records of these numbers, string `[records]`."""
 
     def read(numbers: np.ndarray) -> np.ndarray:
       with self._reading() as connection:
-        return _records_of(connection, numbers)
+        return queries.records_of(connection, numbers)
 
-    return _in_python(read, [numbers], tf.string)
+    return queries.in_python(read, [numbers], tf.string)
 
   @contextlib.contextmanager
   def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -281,14 +273,14 @@ class ClientStore:
     name = tf.strings.join(
       ["'", tf.strings.regex_replace(client_id, "'", "''"), "'"]
     )
-    chance = _CHANCE[seed is not None]
+    chance = queries.CHANCE[seed is not None]
     if seed is not None:
       for i, number in enumerate(tf.unstack(tf.strings.as_string(seed))):
         chance = tf.strings.regex_replace(chance, f':seed{i}', number)
     query = tf.strings.join(
       [
         'SELECT record FROM records WHERE number IN (',
-        *_query(limits, name, chance),
+        *queries.query(limits, name, chance),
         ') ORDER BY samples, number',
       ]
     )
@@ -303,91 +295,6 @@ class ClientStore:
       .get_single_element()
     )
     return serialized
-
-
-# SQL for a number of each record, by whose order they are drawn.
-#
-# From a seed it is a polynomial over a prime field whose coefficients follow
-# from the seed: of two records, either is as likely the first.  It is of the
-# record's place among those of its client: its number depends on other clients.
-_PRIME = 2**31 - 1
-_CHANCE = {
-  False: 'RANDOM()',
-  True: (
-    f'((place + :seed0) % {_PRIME}) * ((place + :seed1) % {_PRIME}) % {_PRIME}'
-  ),
-}
-
-
-def _query(limits: Sequence[Limit], client, chance) -> list:
-  """SQL for the numbers of a client's records in their order, in pieces."""
-  order = ' ORDER BY samples, number'
-  if not limits:
-    return ['SELECT number FROM records WHERE client_id = ', client, order]
-  each = [_start(i, limit) for i, limit in enumerate(limits)]
-  starts, bounds = zip(*each, strict=True)
-  return [
-    f'SELECT number FROM (SELECT number, samples, {", ".join(starts)} FROM'
-    ' (SELECT number, samples, ',
-    chance,
-    ' AS chance FROM (SELECT number, samples, ROW_NUMBER() OVER (ORDER BY'
-    ' number) AS place FROM records WHERE client_id = ',
-    client,
-    f'))) WHERE {" AND ".join(bounds)}{order}',
-  ]
-
-
-def _themselves(
-  connection: sqlite3.Connection, numbers: Sequence[int]
-) -> np.ndarray:
-  del connection
-  return np.array(numbers, np.int64)
-
-
-def _records_of(
-  connection: sqlite3.Connection, numbers: Sequence[int]
-) -> np.ndarray:
-  """Reads records, without the sorting that would copy them once more."""
-  found = []
-  for number in numbers:
-    with connection.blobopen(
-      'records', 'record', int(number), readonly=True
-    ) as blob:
-      found.append(blob.read())
-  return np.array(found, object)
-
-
-# TensorFlow keeps a function as long as the graph in which it was called, and
-# TFF runs copies of that graph.
-_FUNCTIONS = []
-
-
-def _in_python(
-  function: Callable[..., np.ndarray],
-  arguments: Sequence[tf.Tensor],
-  dtype: tf.DType,
-) -> tf.Tensor:
-  """What a function of arrays gives: `[n]`, here and now or in a graph."""
-  if tf.executing_eagerly():
-    values = [tf.convert_to_tensor(argument).numpy() for argument in arguments]
-    return tf.constant(function(*values), dtype)
-  unconverted = tf.autograph.experimental.do_not_convert(function)
-  # Reading keeps nothing that would pass from one client to the next.
-  result = tf.numpy_function(unconverted, arguments, dtype, stateful=False)
-  _FUNCTIONS.append(unconverted)
-  result.set_shape([None])
-  return result
-
-
-def _start(i: int, limit: Limit) -> tuple[str, str]:
-  """SQL for where an utterance starts by a limit's count, and for its bound."""
-  seconds, longest = (
-    round(features.SAMPLE_RATE * value)
-    for value in (limit.seconds, limit.longest)
-  )
-  length = f'MIN(samples, {longest})'
-  start = f'SUM({length}) OVER (ORDER BY chance, number) - {length}'
-  return f'{start} AS start{i}', f'start{i} < {seconds}'
 
 
 def content_hash(records: Iterable[tuple[str, bytes]]) -> str:

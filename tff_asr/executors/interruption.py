@@ -22,7 +22,7 @@ _SECONDS_TO_STOP = 5.0
 
 
 class _Work:
-  """What is to stop together: the calls of TensorFlow that are running."""
+  """The calls of TensorFlow that are running, which stop together."""
 
   def __init__(self):
     self._running: set[cancellation.CancellationManager] = set()

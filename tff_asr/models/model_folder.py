@@ -36,7 +36,7 @@ def save(
   folder.mkdir(parents=True, exist_ok=True)
   # The configuration is the last: with it the model is complete.
   paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
-  weights, texts, config = map(checksums.aside, paths)
+  weights, texts, config = map(durable.partial_of, paths)
   contents = dict(version=_VERSION, encoder=encoder.get_config())
   try:
     with durable.writing(paths[0]):
@@ -45,7 +45,7 @@ def save(
       config.write_text(json.dumps(contents, indent=2) + '\n')
       checksums.replace(*paths)
   except OSError:
-    for path in map(checksums.aside, paths):  # They take the room wanted.
+    for path in map(durable.partial_of, paths):  # They take the room wanted.
       path.unlink(missing_ok=True)
     raise
 

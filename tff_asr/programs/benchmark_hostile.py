@@ -1,4 +1,4 @@
-"""What hostile requests take of a server, beside honest ones of their size."""
+"""Cost of hostile requests to a server, beside honest ones of their size."""
 
 from collections.abc import Iterator
 import contextlib

@@ -134,27 +134,7 @@ class RunFolder(RunPaths):
     flagfile = path / _FLAGS
     self.is_new = not flagfile.exists()
     if not self.is_new:
-      earlier = read_flags(flagfile)
-      both = {
-        name: (earlier.get(name, 'absent'), flags.get(name, 'absent'))
-        for name in sorted(flags.keys() | earlier.keys())
-      }
-      changed = [
-        f'--{name} was {was}, is {now}'
-        for name, (was, now) in both.items()
-        if was != now and name not in may_change
-      ]
-      errors.require(
-        earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
-        f'The run in {path} was begun as {earlier.get(_OUTPUT_DIR)}: move it'
-        ' back to go on with it, or give another --output_dir. A copy that'
-        ' goes on beside the run that it was made of would be in no ledger.',
-      )
-      if changed:
-        raise errors.UserError(
-          f'{path} holds a run with other flags ({"; ".join(changed)}): give'
-          ' another --output_dir, or the same flags to go on.'
-        )
+      _check_flags(path, read_flags(flagfile), flags, may_change)
     elif path.exists() and (
       not path.is_dir() or {p.name for p in path.iterdir()} - _OURS
     ):
@@ -181,6 +161,39 @@ class RunFolder(RunPaths):
     checksums.write(path / _STORES, json.dumps(record, indent=2) + '\n')
     lines = [f'--{name}={value}\n' for name, value in sorted(flags.items())]
     checksums.write(flagfile, ''.join(lines))
+
+
+def _check_flags(
+  path: pathlib.Path,
+  earlier: Mapping[str, str],
+  flags: Mapping[str, str],
+  may_change: frozenset[str],
+) -> None:
+  """Checks that a run goes on with its flags, in its folder.
+
+  Raises:
+    UserError: If it does not.
+  """
+  both = {
+    name: (earlier.get(name, 'absent'), flags.get(name, 'absent'))
+    for name in sorted(flags.keys() | earlier.keys())
+  }
+  changed = [
+    f'--{name} was {was}, is {now}'
+    for name, (was, now) in both.items()
+    if was != now and name not in may_change
+  ]
+  errors.require(
+    earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
+    f'The run in {path} was begun as {earlier.get(_OUTPUT_DIR)}: move it back'
+    ' to go on with it, or give another --output_dir. A copy that goes on'
+    ' beside the run that it was made of would be in no ledger.',
+  )
+  errors.require(
+    not changed,
+    f'{path} holds a run with other flags ({"; ".join(changed)}): give another'
+    ' --output_dir, or the same flags to go on.',
+  )
 
 
 def is_run(folder: pathlib.Path, flagfile: pathlib.Path) -> bool:

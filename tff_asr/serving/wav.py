@@ -20,7 +20,7 @@ _WIDTH = 2  # Bytes of a sample.
 
 
 class Headers(NamedTuple):
-  """What files say, `[files]` each.
+  """Facts in the headers of files, `[files]` each.
 
   Attributes:
     error: string, what is wrong with a file, or empty.

@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 class Rest(NamedTuple):
-  """What follows from a place on, bool `[files]` each.
+  """Kinds of bytes that follow from a place on, bool `[files]` each.
 
   Attributes:
     is_metadata: Whether only chunks without sound, tags, zeros, or nothing.
@@ -111,7 +111,7 @@ class Files:
     return Found(form, data, is_in_parts, is_on(at, data, is_in_parts))
 
   def rest(self, at: tf.Tensor, is_asked: tf.Tensor) -> Rest:
-    """What follows from a place on, as `chunks.rest` has it.
+    """Tells what kind of bytes follows from a place on, as `chunks.rest` does.
 
     Tags of music players are ID3, and APE with a header; others are unknown.
 

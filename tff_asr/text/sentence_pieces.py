@@ -77,7 +77,7 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
     return tokens
 
   def decode(self, tokens: Iterable[int]) -> str:
-    """Returns the text of `tokens`, as whoever has `pieces` alone writes it.
+    """Returns the text of `tokens`, from `pieces` alone.
 
     SentencePiece itself joins the bytes of a letter, which a graph that looks
     tokens up in a table cannot do.
