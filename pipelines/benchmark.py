@@ -13,14 +13,8 @@ import pathlib
 from absl import flags
 
 from pipelines import command_line, flag_kinds
+from tff_asr.benchmarks import data, hostile, model, rounds, serving
 from tff_asr.models import presets
-from tff_asr.programs import (
-  benchmark_data,
-  benchmark_hostile,
-  benchmark_model,
-  benchmark_rounds,
-  benchmark_serving,
-)
 
 _WHAT = flags.DEFINE_enum(
   'what',
@@ -58,31 +52,31 @@ _RUN_DIR = flag_kinds.define_path(
 )
 _PARTS = flags.DEFINE_list(
   'parts',
-  list(benchmark_rounds.PARTS),
+  list(rounds.PARTS),
   'What of the rounds: speed, memory, start (up to the first round), paper (its'
   ' model; 12 GB of memory), devices (two parts of the processor against one),'
   ' long (memory of a run of 300 rounds).',
 )
 flags.register_validator(
   _PARTS,
-  lambda parts: set(parts) <= set(benchmark_rounds.PARTS),
-  f'--parts takes some of {", ".join(benchmark_rounds.PARTS)}.',
+  lambda parts: set(parts) <= set(rounds.PARTS),
+  f'--parts takes some of {", ".join(rounds.PARTS)}.',
 )
 
 
 def main() -> str:
   """Measures and returns the table."""
   if _WHAT.value == 'model':
-    return benchmark_model.run(_MODEL.value, _BATCH_SECONDS.value)
+    return model.run(_MODEL.value, _BATCH_SECONDS.value)
   input_dir = pathlib.Path(_INPUT_DIR.value) if _INPUT_DIR.value else None
   run_dir = pathlib.Path(_RUN_DIR.value) if _RUN_DIR.value else None
   if _WHAT.value == 'serving':
-    return benchmark_serving.run(run_dir, input_dir, _MODEL.value)
+    return serving.run(run_dir, input_dir, _MODEL.value)
   if _WHAT.value == 'hostile':
-    return benchmark_hostile.run(run_dir, _MODEL.value)
+    return hostile.run(run_dir, _MODEL.value)
   if _WHAT.value == 'rounds':
-    return benchmark_rounds.run(input_dir, _MODEL.value, _PARTS.value)
-  return benchmark_data.run(input_dir, _CLIENTS.value)
+    return rounds.run(input_dir, _MODEL.value, _PARTS.value)
+  return data.run(input_dir, _CLIENTS.value)
 
 
 if __name__ == '__main__':

@@ -12,8 +12,8 @@ import pathlib
 from absl import flags
 
 from pipelines import command_line, flag_kinds
+from tff_asr.commands import evaluate
 from tff_asr.learning import personalisation
-from tff_asr.programs import evaluate
 
 _MODEL_DIR = flag_kinds.define_path(
   'model_dir', None, "Folder of a model, or a run's output.", required=True

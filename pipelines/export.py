@@ -12,7 +12,7 @@ from absl import flags
 
 from pipelines import command_line, flag_kinds
 from tff_asr import durable
-from tff_asr.programs import export
+from tff_asr.commands import export
 from tff_asr.serving import tflite, transcriber
 
 _RUN_DIR = flag_kinds.define_path(

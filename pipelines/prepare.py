@@ -19,17 +19,10 @@ from absl import flags
 
 from pipelines import command_line, flag_kinds
 from tff_asr import durable, errors
-from tff_asr.corpora import (
-  common_voice,
-  holdout,
-  librispeech,
-  manifest,
-  preparation,
-  source,
-  store,
-)
-from tff_asr.corpora.synthetic import corpus as synthetic
-from tff_asr.programs import prepare
+from tff_asr.commands import prepare
+from tff_asr.corpora import client_store, holdout, preparation
+from tff_asr.corpora.readers import common_voice, librispeech, manifest, source
+from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.text import vocabularies
 
 _SOURCE = flags.DEFINE_enum(
@@ -61,7 +54,7 @@ _OUTPUT = flag_kinds.define_path(
 _STORE = flags.DEFINE_enum(
   'store',
   'audio',
-  store.KINDS,
+  client_store.KINDS,
   'What utterances are kept as: audio, or log-mel features, ready to train on.',
 )
 _VOCABULARY = flag_kinds.define_vocabulary(
@@ -89,7 +82,7 @@ _SEED = flags.DEFINE_integer(
 _CLIENTS = flags.DEFINE_integer(
   'clients', 64, 'Number of speakers (synthetic).', lower_bound=1
 )
-_DEFAULTS = synthetic.SyntheticConfig(clients=1, seed=0)
+_DEFAULTS = synthetic_corpus.SyntheticConfig(clients=1, seed=0)
 _MEAN_UTTERANCES = flags.DEFINE_float(
   'mean_utterances',
   _DEFAULTS.mean_utterances,
@@ -147,8 +140,8 @@ def main() -> str:
 
 def _source() -> source.Source:
   if _SOURCE.value == 'synthetic':
-    return synthetic.Synthetic(
-      synthetic.SyntheticConfig(
+    return synthetic_corpus.Synthetic(
+      synthetic_corpus.SyntheticConfig(
         clients=_CLIENTS.value,
         seed=_SEED.value,
         mean_utterances=_MEAN_UTTERANCES.value,

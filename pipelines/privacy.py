@@ -17,8 +17,9 @@ from absl import flags
 
 from pipelines import command_line, flag_kinds
 from tff_asr import errors
-from tff_asr.privacy import sampling as sampling_lib
-from tff_asr.programs import account, privacy_grid
+from tff_asr.commands import privacy
+from tff_asr.privacy.sampling import schemes
+from tff_asr.runs import accounts
 
 _NOISE_MULTIPLIER = flag_kinds.define_numbers(
   'noise_multiplier',
@@ -40,8 +41,8 @@ _ROUNDS = flag_kinds.define_numbers('rounds', [2_006], 'Rounds in all.', int)
 _DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta at which epsilon is given.')
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
-  sampling_lib.POISSON,
-  sampling_lib.SAMPLINGS,
+  schemes.POISSON,
+  schemes.SAMPLINGS,
   'How cohorts are drawn: each client independently (poisson), a set of a fixed'
   ' size, or not by chance: clients take turns (none).',
 )
@@ -50,8 +51,8 @@ _TARGET_EPSILON = flags.DEFINE_float(
 )
 _SOLVE_FOR = flags.DEFINE_enum(
   'solve_for',
-  privacy_grid.NOISE_MULTIPLIER,
-  privacy_grid.SOLVABLE,
+  privacy.NOISE_MULTIPLIER,
+  privacy.SOLVABLE,
   'What is to meet --target_epsilon: the least noise; the least cohort, with'
   ' the noise on the mean as it is; the least population.',
 )
@@ -78,7 +79,7 @@ def main() -> str:
   """Returns a plan in words, a table, or the epsilon of ledgers."""
   if _LEDGER.value:
     paths = [pathlib.Path(path) for path in _LEDGER.value]
-    return account.of_ledgers(paths, _DELTA.value)
+    return accounts.of_ledgers(paths, _DELTA.value)
   target = _TARGET_EPSILON.value
   errors.require(
     target is None or target > 0.0,
@@ -86,7 +87,7 @@ def main() -> str:
   )
   errors.require(
     target is None
-    or _SOLVE_FOR.value != privacy_grid.NOISE_MULTIPLIER
+    or _SOLVE_FOR.value != privacy.NOISE_MULTIPLIER
     or not flags.FLAGS['noise_multiplier'].present,
     '--target_epsilon solves for the noise: leave out --noise_multiplier, or'
     ' give --solve_for=cohort_size or --solve_for=population.',
@@ -97,8 +98,8 @@ def main() -> str:
     '--accounting_cohort_size and --accounting_population go together.',
   )
   plot = _PLOT.value
-  return privacy_grid.run(
-    privacy_grid.GridConfig(
+  return privacy.run(
+    privacy.GridConfig(
       noise_multiplier=_NOISE_MULTIPLIER.value,
       cohort_size=_COHORT_SIZE.value,
       population=_POPULATION.value,

@@ -5,16 +5,15 @@ import pathlib
 from absl import flags
 
 from pipelines import flag_kinds
-from tff_asr.privacy import (
+from tff_asr.privacy import settings
+from tff_asr.privacy.mechanism import (
   allocation,
-  availability,
   bounds,
   clipping,
-  groups,
   layer_clipping,
+  layer_groups,
 )
-from tff_asr.privacy import sampling as sampling_lib
-from tff_asr.programs import privacy_config
+from tff_asr.privacy.sampling import availability, schemes
 
 _DEFAULT_NOISE_MULTIPLIER = 0.01
 _DEFAULT_CLIP_NORM = 0.1
@@ -29,8 +28,8 @@ _COHORT_SIZE = flags.DEFINE_integer(
 )
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
-  sampling_lib.POISSON,
-  sampling_lib.SAMPLINGS,
+  schemes.POISSON,
+  schemes.SAMPLINGS,
   'How cohorts are drawn: each client independently with the same probability'
   ' (poisson), a set of a fixed size, or not by chance: clients take turns'
   ' (none). Epsilon is accounted for as is drawn.',
@@ -72,8 +71,8 @@ _CLIPPING = flags.DEFINE_enum(
 )
 _LAYER_GROUPS = flags.DEFINE_enum(
   'layer_groups',
-  groups.TENSOR,
-  [groups.TENSOR, groups.BLOCK],
+  layer_groups.TENSOR,
+  [layer_groups.TENSOR, layer_groups.BLOCK],
   'What a layer is (per_layer): each tensor, or each block of tensors.',
 )
 _LAYER_BOUNDS = flags.DEFINE_enum(
@@ -200,9 +199,9 @@ def set_defaults() -> None:
     )
 
 
-def config() -> privacy_config.PrivacyConfig:
+def config() -> settings.PrivacyConfig:
   """Returns what is promised, and how."""
-  return privacy_config.PrivacyConfig(
+  return settings.PrivacyConfig(
     sampling=_SAMPLING.value,
     cohort_size=_COHORT_SIZE.value,
     over_selection=_OVER_SELECTION.value,
@@ -238,7 +237,7 @@ def _clipping() -> layer_clipping.LayerClipping:
   return layer_clipping.LayerClipping(
     clip_norm=_CLIP_NORM.value,
     layer_groups=(
-      groups.MODEL if _CLIPPING.value == 'global' else _LAYER_GROUPS.value
+      layer_groups.MODEL if _CLIPPING.value == 'global' else _LAYER_GROUPS.value
     ),
     layer_bounds=_LAYER_BOUNDS.value,
     given_bounds=tuple(_given_bounds().items()),

@@ -14,7 +14,7 @@ from absl import flags
 
 from pipelines import command_line, flag_kinds, page_flags
 from tff_asr import errors
-from tff_asr.programs import comparison, report
+from tff_asr.reports import comparison, run_report
 
 _OUTPUT = flag_kinds.define_path(
   'output',
@@ -35,7 +35,7 @@ def main(runs: list[str]) -> str:
       not flags.FLAGS['output'].present,
       '--output is for several runs: the page of one is its report.html.',
     )
-    return report.again(paths[0], page_flags.PRIVATE_DETAILS.value)
+    return run_report.again(paths[0], page_flags.PRIVATE_DETAILS.value)
   output = pathlib.Path(_OUTPUT.value)
   return comparison.write(paths, output, page_flags.PRIVATE_DETAILS.value)
 

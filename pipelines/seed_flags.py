@@ -6,7 +6,7 @@ from pipelines import flag_kinds
 from tff_asr import errors
 from tff_asr.learning import central
 from tff_asr.optimizers import schedules
-from tff_asr.programs import speakers
+from tff_asr.runs import participants
 
 _DEFAULT_SEED_CLIENTS = 16
 _DEFAULT_SEED_EPOCHS = 50
@@ -22,10 +22,10 @@ _SEED_CLIENTS = flags.DEFINE_integer(
   'seed_clients',
   None,
   'Number of speakers set apart to train a seed model centrally; 0 for none,'
-  f' {speakers.ALL} for all. Nothing is promised to these speakers. By default'
-  f' {_DEFAULT_SEED_CLIENTS}, or 0 with --seed_model: if both are given, that'
-  ' model is trained further.',
-  lower_bound=speakers.ALL,
+  f' {participants.ALL} for all. Nothing is promised to these speakers. By'
+  f' default {_DEFAULT_SEED_CLIENTS}, or 0 with --seed_model: if both are'
+  ' given, that model is trained further.',
+  lower_bound=participants.ALL,
 )
 _SEED_EPOCHS = flags.DEFINE_integer(
   'seed_epochs',

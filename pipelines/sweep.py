@@ -18,7 +18,7 @@ from absl.testing import flagsaver
 
 from pipelines import command_line, flagfiles, page_flags, train
 from tff_asr import errors
-from tff_asr.programs import sweep
+from tff_asr.commands import sweep
 
 _GRID = flags.DEFINE_multi_string(
   'grid',

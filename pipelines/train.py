@@ -27,9 +27,11 @@ from pipelines import (
   seed_flags,
 )
 from tff_asr import durable, errors
-from tff_asr.corpora.synthetic import corpus as synthetic
+from tff_asr.commands import prepare, train
+from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.models import precision, presets
-from tff_asr.programs import json_log, prepare, run_folder, train
+from tff_asr.programs import json_log
+from tff_asr.runs import folders
 
 _TRAIN_STORE = flag_kinds.define_path(
   'train_store',
@@ -153,7 +155,7 @@ def _check_not_moved() -> None:
       continue
     folder = file.parent
     errors.require(
-      not run_folder.is_run(folder, file) or str(folder) == _OUTPUT_DIR.value,
+      not folders.is_run(folder, file) or str(folder) == _OUTPUT_DIR.value,
       f'The run in {folder} was begun as {_OUTPUT_DIR.value}: move it back to'
       ' go on with it, or give another --output_dir to repeat it.',
     )
@@ -216,7 +218,7 @@ def _chance() -> dict[str, float]:
 
 
 def _synthetic_store(clients: int, held_out_voices: bool) -> str:
-  config = synthetic.SyntheticConfig(
+  config = synthetic_corpus.SyntheticConfig(
     clients, 2 * _SEED.value + held_out_voices, held_out_voices=held_out_voices
   )
   return str(prepare.cached_synthetic(config))

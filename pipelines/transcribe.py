@@ -13,7 +13,7 @@ from absl import flags
 
 from pipelines import command_line, flag_kinds
 from tff_asr import errors
-from tff_asr.programs import transcribe
+from tff_asr.commands import transcribe
 from tff_asr.serving import client
 
 _EXPORT_DIR = flag_kinds.define_path(

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tff_asr.corpora import preparation, source, store, utterance
+from tff_asr.corpora import client_store, preparation, utterance
+from tff_asr.corpora.readers import source
 from tff_asr.text import vocabulary
 
 ENGLISH = vocabulary.CharacterVocabulary()
@@ -38,7 +39,7 @@ def write(path, items, kind='audio', max_seconds=30.0, texts=ENGLISH):
 def opened(path, items, **kwargs):
   """Makes a store and opens it."""
   write(path, items, **kwargs)
-  return store.ClientStore(path)
+  return client_store.ClientStore(path)
 
 
 def records(opened_store, client_id, limits=()):

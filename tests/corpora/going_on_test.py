@@ -19,9 +19,9 @@ from tests import stores
 from tests.stores import make
 from tff_asr import errors
 from tff_asr.corpora import (
+  client_store,
   holdout,
   preparation,
-  store,
   store_writer,
   utterance,
 )
@@ -46,7 +46,7 @@ class Interrupted(stores.Given):
 
 
 def content(path):
-  opened = store.ClientStore(path)
+  opened = client_store.ClientStore(path)
   return {
     client: [(name, audio.tobytes()) for name, _, audio in found]
     for client in opened.client_ids
@@ -272,7 +272,7 @@ def test_a_store_is_split_once(tmp_path, monkeypatch):
   (tmp_path / 'elsewhere').rename(held)
   preparation.prepare(stores.Given(items), path, CONFIG, draw)
   clients = [
-    store.ClientStore(tmp_path / f'store{end}').client_ids
+    client_store.ClientStore(tmp_path / f'store{end}').client_ids
     for end in ('', '-holdout')
   ]
   assert [len(names) for names in clients] == [3, 2]
@@ -304,15 +304,15 @@ def test_nothing_of_a_held_out_speaker_is_left_in_the_file(tmp_path):
   items = [make(f'c{i % 4}', f'{i}', 48_000 + i) for i in range(20)]
   path = tmp_path / 'store'
   preparation.prepare(stores.Given(items), path, CONFIG, holdout.Holdout(2, 0))
-  held = store.ClientStore(tmp_path / 'store-holdout').client_ids
-  file = (path / store.DATABASE).read_bytes()
+  held = client_store.ClientStore(tmp_path / 'store-holdout').client_ids
+  file = (path / client_store.DATABASE).read_bytes()
   for item in items:
     part = item.audio[:400].tobytes()
     assert (part in file) == (item.client_id not in held)
   stores.write(
     tmp_path / 'alone', [i for i in items if i.client_id not in held]
   )
-  alone = (tmp_path / 'alone' / store.DATABASE).stat().st_size
+  alone = (tmp_path / 'alone' / client_store.DATABASE).stat().st_size
   assert len(file) <= alone + 4 * 4_096
 
 
@@ -334,7 +334,7 @@ def test_a_store_of_other_settings_is_not_taken_for_half_of_a_pair(
 def test_what_another_release_left_is_refused(tmp_path):
   partial = tmp_path / 'store.partial'
   partial.mkdir()
-  with sqlite3.connect(partial / store.DATABASE) as database:
+  with sqlite3.connect(partial / client_store.DATABASE) as database:
     database.execute('CREATE TABLE progress (position INTEGER)')
   with pytest.raises(errors.UserError, match=r'cannot be used.*remove'):
     stores.write(tmp_path / 'store', [make('a', '1')])
@@ -371,7 +371,7 @@ def test_two_calls_do_not_write_one_store(tmp_path):
         yield item
 
   preparation.prepare(Second([make('a', '1')]), path, CONFIG)
-  assert store.ClientStore(path).client_ids == ['a']
+  assert client_store.ClientStore(path).client_ids == ['a']
 
 
 _KILLED = """
@@ -400,7 +400,7 @@ def test_a_killed_call_is_gone_on_with(tmp_path):
   process = subprocess.Popen(
     [sys.executable, '-c', program], stdin=subprocess.PIPE
   )
-  database = tmp_path / 'killed.partial' / store.DATABASE
+  database = tmp_path / 'killed.partial' / client_store.DATABASE
   while process.poll() is None:  # Until something has been committed.
     if database.exists() and database.stat().st_size > 200_000:
       break

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import holdout, preparation, store, utterance
+from tff_asr.corpora import client_store, holdout, preparation, utterance
 
 CONFIG = preparation.StoreConfig(stores.ENGLISH)
 OTHERS = [f'c{i}' for i in range(5)]
@@ -51,7 +51,9 @@ def said(path):
 
 
 def rows(path, query, *values):
-  with contextlib.closing(sqlite3.connect(path / store.DATABASE)) as opened:
+  with contextlib.closing(
+    sqlite3.connect(path / client_store.DATABASE)
+  ) as opened:
     return opened.execute(query, values).fetchall()
 
 
@@ -70,7 +72,7 @@ def all_of(path):
   """Everything in a store, but for its name."""
   return [
     said(path),
-    (path / store.SKIPPED).read_bytes(),
+    (path / client_store.SKIPPED).read_bytes(),
     rows(path, 'SELECT * FROM records ORDER BY number'),
     rows(path, 'SELECT * FROM clients ORDER BY client_id'),
     rows(path, 'SELECT position, fingerprint, settings FROM progress'),

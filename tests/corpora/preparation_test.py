@@ -9,7 +9,7 @@ import pytest
 from tests import stores
 from tests.stores import make
 from tff_asr import errors
-from tff_asr.corpora import store, store_summary, utterance
+from tff_asr.corpora import client_store, store_summary, utterance
 
 
 def test_the_summary_counts(tmp_path):
@@ -40,7 +40,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_an_empty_corpus(
   stores.write(path, [make('a', '1')])
   with pytest.raises(errors.UserError, match='exists already'):
     stores.write(path, [make('b', '1')])
-  assert store.ClientStore(path).client_ids == ['a']
+  assert client_store.ClientStore(path).client_ids == ['a']
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from tff_asr.corpora import client_datasets
 from tff_asr.executors import native
 from tff_asr.learning import federated, speech_model
 from tff_asr.models import precision, presets, transformer
-from tff_asr.privacy import layer_clipping
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
+from tff_asr.privacy.mechanism import layer_clipping
 
 # Without chance in training, so that rounds can be compared.
 MODEL = dataclasses.replace(
@@ -31,7 +31,7 @@ CONFIG = federated.FederatedConfig(
   server_optimizer='sgd',
   server_learning_rate=1.0,
 )
-PLAN = plan_lib.PrivacyPlan(
+PLAN = plans.PrivacyPlan(
   population=3,
   cohort_size=2,
   rounds=1,

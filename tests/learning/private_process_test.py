@@ -10,14 +10,14 @@ import tensorflow_federated as tff
 
 from tff_asr.executors import context
 from tff_asr.learning import private_process
-from tff_asr.privacy import layer_clipping
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
+from tff_asr.privacy.mechanism import layer_clipping
 
 SPEC = collections.OrderedDict(
   x=tf.TensorSpec([None, 2], tf.float32), y=tf.TensorSpec([None, 1], tf.float32)
 )
 SIZES = {'kernel': 2, 'bias': 1}
-PLAN = plan_lib.PrivacyPlan(
+PLAN = plans.PrivacyPlan(
   population=8,
   cohort_size=4,
   rounds=1,

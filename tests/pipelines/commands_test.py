@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 # Forks of a process that has imported what all commands import, which takes
 # longer than most of what they do here.
 PROCESSES = multiprocessing.get_context('forkserver')
-PROCESSES.set_forkserver_preload(['tff_asr.programs.train'])
+PROCESSES.set_forkserver_preload(['tff_asr.commands.train'])
 
 
 def environment(cwd):
@@ -129,7 +129,7 @@ def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):
   assert contents(workplace) == before
 
 
-# The other signal: tests/programs/train_resume_test.py.
+# The other signal: tests/commands/train_resume_test.py.
 def test_a_run_ends_after_its_round_when_it_is_told_to(workplace):
   number, name = signal.SIGINT, 'stopped'
   process = start(

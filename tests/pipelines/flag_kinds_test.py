@@ -13,7 +13,7 @@ import pytest
 
 from pipelines import command_line, flag_kinds, flagfiles, train
 from tff_asr import errors
-from tff_asr.programs import run_folder
+from tff_asr.runs import folders
 
 ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = (
@@ -185,8 +185,8 @@ def test_every_run_can_be_repeated_from_its_flags(
   except errors.UserError as error:
     assert '\n' not in str(error)
     return
-  recorded = run_folder.RunFolder(folder / 'run', flags_before, {})
-  assert run_folder.read_flags(recorded.flags) == flags_before
+  recorded = folders.RunFolder(folder / 'run', flags_before, {})
+  assert folders.read_flags(recorded.flags) == flags_before
   before = os.getcwd()
   os.chdir('/')
   try:

@@ -16,8 +16,8 @@ from tff_asr.corpora import client_datasets
 from tff_asr.learning import federated
 from tff_asr.models import transformer
 from tff_asr.optimizers import schedules
-from tff_asr.privacy import layer_clipping
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
+from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.text import vocabulary
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
@@ -56,7 +56,7 @@ def layer_sizes(encoder):
 @functools.cache
 def next_type(encoder, precision_name, is_clipped):
   """Type of a process; of those that differ in numbers alone one is built."""
-  plan = plan_lib.PrivacyPlan(
+  plan = plans.PrivacyPlan(
     population=POPULATION,
     cohort_size=10,
     rounds=1,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.privacy import accounting_test
+from tests.privacy.accounting import accountants_test
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / 'docs' / 'privacy.md'
 ROWS = re.findall(
@@ -16,16 +16,16 @@ ROWS = re.findall(
 
 
 def test_every_row_of_the_paper_is_there_in_order():
-  assert len(ROWS) == len(accounting_test.PAPER)
+  assert len(ROWS) == len(accountants_test.PAPER)
 
 
 @pytest.mark.parametrize(
   ('shown', 'row'),
-  list(zip(ROWS, accounting_test.PAPER, strict=False)),
+  list(zip(ROWS, accountants_test.PAPER, strict=False)),
   ids=lambda value: '',
 )
 def test_a_row_of_the_table(shown, row):
-  plan = accounting_test.of_row(row)
+  plan = accountants_test.of_row(row)
   epsilons = plan.epsilons()
   slip = ' (slip)' if row['slip'] == 'yes' else ''
   assert shown == (

@@ -29,13 +29,16 @@ import tensorflow as tf
 
 from tests import stores as stores_lib
 from tff_asr import checksums, errors
-from tff_asr.corpora import client_datasets, holdout, preparation
-from tff_asr.corpora import store as store_lib
+from tff_asr.commands import train
+from tff_asr.corpora import client_datasets, client_store, holdout, preparation
 from tff_asr.executors import map_reduce
 from tff_asr.learning import central, federated
 from tff_asr.models import presets
-from tff_asr.privacy import clipping, layer_clipping, ledger, sampling
-from tff_asr.programs import execution, privacy_config, train
+from tff_asr.privacy import settings as privacy_config
+from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy.mechanism import clipping, layer_clipping
+from tff_asr.privacy.sampling import schemes
+from tff_asr.programs import execution
 
 OTHERS = [f'client-{i}' for i in range(9)]
 # Not drawn, neither for the hold-out nor for the seed model; first and last by
@@ -150,7 +153,7 @@ def run(folder: pathlib.Path, one: str, damaged=False, **privacy) -> None:
   )
   if damaged:
     with contextlib.closing(
-      sqlite3.connect(folder / 'store' / store_lib.DATABASE)
+      sqlite3.connect(folder / 'store' / client_store.DATABASE)
     ) as database:
       database.execute(
         'UPDATE records SET record = substr(record, 1, length(record) / 2)'
@@ -158,7 +161,7 @@ def run(folder: pathlib.Path, one: str, damaged=False, **privacy) -> None:
         (one,),
       )
       database.commit()
-    checksums.add(folder / 'store' / store_lib.DATABASE)
+    checksums.add(folder / 'store' / client_store.DATABASE)
   settings = train.TrainConfig(
     train_store=folder / 'store',
     eval_store=folder / 'store-holdout',
@@ -255,7 +258,7 @@ def left(tmp_path_factory, known, capfd):
       **files(folder / 'run'),
       'printed': printed.encode(),
       'held-out store': (
-        folder / 'store-holdout' / store_lib.METADATA
+        folder / 'store-holdout' / client_store.METADATA
       ).read_bytes(),
     }
     shutil.rmtree(folder)
@@ -266,7 +269,7 @@ def left(tmp_path_factory, known, capfd):
 
 @pytest.mark.parametrize(
   ('name', 'damaged'),
-  [*((name, False) for name in sampling.SAMPLINGS), ('none', True)],
+  [*((name, False) for name in schemes.SAMPLINGS), ('none', True)],
 )
 def test_neighbours_leave_the_same(left, failed, name, damaged):
   one = left(ONE, sampling=name)

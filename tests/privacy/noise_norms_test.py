@@ -7,21 +7,15 @@ import pytest
 import tensorflow as tf
 
 from tests.privacy.updates import has_variance
-from tff_asr.privacy import (
-  allocation,
-  groups,
-  layer_clipping,
-  noise_norms,
-  recorded_plan,
-)
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import noise_norms, plans, recorded_plan
+from tff_asr.privacy.mechanism import allocation, layer_clipping, layer_groups
 
 # Sizes at which a tenth of the scale is seen at the stated rate.
 LAYERS = {'a/kernel': 20_000, 'a/bias': 15_000, 'b/kernel': 30_000}
 
 
 def make(noise_allocation='equal', **clipping):
-  return plan_lib.PrivacyPlan(
+  return plans.PrivacyPlan(
     population=100,
     cohort_size=10,
     rounds=5,
@@ -52,8 +46,8 @@ def noise_of_a_round(plan, bounds):
   ('plan', 'bounds'),
   [
     *((make(name, layer_bounds='dim'), None) for name in allocation.NAMES),
-    (make('per_layer', layer_groups=groups.BLOCK), None),
-    (make(layer_groups=groups.MODEL), None),
+    (make('per_layer', layer_groups=layer_groups.BLOCK), None),
+    (make(layer_groups=layer_groups.MODEL), None),
     (make(layer_bounds='adaptive'), None),
     (
       make('optimal', layer_bounds='adaptive'),

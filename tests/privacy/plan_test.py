@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from tff_asr import errors
-from tff_asr.privacy import bounds, layer_clipping, plan_words
-from tff_asr.privacy import plan as plan_lib
-from tff_asr.privacy import sampling as sampling_lib
+from tff_asr.privacy import plan_words, plans
+from tff_asr.privacy.mechanism import bounds, layer_clipping
+from tff_asr.privacy.sampling import schemes
 
 CLIPPING = layer_clipping.LayerClipping(0.5)
-PLAN = plan_lib.PrivacyPlan(
+PLAN = plans.PrivacyPlan(
   population=100,
   cohort_size=10,
   rounds=50,
@@ -62,7 +62,7 @@ def test_other_sizes_keep_the_noise_on_the_mean_and_are_only_hypothetical():
   assert same == PLAN
 
 
-@pytest.mark.parametrize('sampling', sampling_lib.SAMPLINGS)
+@pytest.mark.parametrize('sampling', schemes.SAMPLINGS)
 @pytest.mark.parametrize(
   'sizes', [(64, 10, 100_000, 2_000), (100, 30, 1_000, 7), (10, 10, 99, 40)]
 )
@@ -122,7 +122,7 @@ def test_an_earlier_run_without_a_guarantee_leaves_none():
 
 @pytest.mark.parametrize('layer_groups', ['tensor', 'block', 'model'])
 @pytest.mark.parametrize('layer_bounds', ['uniform', 'dim', 'adaptive'])
-@pytest.mark.parametrize('sampling', sampling_lib.SAMPLINGS)
+@pytest.mark.parametrize('sampling', schemes.SAMPLINGS)
 def test_one_client_moves_the_mean_by_the_norm_over_the_expected_cohort(
   layer_groups, layer_bounds, sampling
 ):
@@ -153,7 +153,7 @@ def test_the_noise_on_the_mean_is_that_of_the_sum_over_the_expected_cohort():
   assert event.noise_multiplier == PLAN.noise_multiplier
 
 
-@pytest.mark.parametrize('sampling', sampling_lib.SAMPLINGS)
+@pytest.mark.parametrize('sampling', schemes.SAMPLINGS)
 @pytest.mark.parametrize('cohort_size', [10, 40])
 def test_the_sampler_is_that_of_the_plan(sampling, cohort_size):
   """In turns, 40 of 100 are 50 in each of two rounds."""

@@ -17,14 +17,11 @@ import pytest
 import scipy.stats
 
 from tff_asr import compat, errors
-from tff_asr.privacy import layer_clipping, ledger
-from tff_asr.privacy import plan as plan_lib
-from tff_asr.programs import (
-  checkpoints,
-  metrics_file,
-  program_logic,
-  recorded_rounds,
-)
+from tff_asr.privacy import plans
+from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy.mechanism import layer_clipping
+from tff_asr.programs import program_logic, recorded_rounds
+from tff_asr.runs import checkpoints, metrics_file
 
 Output = collections.namedtuple('Output', ['state', 'metrics'])
 
@@ -222,7 +219,7 @@ def test_the_checkpoint_of_the_lowest_error_rate_stays(tmp_path):
   ]
 
 
-PLAN = plan_lib.PrivacyPlan(
+PLAN = plans.PrivacyPlan(
   population=40,
   cohort_size=20,
   rounds=7,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.programs import runs
+from tests.runs import runs
 from tff_asr.programs import recorded_rounds
 
 STRONG = runs.make_plan(10**6, 1_000, 1.0)

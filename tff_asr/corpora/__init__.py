@@ -1,1 +1,1 @@
-"""Corpora: readers, the client store, client datasets, cohort sampling."""
+"""Corpora: client stores, their preparation, client datasets."""

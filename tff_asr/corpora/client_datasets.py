@@ -15,8 +15,7 @@ import tensorflow_federated as tff
 
 from tff_asr import compat, errors
 from tff_asr.audio import features
-from tff_asr.corpora import queries
-from tff_asr.corpora import store as store_lib
+from tff_asr.corpora import client_store, queries
 
 # A batch; every length travels beside what it measures.
 BATCH_SPEC = collections.OrderedDict(
@@ -277,7 +276,7 @@ def client_of(name: str) -> str:
 
 
 def dataset_computation(
-  store: store_lib.ClientStore,
+  store: client_store.ClientStore,
   config: BatchConfig,
   insecure_seed: int | None = None,
   portable: bool = True,
@@ -315,7 +314,7 @@ def dataset_computation(
 
 
 def pooled_examples(
-  store: store_lib.ClientStore, client_ids: Sequence[str]
+  store: client_store.ClientStore, client_ids: Sequence[str]
 ) -> tf.data.Dataset:
   """The examples of several clients, one client after the other.
 

@@ -18,15 +18,15 @@ import tensorflow as tf
 
 from tff_asr import errors
 from tff_asr.audio import decoding, features
-from tff_asr.corpora import holdout as holdout_lib
 from tff_asr.corpora import (
+  client_store,
   parallel,
-  store,
   store_split,
   store_summary,
   store_writer,
 )
-from tff_asr.corpora import source as source_lib
+from tff_asr.corpora import holdout as holdout_lib
+from tff_asr.corpora.readers import source as source_lib
 from tff_asr.corpora.utterance import (
   Recording,
   Skipped,
@@ -253,7 +253,7 @@ def _record(item: Utterance, tokens: list[int], kind: str) -> bytes:
   else:
     log_mel = _log_mel(tf.constant(item.audio)).numpy()
     values[kind] = log_mel.astype('<f4').tobytes()
-  assert values.keys() == store.RECORD_SPECS[kind].keys()
+  assert values.keys() == client_store.RECORD_SPECS[kind].keys()
   return tf.train.Example(
     features=tf.train.Features(
       feature={

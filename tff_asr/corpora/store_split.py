@@ -10,8 +10,8 @@ import pathlib
 import sqlite3
 
 from tff_asr import errors
+from tff_asr.corpora import client_store, store_writer
 from tff_asr.corpora import holdout as holdout_lib
-from tff_asr.corpora import store, store_writer
 
 _RECORD = (
   'client_id, utterance_id, samples, words, audio_digest, record_digest, record'
@@ -68,7 +68,7 @@ def split(
     errors.require(writer.split == key, _split_otherwise(writer))
     if path.exists():
       return None
-    if not (store_writer.partial_of(path) / store.DATABASE).exists():
+    if not (store_writer.partial_of(path) / client_store.DATABASE).exists():
       raise errors.UserError(
         f'{store_writer.partial_of(path)} is gone, which holds what was split'
         f' off {writer.partial}: remove that folder, too, to start again.'

@@ -8,7 +8,7 @@ import sqlite3
 import numpy as np
 
 from tff_asr.audio import features
-from tff_asr.corpora import store
+from tff_asr.corpora import client_store
 
 # What helps where most of a corpus is left out for one reason.
 _ADVICE = {
@@ -80,7 +80,9 @@ def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
 
 def of_finished(path: pathlib.Path) -> Summary:
   """Returns what is in a finished store."""
-  with contextlib.closing(sqlite3.connect(path / store.DATABASE)) as database:
+  with contextlib.closing(
+    sqlite3.connect(path / client_store.DATABASE)
+  ) as database:
     return of_database(path, database)
 
 

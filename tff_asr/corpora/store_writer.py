@@ -17,7 +17,7 @@ import time
 
 from tff_asr import checksums, durable, errors
 from tff_asr.audio import features
-from tff_asr.corpora import store, store_names, store_summary, utterance
+from tff_asr.corpora import client_store, store_names, store_summary, utterance
 
 _COMMIT_SECONDS = 2.0
 _TABLES = (
@@ -107,12 +107,12 @@ class StoreWriter:
         f'{path} exists already: remove it, or give another --output.'
       )
     self.path = path
-    self.settings = {'version': store.VERSION, **settings}
+    self.settings = {'version': client_store.VERSION, **settings}
     self.partial = partial_of(path)
     self.partial.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as resources:
       self._take_lock(resources)
-      path = self.partial / store.DATABASE
+      path = self.partial / client_store.DATABASE
       self._database = sqlite3.connect(path, isolation_level=None)
       resources.callback(self._database.close)
       self._begin()
@@ -155,7 +155,8 @@ class StoreWriter:
   def _unusable(self, error: Exception) -> errors.UserError:
     what = 'make room' if durable.is_full(error) else f'remove {self.partial}'
     return errors.UserError(
-      f'{self.partial / store.DATABASE} cannot be used ({error}): {what}.'
+      f'{self.partial / client_store.DATABASE} cannot be used ({error}):'
+      f' {what}.'
     )
 
   def _resume(self) -> None:
@@ -317,7 +318,7 @@ class StoreWriter:
       'seconds': float(summary.client_seconds.sum()),
       'words': summary.words,
       'skipped': summary.skipped,
-      'content': store.content_hash(
+      'content': client_store.content_hash(
         self._database.execute(
           'SELECT client_id, record_digest FROM records ORDER BY number'
         )
@@ -334,7 +335,7 @@ class StoreWriter:
       self._write_skipped()
       for name, contents in files.items():
         (self.partial / name).write_bytes(contents)
-      (self.partial / store.METADATA).write_text(
+      (self.partial / client_store.METADATA).write_text(
         json.dumps(metadata, indent=2) + '\n'
       )
       checksums.write_all(self.partial)
@@ -360,7 +361,9 @@ class StoreWriter:
       'SELECT client_id, utterance_id, reason, detail FROM skipped'
       ' ORDER BY number'
     )
-    with open(self.partial / store.SKIPPED, 'w', encoding='utf-8') as file:
+    with open(
+      self.partial / client_store.SKIPPED, 'w', encoding='utf-8'
+    ) as file:
       print(
         'client_id', 'utterance_id', 'reason', 'detail', sep='\t', file=file
       )

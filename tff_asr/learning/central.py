@@ -9,8 +9,7 @@ import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.audio import tempo
-from tff_asr.corpora import client_datasets
-from tff_asr.corpora import store as store_lib
+from tff_asr.corpora import client_datasets, client_store
 from tff_asr.learning import speech_model
 from tff_asr.models import transformer
 from tff_asr.optimizers import lars, schedules
@@ -80,7 +79,7 @@ class _Rate(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 
 def batches(
-  store: store_lib.ClientStore,
+  store: client_store.ClientStore,
   client_ids: Sequence[str],
   config: CentralConfig,
 ) -> tf.data.Dataset:

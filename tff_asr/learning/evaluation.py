@@ -12,8 +12,7 @@ import math
 import jiwer
 import tensorflow as tf
 
-from tff_asr.corpora import client_datasets, parallel
-from tff_asr.corpora import store as store_lib
+from tff_asr.corpora import client_datasets, client_store, parallel
 from tff_asr.models import beam_search, ctc, transformer
 from tff_asr.text import vocabulary as vocabulary_lib
 
@@ -85,7 +84,7 @@ def by_client(transcripts: Iterable[Transcript]) -> dict[str, ErrorRates]:
 
 
 def batches(
-  store: store_lib.ClientStore, client_ids: Sequence[str] | None = None
+  store: client_store.ClientStore, client_ids: Sequence[str] | None = None
 ) -> tf.data.Dataset:
   """Batches of all utterances of some speakers.
 

@@ -16,7 +16,7 @@ from tff_asr.corpora import client_datasets
 from tff_asr.learning import measurements, private_process, speech_model
 from tff_asr.models import precision, transformer
 from tff_asr.optimizers import gradient_clipping, lamb, lars, schedules
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
 
 SERVER_OPTIMIZERS = {
   'lamb': lamb.build_lamb,
@@ -78,7 +78,7 @@ def server_optimizer(
 def build_learning_process(
   model_config: transformer.TransformerConfig,
   config: FederatedConfig,
-  plan: plan_lib.PrivacyPlan | None,
+  plan: plans.PrivacyPlan | None,
   precision_name: str = precision.FLOAT32,
   loop: tff.learning.LoopImplementation = private_process.DEFAULT_LOOP,
 ) -> tff.learning.templates.LearningProcess:

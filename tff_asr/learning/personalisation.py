@@ -13,8 +13,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
-from tff_asr.corpora import store as store_lib
+from tff_asr.corpora import client_datasets, client_store
 from tff_asr.learning import evaluation, speech_model
 from tff_asr.models import transformer
 from tff_asr.optimizers import gradient_clipping
@@ -66,7 +65,7 @@ class Comparison:
 
 def compare(
   encoder: transformer.Transformer,
-  store: store_lib.ClientStore,
+  store: client_store.ClientStore,
   config: PersonalisationConfig,
   on_speaker: Callable[[], None] = lambda: None,
 ) -> list[Comparison]:
@@ -98,7 +97,7 @@ def compare(
 
 
 def _every_second(
-  store: store_lib.ClientStore, client_id: str, first: int
+  store: client_store.ClientStore, client_id: str, first: int
 ) -> tf.data.Dataset:
   """Examples of a speaker, from the first or the second shortest one on."""
   examples = client_datasets.pooled_examples(store, [client_id])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import tensorflow_federated as tff
 
 from tff_asr import compat
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
 
 # A function that reduces a dataset is compiled anew for each client.
 DEFAULT_LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
@@ -18,7 +18,7 @@ DEFAULT_LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
 def build_private_fed_avg(
   model_fn: Callable[[], tff.learning.models.VariableModel]
   | tff.learning.models.FunctionalModel,
-  plan: plan_lib.PrivacyPlan,
+  plan: plans.PrivacyPlan,
   client_optimizer: tff.learning.optimizers.Optimizer,
   server_optimizer: tff.learning.optimizers.Optimizer,
   layers: Mapping[str, int] | None = None,

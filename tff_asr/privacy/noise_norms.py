@@ -9,17 +9,17 @@ import math
 
 import tensorflow as tf
 
-from tff_asr.privacy import groups as groups_lib
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
+from tff_asr.privacy.mechanism import layer_groups
 
 
 class NoiseNorms:
   """Norms of the noise in the rounds of a plan."""
 
-  def __init__(self, plan: plan_lib.PrivacyPlan, layers: Mapping[str, int]):
+  def __init__(self, plan: plans.PrivacyPlan, layers: Mapping[str, int]):
     """Takes the plan, and the number of coordinates of each tensor by name."""
     self._layers = dict(layers)
-    self._groups = groups_lib.group(layers, plan.clipping.layer_groups)
+    self._groups = layer_groups.group(layers, plan.clipping.layer_groups)
     self._query = plan.noised_sum(layers)
     self._denominator = plan.expected_cohort
 

@@ -5,10 +5,11 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
-from tff_asr.privacy import accounting, sampling
+from tff_asr.privacy.accounting import accountants
+from tff_asr.privacy.sampling import schemes
 
 if TYPE_CHECKING:
-  from tff_asr.privacy import plan as plan_lib
+  from tff_asr.privacy import plans
 
 _UNPROTECTED = (
   'UNPROTECTED figures on the clients, which this run releases beside the model'
@@ -16,7 +17,7 @@ _UNPROTECTED = (
 
 
 def in_words(
-  plan: 'plan_lib.PrivacyPlan', others: accounting.Releases = ()
+  plan: 'plans.PrivacyPlan', others: accountants.Releases = ()
 ) -> tuple[str, dict[str, str]]:
   """Returns what is promised, in a line, and its parts by their names.
 
@@ -66,7 +67,7 @@ def in_words(
   )
 
 
-def _planned(plan: 'plan_lib.PrivacyPlan', others: accounting.Releases) -> str:
+def _planned(plan: 'plans.PrivacyPlan', others: accountants.Releases) -> str:
   """Returns the epsilon that all come to when the rounds are done."""
   at = f'at delta {plan.delta:g}, after {plan.rounds} rounds'
   alone = epsilons_in_words(plan.epsilons())
@@ -87,38 +88,38 @@ def with_earlier_runs(alone: str) -> str:
 
 
 _NEIGHBOURS = {
-  sampling.POISSON: (
+  schemes.POISSON: (
     'one client there or not, at the same probability of sampling'
   ),
-  sampling.FIXED: (
+  schemes.FIXED: (
     'the data of one client replaced by any other; how many there are is public'
   ),
-  sampling.NONE: 'one client there or not, at the same period of turns',
+  schemes.NONE: 'one client there or not, at the same period of turns',
 }
 
 _ASSUMED = {
-  sampling.POISSON: (
+  schemes.POISSON: (
     'who is in a round stays unknown; clipping and noise are applied as'
     ' planned, by whoever adds up the updates'
   ),
-  sampling.FIXED: (
+  schemes.FIXED: (
     'who is in a round stays unknown; clipping and noise are applied as'
     ' planned, by whoever adds up the updates'
   ),
-  sampling.NONE: (
+  schemes.NONE: (
     'clients keep to their turns; clipping and noise are applied as planned, by'
     ' whoever adds up the updates'
   ),
 }
 
 
-def epsilons_in_words(epsilons: accounting.Epsilons) -> str:
+def epsilons_in_words(epsilons: accountants.Epsilons) -> str:
   """Both bounds, such as `4.22 by PLD, 4.44 by RDP`."""
   if math.isinf(epsilons.best):
     return 'none'
   known = [('PLD', epsilons.pld), ('RDP', epsilons.rdp)]
   return ', '.join(
-    f'{accounting.text(value)} by {name}'
+    f'{accountants.text(value)} by {name}'
     for name, value in known
     if value is not None
   )

@@ -1,11 +1,13 @@
 """The plan of a run, from its ledger."""
 
 from tff_asr import errors
-from tff_asr.privacy import availability, layer_clipping, ledger
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
+from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy.mechanism import layer_clipping
+from tff_asr.privacy.sampling import availability
 
 
-def of(run_ledger: ledger.Ledger, rounds: int) -> plan_lib.PrivacyPlan:
+def of(run_ledger: ledger.Ledger, rounds: int) -> plans.PrivacyPlan:
   """Returns the plan that a ledger was opened with.
 
   Args:
@@ -20,7 +22,7 @@ def of(run_ledger: ledger.Ledger, rounds: int) -> plan_lib.PrivacyPlan:
     clipping = dict(facts.pop('clipping'))
     clipping['given_bounds'] = tuple(map(tuple, clipping['given_bounds']))
     hours = facts.pop('availability', None)
-    return plan_lib.PrivacyPlan(
+    return plans.PrivacyPlan(
       rounds=rounds,
       clipping=layer_clipping.LayerClipping(**clipping),
       availability=hours and availability.Daily(**hours),

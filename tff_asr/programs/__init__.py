@@ -1,1 +1,1 @@
-"""Programs: preparing stores, training, evaluation, reports."""
+"""Programs: the federated program and its runtime."""

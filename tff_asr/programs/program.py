@@ -11,20 +11,17 @@ import dataclasses
 import tensorflow_federated as tff
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
-from tff_asr.corpora import store as store_lib
+from tff_asr.corpora import client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
 from tff_asr.models import transformer
-from tff_asr.privacy import bounds, ledger
-from tff_asr.privacy import cohorts as cohorts_lib
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans, settings
+from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy.mechanism import bounds
+from tff_asr.privacy.sampling import cohorts as cohorts_lib
 from tff_asr.programs import (
-  checkpoints,
   execution,
   json_log,
-  metrics_file,
-  privacy_config,
   program_logic,
   progress,
   recorded_rounds,
@@ -32,7 +29,7 @@ from tff_asr.programs import (
   stopping,
   tensorboard,
 )
-from tff_asr.programs import run_folder as run_folder_lib
+from tff_asr.runs import checkpoints, columns, folders, metrics_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +54,7 @@ class RoundsConfig:
   batches: client_datasets.BatchConfig
   federated: federated.FederatedConfig
   precision: str
-  privacy: privacy_config.PrivacyConfig
+  privacy: settings.PrivacyConfig
   evaluate_every: int
   evaluate_clients: int
   checkpoint_every: int
@@ -67,11 +64,11 @@ class RoundsConfig:
 
 def run(
   config: RoundsConfig,
-  plan: plan_lib.PrivacyPlan | None,
+  plan: plans.PrivacyPlan | None,
   run_ledger: ledger.Ledger | None,
   cohorts: cohorts_lib.Cohorts,
-  run_folder: run_folder_lib.RunFolder,
-  store: store_lib.ClientStore,
+  run_folder: folders.RunFolder,
+  store: client_store.ClientStore,
   rehearsal: Sequence[str],
   encoder: transformer.Transformer,
   devices: list[str],
@@ -185,7 +182,7 @@ def run(
     with progress.Progress(
       config.rounds,
       config.privacy.cohort_size,
-      shows_time=round_metrics.client_prefix(plan) is not None,
+      shows_time=columns.client_prefix(plan) is not None,
     ) as bar:
       state = asyncio.run(
         program_logic.train(

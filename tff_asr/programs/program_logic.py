@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from absl import logging
 
 from tff_asr import compat, errors
-from tff_asr.privacy import cohorts as cohorts_lib
+from tff_asr.privacy.sampling import cohorts as cohorts_lib
 
 Metrics = dict[str, float]
 

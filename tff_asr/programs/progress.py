@@ -4,7 +4,7 @@ from typing import Self
 
 import tqdm
 
-from tff_asr.privacy import accounting
+from tff_asr.privacy.accounting import accountants
 from tff_asr.programs import program_logic
 
 # What tqdm shows less all times: they tell of those who took part.
@@ -65,7 +65,7 @@ def _figures(metrics: program_logic.Metrics) -> dict[str, str]:
   if 'wer' in metrics:
     shown['WER'] = f'{metrics["wer"]:.1%}'
   if 'epsilon' in metrics:
-    shown['epsilon'] = accounting.text(metrics['epsilon'])
+    shown['epsilon'] = accountants.text(metrics['epsilon'])
   return shown
 
 
@@ -74,5 +74,5 @@ def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:
     f'round {number:4d}  WER {metrics["wer"]:6.1%}  CER {metrics["cer"]:6.1%}'
   )
   if 'epsilon' in metrics:
-    line += f'  epsilon {accounting.text(metrics["epsilon"])}'
+    line += f'  epsilon {accountants.text(metrics["epsilon"])}'
   return line

@@ -1,7 +1,7 @@
 """Which rounds a run may do, and the record of those that it did."""
 
-from tff_asr.privacy import accounting, ledger
-from tff_asr.privacy import plan as plan_lib
+from tff_asr.privacy import plans
+from tff_asr.privacy.accounting import accountants, ledger
 
 
 class RecordedRounds:
@@ -9,7 +9,7 @@ class RecordedRounds:
 
   def __init__(
     self,
-    plan: plan_lib.PrivacyPlan,
+    plan: plans.PrivacyPlan,
     run_ledger: ledger.Ledger,
     max_epsilon: float | None = None,
   ):
@@ -46,7 +46,7 @@ class RecordedRounds:
     while low < high:
       middle = (low + high + 1) // 2
       further = (self._plan.release(n) for n in range(done + 1, middle + 1))
-      epsilons = accounting.epsilons(
+      epsilons = accountants.epsilons(
         self._ledger.releases(further), self._plan.relation, self._plan.delta
       )
       if epsilons.best <= self._max_epsilon:

@@ -4,29 +4,10 @@ from collections.abc import Mapping
 import math
 from typing import Any
 
-from tff_asr.privacy import groups, ledger
-from tff_asr.privacy import plan as plan_lib
-
-UNPROTECTED = 'unprotected/'
-SECONDS = 'seconds/'
-TRAINING = f'{SECONDS}train'
-
-
-def client_prefix(plan: plan_lib.PrivacyPlan | None) -> str | None:
-  """Returns what names of figures on clients begin with.
-
-  Durations are among these figures: how long training takes depends on who
-  took part, and what follows in the same process on what training left behind.
-
-  Args:
-    plan: The plan of the run, if there is one.
-
-  Returns:
-    The prefix, or `None` if no such figure may be released.
-  """
-  if plan is None:
-    return ''
-  return UNPROTECTED if plan.unprotected_metrics else None
+from tff_asr.privacy import plans
+from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy.mechanism import layer_groups
+from tff_asr.runs import columns
 
 
 class RoundMetrics:
@@ -41,16 +22,18 @@ class RoundMetrics:
   def __init__(
     self,
     layers: Mapping[str, int],
-    plan: plan_lib.PrivacyPlan | None,
+    plan: plans.PrivacyPlan | None,
     run_ledger: ledger.Ledger | None,
   ):
     """Takes the layers of the model, and plan and ledger if there are any."""
     self._layers = tuple(layers)
     self._plan = plan
-    self._prefix = client_prefix(plan)
+    self._prefix = columns.client_prefix(plan)
     self._ledger = run_ledger
     self._groups = (
-      groups.group(layers, plan.clipping.layer_groups).names if plan else ()
+      layer_groups.group(layers, plan.clipping.layer_groups).names
+      if plan
+      else ()
     )
     self.bounds: dict[str, float] = {}
 
@@ -73,7 +56,7 @@ class RoundMetrics:
         'utterances': float(train['utterances']),
         'clients': float(sums['clients']),
         'failed': float(sums['failed']),
-        TRAINING: seconds,
+        columns.TRAINING: seconds,
         **self._by_layer('client_norm/', sums['layer_norms'] / clients),
       }
       released |= {

@@ -1,0 +1,58 @@
+"""Corpora to measure with, where none is given."""
+
+import contextlib
+import dataclasses
+import pathlib
+
+import numpy as np
+import soundfile
+
+from tff_asr.audio import features
+from tff_asr.corpora import utterance
+from tff_asr.corpora.readers import source
+from tff_asr.corpora.readers.synthetic import synthetic_corpus
+
+SPEAKERS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise(source.Source):
+  """Clients with one utterance of noise each.
+
+  Attributes:
+    clients: How many there are.
+    seconds: Length of an utterance.
+    text: What is said in it.
+  """
+
+  clients: int
+  seconds: float = 0.25
+  text: str = 'no'
+  description: str = 'noise'
+
+  def items(self):
+    rng = np.random.default_rng(0)
+    samples = int(self.seconds * features.SAMPLE_RATE)
+    for i in range(self.clients):
+      audio = rng.integers(-999, 999, samples, np.int16)
+      yield utterance.Utterance(f'client {i:07}', str(i), audio, self.text)
+
+
+def write_librispeech(folder: pathlib.Path) -> None:
+  """Writes synthetic speakers in LibriSpeech's layout."""
+  config = synthetic_corpus.SyntheticConfig(SPEAKERS, 0)
+  with contextlib.ExitStack() as stack:
+    transcripts = {}
+    for item in synthetic_corpus.Synthetic(config).items():
+      speaker = item.client_id.replace('-', '')
+      chapter = folder / speaker / '1'
+      if speaker not in transcripts:
+        chapter.mkdir(parents=True)
+        transcripts[speaker] = stack.enter_context(
+          open(chapter / f'{speaker}-1.trans.txt', 'w')
+        )
+      name = f'{speaker}-1-{item.utterance_id[-4:]}'
+      soundfile.write(
+        chapter / f'{name}.flac', item.audio, features.SAMPLE_RATE
+      )
+      print(name, item.text.upper(), file=transcripts[speaker])

@@ -1,0 +1,244 @@
+"""One way of training a cohort, in a process of its own, to be measured.
+
+`benchmark_rounds` starts several and lets them work in turn, so that all meet
+the same load, each with the threads that it would have on its own.  A process
+takes one line for each time that it is to train the cohort, and answers with a
+line.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import json
+import pathlib
+import sys
+import time
+
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from tff_asr.benchmarks import keras_encoder
+from tff_asr.corpora import client_datasets, client_store
+from tff_asr.learning import federated, private_process, speech_model
+from tff_asr.models import presets, transformer
+from tff_asr.privacy import plans
+from tff_asr.privacy.mechanism import layer_clipping
+from tff_asr.programs import execution
+
+LOOP = 'loop'  # Training steps on batches in memory; no federated learning.
+STOCK_LOOP = 'stock_loop'  # The same with Keras' own layers.
+NOISE = 'noise'  # Of a private round, on a sum of updates.
+
+_LEARNING_RATE = 0.1
+_GRADIENT_CLIP = 1.0
+_FEDERATED = federated.FederatedConfig(
+  _LEARNING_RATE, _GRADIENT_CLIP, 'lamb', 1e-3
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SubjectConfig:
+  """What is measured.
+
+  Attributes:
+    runtime: `LOOP`, `STOCK_LOOP`, `NOISE` or one of `execution.EXECUTORS`.
+    store: Folder of a client store.
+    model: Name of a preset.
+    cohort_size: Number of clients.
+    different_clients: How many of the store are taken in turn, if not all.
+    blocks: Number of the model's blocks, if it is not the preset's.
+    private: Whether updates are clipped by layers, and noised.
+    tff_loop: Whether clients go through their batches as TFF has it by default.
+    batch_seconds: Of a client's batch.
+    epochs: Of a client.
+    devices: As `--devices` takes them.
+    clients_per_device: As the flag of this name.
+  """
+
+  runtime: str
+  store: str
+  model: str = 'small'
+  cohort_size: int = 16
+  different_clients: int | None = None
+  blocks: int | None = None
+  private: bool = False
+  tff_loop: bool = False
+  batch_seconds: float = 16.0
+  epochs: int = 2
+  devices: str = ''
+  clients_per_device: int | None = None
+
+
+def serve(config: SubjectConfig, started: float) -> None:
+  """Trains the cohort once, and again for every line of standard input.
+
+  Prints a JSON object each time: `seconds` (of the first, since `started`) and
+  `peak`, the most memory of this process and its children so far, in bytes.
+
+  Args:
+    config: What is measured.
+    started: When the process was started, by `time.time`.
+  """
+  is_round = config.runtime in execution.EXECUTORS
+  execute = execution.ExecutionConfig(
+    config.runtime if is_round else execution.DEVICE,
+    config.devices,
+    config.clients_per_device,
+  )
+  selected = execute.select(trains_clients=is_round)
+  store = client_store.ClientStore(pathlib.Path(config.store))
+  clients = store.client_ids[: config.different_clients]
+  cohort = [clients[i % len(clients)] for i in range(config.cohort_size)]
+  if is_round:
+    with execute.running(selected, store.client_seconds.__getitem__):
+      _serve(_round(config, store, cohort), started)
+  elif config.runtime == NOISE:
+    _serve(_noise(config, store), started)
+  else:
+    _serve(_loop(config, store, cohort), started)
+
+
+def _serve(train: Callable[[], None], started: float) -> None:
+  train()
+  _answer(time.time() - started)
+  for _ in sys.stdin:
+    start = time.perf_counter()
+    train()
+    _answer(time.perf_counter() - start)
+
+
+def _answer(seconds: float) -> None:
+  print(json.dumps({'seconds': seconds, 'peak': _peak_memory()}), flush=True)
+
+
+def _peak_memory() -> int:
+  """Most memory of this process and its worker so far, in bytes.
+
+  Peaks are those of each process and are added up; `getrusage` would also
+  count what a process held before it became another program.
+  """
+  processes = [pathlib.Path('/proc/self')]
+  for children in processes[0].glob('task/*/children'):
+    processes += [
+      pathlib.Path('/proc', c) for c in children.read_text().split()
+    ]
+  kilobytes = 0
+  for process in processes:
+    for line in (process / 'status').read_text().splitlines():
+      if line.startswith('VmHWM:'):
+        kilobytes += int(line.split()[1])
+  return 1024 * kilobytes
+
+
+def _model(config: SubjectConfig, store) -> transformer.TransformerConfig:
+  model = presets.preset(config.model, store.vocabulary.size)
+  if config.blocks:
+    model = dataclasses.replace(model, blocks=config.blocks)
+  return model
+
+
+def _batches(config: SubjectConfig) -> client_datasets.BatchConfig:
+  return client_datasets.BatchConfig(config.batch_seconds, config.epochs)
+
+
+def _loop(config, store, cohort) -> Callable[[], None]:
+  """Returns what trains the clients one after the other, and keeps nothing."""
+  build = {LOOP: transformer.build, STOCK_LOOP: keras_encoder.build}
+  encoder = build[config.runtime](_model(config, store))
+  variables = encoder.trainable_variables
+  initial = [tf.identity(variable) for variable in variables]
+  batches = _batches(config)
+  of_clients = [
+    list(
+      client_datasets.client_batches(
+        store.all_records(tf.constant(client_id), batches.limits),
+        batches,
+        tf.constant([0, number]),
+      )
+    )
+    for number, client_id in enumerate(cohort)
+  ]
+
+  @tf.function
+  def restore():
+    for variable, value in zip(variables, initial, strict=True):
+      variable.assign(value)
+
+  @tf.function(input_signature=[client_datasets.CLIENT_BATCH_SPEC])
+  def step(batch):
+    with tf.GradientTape() as tape:
+      loss = speech_model.batch_loss(encoder, batch, training=True)
+    gradients, _ = tf.clip_by_global_norm(
+      tape.gradient(loss, variables), _GRADIENT_CLIP
+    )
+    for variable, gradient in zip(variables, gradients, strict=True):
+      variable.assign_sub(_LEARNING_RATE * gradient)
+
+  def train():
+    for of_client in of_clients:
+      restore()
+      for batch in of_client:
+        step(batch)
+
+  return train
+
+
+def _plan(config: SubjectConfig) -> plans.PrivacyPlan:
+  return plans.PrivacyPlan(
+    population=config.cohort_size,
+    cohort_size=config.cohort_size,
+    rounds=1,
+    delta=1e-9,
+    noise_multiplier=1.0,
+    clipping=layer_clipping.LayerClipping(0.1),
+  )
+
+
+def _noise(config, store) -> Callable[[], None]:
+  """Returns what adds a round's noise to a sum of updates, and nothing else."""
+  encoder = transformer.build(_model(config, store))
+  query = _plan(config).noised_sum(transformer.layer_sizes(encoder))
+  total = query.initial_sample_state(
+    [tf.TensorSpec(v.shape) for v in encoder.trainable_variables]
+  )
+  state = query.initial_global_state()
+
+  @tf.function
+  def noised(total):
+    return query.get_noised_result(total, state)[0]
+
+  def add():
+    for tensor in noised(total):
+      tensor.numpy()
+
+  return add
+
+
+def _round(config, store, cohort) -> Callable[[], None]:
+  """Returns what runs a round of federated averaging."""
+  plan = _plan(config) if config.private else None
+  process = federated.build_learning_process(
+    _model(config, store),
+    _FEDERATED,
+    plan,
+    loop=(
+      tff.learning.LoopImplementation.DATASET_REDUCE
+      if config.tff_loop
+      else private_process.DEFAULT_LOOP
+    ),
+  )
+  batches = client_datasets.dataset_computation(store, _batches(config))
+  composed = tff.simulation.compose_dataset_computation_with_learning_process(
+    batches, process
+  )
+  state = process.initialize()
+
+  def train():
+    nonlocal state
+    state = composed.next(state, cohort).state
+
+  return train
+
+
+if __name__ == '__main__':
+  _settings = json.loads(sys.argv[1])
+  serve(SubjectConfig(**_settings['config']), _settings['started'])

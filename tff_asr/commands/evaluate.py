@@ -1,0 +1,180 @@
+"""Evaluates a model on a store."""
+
+import dataclasses
+import math
+import pathlib
+import textwrap
+
+from tff_asr import errors
+from tff_asr.commands import personalised
+from tff_asr.corpora import client_store, content_check
+from tff_asr.learning import error_statistics, evaluation, personalisation
+from tff_asr.models import beam_search, model_folder
+from tff_asr.runs import lineage
+from tff_asr.text import arpa
+from tff_asr.text import vocabulary as vocabulary_lib
+
+# The defaults of pyctcdecode, which are not of any corpus of ours.
+LM_WEIGHT = 0.5
+WORD_BONUS = 1.5
+
+_UNPROTECTED_NOTE = textwrap.fill(
+  'UNPROTECTED: these speakers were clients of a private run that trained this'
+  ' model. The figures on them have no noise, and the guarantee does not cover'
+  ' them: keep them as you keep the recordings.',
+  80,
+)
+_UNKNOWN_NOTE = textwrap.fill(
+  'UNKNOWN: the model has no record of the data that it was trained on. If'
+  ' these speakers were clients of a private run that trained it, its guarantee'
+  ' does not cover the figures on them.',
+  80,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+  """How transcripts are found.
+
+  Attributes:
+    beam: Width of the beam search; 0 for greedy decoding.
+    lm: ARPA file of a language model.
+    lm_weight: Its weight, `LM_WEIGHT` if it is None.
+    word_bonus: Nats for every word; if it is None, `WORD_BONUS` with a language
+      model and 0 without.
+
+  Raises:
+    UserError: If they do not fit each other.
+  """
+
+  beam: int = 0
+  lm: pathlib.Path | None = None
+  lm_weight: float | None = None
+  word_bonus: float | None = None
+
+  def __post_init__(self):
+    errors.require(
+      self.beam >= 0, f'--beam={self.beam} must be 0 (greedy) or more.'
+    )
+    for flag in 'lm', 'lm_weight', 'word_bonus':
+      errors.require(
+        bool(self.beam) or getattr(self, flag) is None,
+        f'--{flag} is for the beam search: give --beam=50 as well.',
+      )
+    if self.lm_weight is not None:
+      errors.require(
+        self.lm is not None, '--lm_weight is for a language model: give --lm.'
+      )
+      errors.require(
+        0.0 <= self.lm_weight < math.inf,
+        f'--lm_weight={self.lm_weight} must be 0 or more, and finite.',
+      )
+    errors.require(
+      self.word_bonus is None or math.isfinite(self.word_bonus),
+      f'--word_bonus={self.word_bonus} must be finite.',
+    )
+
+  def search(
+    self, vocabulary: vocabulary_lib.Vocabulary
+  ) -> beam_search.BeamSearch | None:
+    """Returns the beam search, or None for greedy decoding.
+
+    Raises:
+      UserError: If the language model cannot be used.
+    """
+    if not self.beam:
+      return None
+    lm = arpa.read(self.lm, vocabulary.alphabet) if self.lm else None
+    weight, bonus = self.lm_weight, self.word_bonus
+    config = beam_search.BeamConfig(
+      self.beam,
+      LM_WEIGHT if weight is None else weight,
+      (WORD_BONUS if lm else 0.0) if bonus is None else bonus,
+    )
+    return beam_search.BeamSearch(vocabulary.pieces, config, lm)
+
+
+def evaluate(
+  model_dir: pathlib.Path,
+  eval_store: pathlib.Path,
+  worst: int,
+  personalise: personalisation.PersonalisationConfig | None = None,
+  decoding: Decoding = Decoding(),
+  unprotected: bool = False,
+) -> str:
+  """Returns WER and CER, total and by client, and the worst utterances.
+
+  Args:
+    model_dir: A model's folder, or a run's.
+    eval_store: The store.
+    worst: How many of the worst utterances are shown.
+    personalise: If given, how the model is tuned on each speaker in turn, for
+      a comparison; its transcripts are greedy.
+    decoding: How the transcripts are found.
+    unprotected: Whether speakers may be clients to whom a private run promised
+      something; the output is then marked.
+
+  Raises:
+    UserError: If model, store or language model cannot be used, or do not go
+      together, or something was promised to the speakers.
+  """
+  with content_check.ContentCheck() as check:
+    text = _evaluate(
+      model_dir, eval_store, worst, personalise, decoding, unprotected, check
+    )
+    check.wait()
+    return text
+
+
+def _evaluate(
+  model_dir, eval_store, worst, personalise, decoding, unprotected, check
+) -> str:
+  encoder, vocabulary = model_folder.load(model_dir)
+  store = client_store.ClientStore(eval_store)
+  if store.vocabulary != vocabulary:
+    raise errors.UserError(
+      f'The model in {model_dir} and the store {eval_store} have different'
+      ' vocabularies: prepare the store with that of the model.'
+    )
+  trained_on = lineage.of_run(model_dir)
+  lineage.check_evaluated(trained_on, store, unprotected)
+  check.begin(store)
+  evaluator = evaluation.Evaluator(
+    encoder, vocabulary, decoding.search(vocabulary)
+  )
+  transcripts = evaluator.transcribe(evaluation.batches(store))
+  lines = []
+  if lineage.UNKNOWN in trained_on:
+    lines += [_UNKNOWN_NOTE, '']
+  if lineage.has_promised(trained_on, store):
+    lines += [_UNPROTECTED_NOTE, '']
+  lines.append(
+    f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}'
+  )
+
+  def add(name: str, rates: evaluation.ErrorRates) -> None:
+    lines.append(
+      f'{name:32}{rates.utterances:12d}{rates.words:8d}'
+      f'{rates.wer:9.1%}{rates.cer:9.1%}'
+    )
+
+  for client_id, rates in evaluation.by_client(transcripts).items():
+    add(client_id, rates)
+  found = error_statistics.statistics(transcripts)
+  add('all', found.total)
+  lines.append('')
+  add(f'worst tenth ({found.worst_speakers} speakers)', found.worst_tenth)
+  for words, rates in found.by_length.items():
+    add(f'utterances of {words} words', rates)
+  lines += ['', *error_statistics.in_words(found)]
+  if worst:
+    lines += ['', 'worst utterances']
+  for transcript in sorted(transcripts, key=lambda t: -t.wer)[:worst]:
+    lines += [
+      f'{transcript.utterance_id}  WER {transcript.wer:.0%}',
+      f'  said   {transcript.reference}',
+      f'  heard  {transcript.hypothesis}',
+    ]
+  if personalise:
+    lines += ['', *personalised.table(encoder, store, personalise)]
+  return '\n'.join(lines)

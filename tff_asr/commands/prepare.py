@@ -1,0 +1,187 @@
+"""Makes client stores, and says what went into them."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import os
+import pathlib
+import sys
+import time
+
+import numpy as np
+import tqdm
+
+from tff_asr import errors
+from tff_asr.corpora import (
+  client_store,
+  preparation,
+  store_summary,
+  store_writer,
+)
+from tff_asr.corpora import holdout as holdout_lib
+from tff_asr.corpora.readers import source as source_lib
+from tff_asr.corpora.readers.synthetic import synthetic_corpus
+from tff_asr.text import vocabulary
+
+_CACHE_VARIABLE = 'XDG_CACHE_HOME'
+_WAIT_SECONDS = 0.5
+
+
+def prepare(
+  source: source_lib.Source,
+  output: pathlib.Path,
+  config: preparation.StoreConfig,
+  holdout: holdout_lib.Holdout | None = None,
+) -> str:
+  """Makes a corpus' store, and says in a table what went into it.
+
+  Args:
+    source: The corpus.
+    output: Where the store is to be; must not exist.
+    config: What it holds.
+    holdout: Speakers who go to a store of their own.
+
+  Raises:
+    UserError: If the corpus or the place of the store cannot be used.
+  """
+  return table(_prepare(source, output, config, holdout, _plot))
+
+
+def _plot(summary: store_summary.Summary) -> dict[str, bytes]:
+  # Imported late: its search for fonts is slow.
+  from tff_asr.reports import plots
+
+  return {client_store.PLOT: plots.client_minutes(summary.client_seconds / 60)}
+
+
+def cached_synthetic(config: synthetic_corpus.SyntheticConfig) -> pathlib.Path:
+  """Returns a store of synthetic speakers from the user's cache.
+
+  It is made if it is not there, or waited for if another process makes it:
+  `tff_asr` in `XDG_CACHE_HOME`, or in `~/.cache`.
+
+  Raises:
+    UserError: If there is no place for it.
+  """
+  path = (
+    _cache() / 'tff_asr' / f'synthetic-{config.digest}-v{client_store.VERSION}'
+  )
+  store_config = preparation.StoreConfig(vocabulary.CharacterVocabulary())
+  is_waiting = False
+  while not path.exists():
+    try:
+      _prepare(synthetic_corpus.Synthetic(config), path, store_config)
+    except errors.UserError as error:
+      if path.exists():
+        break
+      if not isinstance(error, store_writer.InUseError):
+        raise
+      if not is_waiting:
+        is_waiting = True
+        print('Another call makes the default store: waiting for it.')
+      time.sleep(_WAIT_SECONDS)
+  return path
+
+
+def _cache() -> pathlib.Path:
+  given = os.environ.get(_CACHE_VARIABLE)
+  if given:
+    return pathlib.Path(given)
+  try:
+    return pathlib.Path.home() / '.cache'
+  except RuntimeError as error:
+    raise errors.UserError(
+      'There is no home folder for the default stores: set HOME or'
+      f' {_CACHE_VARIABLE}, or give --train_store and --eval_store.'
+    ) from error
+
+
+def _prepare(
+  source, output, config, holdout=None, files=lambda _: {}
+) -> list[store_summary.Summary]:
+  with contextlib.ExitStack() as stack:
+    screen = stack.enter_context(_libraries_muted())
+    bar = None
+
+    def progress(done: int, total: int, seconds: float) -> None:
+      nonlocal bar
+      if bar is None:
+        bar = stack.enter_context(
+          tqdm.tqdm(
+            desc='reading',
+            total=total,
+            initial=done,
+            unit=' utterances',
+            file=screen,
+          )
+        )
+      elapsed = bar.format_dict['elapsed']
+      if elapsed:
+        bar.set_postfix_str(f'{seconds / elapsed:.0f}x real time', False)
+      bar.update(done - bar.n)
+
+    try:
+      return preparation.prepare(
+        source, output, config, holdout, progress, files
+      )
+    except KeyboardInterrupt as interrupt:
+      raise KeyboardInterrupt(
+        'Interrupted: the same command goes on from here.'
+      ) from interrupt
+
+
+@contextlib.contextmanager
+def _libraries_muted() -> Iterator:
+  """Keeps decoders from writing to standard error; gives what shows there.
+
+  They note what they find in damaged files, which `skipped.tsv` has anyway.
+  """
+  sys.stderr.flush()
+  saved = os.dup(2)
+  nowhere = os.open(os.devnull, os.O_WRONLY)
+  try:
+    with os.fdopen(os.dup(saved), 'w') as screen:
+      os.dup2(nowhere, 2)
+      yield screen
+  finally:
+    os.dup2(saved, 2)
+    os.close(saved)
+    os.close(nowhere)
+
+
+def table(summaries: Sequence[store_summary.Summary]) -> str:
+  """What went into stores, as text."""
+  return '\n\n'.join(map(_one_table, summaries))
+
+
+def _one_table(summary: store_summary.Summary) -> str:
+  minutes = summary.client_seconds / 60
+  spread = np.quantile(minutes, [0.0, 0.1, 0.5, 0.9, 1.0])
+  names = ('least', '10 %', 'median', '90 %', 'most')
+  lines = [
+    f'store       {summary.path}',
+    f'clients     {len(minutes)}',
+    f'utterances  {summary.utterances}',
+    f'hours       {minutes.sum() / 60:.3f}',
+    f'words       {summary.words}',
+    'minutes of a client',
+    *(
+      f'  {name:8}{value:10.2f}'
+      for name, value in zip(names, spread, strict=True)
+    ),
+    f'  {"mean":8}{minutes.mean():10.2f}',
+    *(
+      [
+        f'shared      {summary.shared} utterances, whose audio another speaker'
+        ' has too: are speakers mixed up?'
+      ]
+      if summary.shared
+      else []
+    ),
+    f'skipped     {sum(summary.skipped.values())}',
+    *(f'  {n:8d}  {reason}' for reason, n in summary.skipped.items()),
+  ]
+  if summary.skipped:
+    lines.append(f'  each in {summary.path / client_store.SKIPPED}')
+  if why := store_summary.reasons(summary):
+    lines.append(f'most of the corpus is left out: {why}')
+  return '\n'.join(lines)

@@ -1,0 +1,191 @@
+"""Epsilon, or what meets a target, over a grid of plans."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import itertools
+import math
+import pathlib
+
+from tff_asr import errors
+from tff_asr.privacy import plan_words
+from tff_asr.privacy import plans as plan_lib
+from tff_asr.privacy.accounting import accountants, calibration
+from tff_asr.privacy.mechanism import allocation, layer_clipping
+from tff_asr.privacy.sampling import schemes
+
+NOISE_MULTIPLIER = 'noise_multiplier'
+COHORT_SIZE = 'cohort_size'
+POPULATION = 'population'
+ROUNDS = 'rounds'
+AXES = (NOISE_MULTIPLIER, COHORT_SIZE, POPULATION, ROUNDS)
+SOLVABLE = (NOISE_MULTIPLIER, COHORT_SIZE, POPULATION)
+
+
+@dataclasses.dataclass(frozen=True)
+class GridConfig:
+  """Which plans.
+
+  Attributes:
+    noise_multiplier: Values of z.
+    cohort_size: Values of S.
+    population: Values of K.
+    rounds: Values of T.
+    delta: Of all plans.
+    sampling: Of all plans.
+    target_epsilon: That each plan is to meet, or `None`.
+    solve_for: What is changed for that: the noise; the cohort, with the noise
+      on the mean as it is; or the population.
+    hypothetical: Cohort and population of a hypothetical plan to show beside a
+      single one.
+  """
+
+  noise_multiplier: Sequence[float]
+  cohort_size: Sequence[int]
+  population: Sequence[int]
+  rounds: Sequence[int]
+  delta: float
+  sampling: str = schemes.POISSON
+  target_epsilon: float | None = None
+  solve_for: str = NOISE_MULTIPLIER
+  hypothetical: tuple[int, int] | None = None
+
+
+def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
+  """Returns a plan in words, or a table of several, and plots them.
+
+  Args:
+    config: Which plans.
+    plot: PNG file to write.
+
+  Raises:
+    UserError: If a plan cannot be, or no value meets the target.
+  """
+  points = list(itertools.product(*(getattr(config, a) for a in AXES)))
+  plans = [_plan(config, dict(zip(AXES, p, strict=True))) for p in points]
+  if plot:
+    _plot(config, points, plans, plot)
+  if len(plans) > 1:
+    return _table(plans)
+  (plan,) = plans
+  text = str(plan)
+  if config.target_epsilon:
+    value = getattr(plan, config.solve_for)
+    shown = f'{value:,}' if isinstance(value, int) else f'{value:.6g}'
+    text += f'\n\n{config.solve_for} {shown} meets epsilon'
+    text += f' {config.target_epsilon:g} at delta {config.delta:g}.'
+    if config.solve_for == COHORT_SIZE:
+      text += f' Its noise_multiplier is {plan.noise_multiplier:.6g}.'
+  if config.hypothetical:
+    other = plan.hypothetical(*config.hypothetical)
+    text += (
+      f'\n\nHypothetical, with cohorts of {other.cohort_size:,} from'
+      f' {other.population:,} clients and the same noise on the mean'
+      f' (multiplier {other.noise_multiplier:.4g}):\n'
+      f'{plan_words.epsilons_in_words(other.epsilons())}'
+    )
+  return text
+
+
+def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
+  plan = plan_lib.PrivacyPlan(
+    **point,
+    delta=config.delta,
+    sampling=config.sampling,
+    clipping=layer_clipping.LayerClipping(1.0),
+  )
+  if config.target_epsilon is None:
+    return plan
+  if config.solve_for == NOISE_MULTIPLIER:
+    return plan.with_noise_for(config.target_epsilon)
+
+  def least(make: Callable[[int], plan_lib.PrivacyPlan], low, high):
+    return make(
+      calibration.least_integer(
+        lambda value: make(value).releases(),
+        plan.relation,
+        config.target_epsilon,
+        config.delta,
+        low,
+        high,
+      )
+    )
+
+  if config.solve_for == POPULATION:
+    return least(
+      lambda population: dataclasses.replace(plan, population=population),
+      plan.cohort_size,
+      max(plan.cohort_size, int(1.0 / config.delta) - 1),
+    )
+  on_mean = plan.noise_multiplier / plan.expected_cohort
+  errors.require(on_mean > 0.0, 'Without noise no cohort meets an epsilon.')
+  # In turns there may be a third fewer in a round than were asked for.
+  fewest = math.ceil(1.5 * allocation.LEAST_NOISE_MULTIPLIER / on_mean)
+  return least(
+    lambda size: plan.hypothetical(size, plan.population),
+    min(plan.population, fewest),
+    plan.population,
+  )
+
+
+def _table(plans: Sequence[plan_lib.PrivacyPlan]) -> str:
+  lines = [
+    f'{"noise":>10}{"cohort":>12}{"population":>15}{"rounds":>9}'
+    f'{"epsilon":>11}{"by PLD":>11}{"by RDP":>11}'
+  ]
+  for plan in plans:
+    epsilons = plan.epsilons()
+    by_name = ''.join(
+      f'{"-" if value is None else accountants.text(value):>11}'
+      for value in (epsilons.pld, epsilons.rdp)
+    )
+    lines.append(
+      f'{plan.noise_multiplier:10.4g}{plan.cohort_size:12,}'
+      f'{plan.population:15,}{plan.rounds:9,}'
+      f'{accountants.text(epsilons.best):>11}{by_name}'
+    )
+  lines.append(f'at delta {plans[0].delta:g}, sampling {plans[0].sampling}')
+  return '\n'.join(lines)
+
+
+def _plot(config: GridConfig, points, plans, path: pathlib.Path) -> None:
+  """A curve over the longest axis for each combination of the others."""
+  from tff_asr.reports import plots  # Slow to import, see `report`.
+
+  lengths = [len(getattr(config, axis)) for axis in AXES]
+  errors.require(
+    max(lengths) > 1,
+    '--plot shows several plans: give a list of values, such as'
+    ' --noise_multiplier=0.5,1,2.',
+  )
+  x = lengths.index(max(lengths))
+  solved = config.target_epsilon is not None
+  shown = [
+    i for i in range(len(AXES)) if not (solved and AXES[i] == config.solve_for)
+  ]
+
+  def named(point, axes) -> str:
+    return ', '.join(f'{AXES[i]} {point[i]:,}' for i in axes if i in shown)
+
+  varied = [i for i in range(len(AXES)) if lengths[i] > 1 and i != x]
+  lines: dict[str, list[tuple[float, plan_lib.PrivacyPlan]]] = {}
+  for point, plan in zip(points, plans, strict=True):
+    lines.setdefault(named(point, varied), []).append((point[x], plan))
+  curves = []
+  for name, line in lines.items():
+    if solved:
+      values = [(x, getattr(plan, config.solve_for)) for x, plan in line]
+      curves.append(plots.Curve(name or config.solve_for, values))
+      continue
+    epsilons = [(x, plan.epsilons()) for x, plan in line]
+    best = [(x, e.best) for x, e in epsilons]
+    rdp = [(x, e.rdp) for x, e in epsilons if e.rdp is not None]
+    curves += [plots.Curve(name or 'epsilon', best), plots.Curve('', rdp)]
+  y_label = (
+    f'{config.solve_for} for epsilon {config.target_epsilon:g}'
+    if solved
+    else 'epsilon (dotted: by RDP)'
+  )
+  same = named(points[0], [i for i in range(len(AXES)) if lengths[i] == 1])
+  title = f'{same}, delta {config.delta:g}, sampling {config.sampling}'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_bytes(plots.curves(curves, title.lstrip(', '), AXES[x], y_label))

@@ -1,0 +1,258 @@
+"""Runs with every combination of settings, one after the other, compared.
+
+Each is a process of its own, so that one that fails takes no other with it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import itertools
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+from types import FrameType
+from typing import NamedTuple
+
+from tff_asr import child_process, errors
+from tff_asr.privacy.accounting import accountants
+from tff_asr.programs import stopping
+from tff_asr.reports import comparison
+from tff_asr.runs import folders, records
+
+PAGE = 'compare.html'
+
+# What is handed on for each signal: a terminal that is closed is no reason to
+# lose a round.
+_SIGNALS = {
+  signal.SIGINT: signal.SIGINT,
+  signal.SIGTERM: signal.SIGTERM,
+  signal.SIGHUP: signal.SIGTERM,
+}
+_VALUES = re.compile(r'-*(\w+)=(.*)')
+# What is kept of a setting in the name of a folder.
+_UNFIT = re.compile(r'[^\w.=+-]+')
+
+
+class Alternative(NamedTuple):
+  """One setting of an axis: its name, and the argument that makes it."""
+
+  name: str
+  argument: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+  """One run of a sweep.
+
+  Attributes:
+    path: Its folder.
+    arguments: With which the command is called.
+    flags: All flags that it will have in force.
+  """
+
+  path: pathlib.Path
+  arguments: tuple[str, ...]
+  flags: Mapping[str, str]
+
+
+def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
+  """Returns the settings of an axis.
+
+  Args:
+    text: `flag=value,value` or `flagfile,flagfile`.
+    path: From a path as it is given to where it is.
+
+  Raises:
+    UserError: If a setting is empty, or there twice.
+  """
+  values = _VALUES.fullmatch(text)
+  if values:
+    flag = values[1]
+    texts = values[2].split(',')
+    errors.require(
+      not all(re.fullmatch(r'[\d.]+', value) for value in texts)
+      or not any(re.match(r'0\d', value) for value in texts),
+      f'--grid={text} has a number that begins with 0: write numbers without'
+      ' commas, 2000 or 0.5.',
+    )
+    found = [
+      Alternative(_fit(f'{flag}={value}'), f'--{flag}={value}')
+      for value in texts
+    ]
+    is_empty = '' in texts
+  else:
+    files = text.split(',')
+    found = [
+      Alternative(_fit(pathlib.PurePath(f).stem), f'--flagfile={path(f)}')
+      for f in files
+    ]
+    is_empty = '' in files
+  errors.require(
+    not is_empty and len({a.name for a in found}) == len(found),
+    f'--grid={text} must be different settings with commas between them:'
+    ' --grid=FLAG=VALUE,VALUE or --grid=FLAGFILE,FLAGFILE.',
+  )
+  return found
+
+
+def combinations(
+  axes: Sequence[Sequence[Alternative]],
+) -> list[tuple[str, list[str]]]:
+  """Returns a name and the arguments of every combination of settings.
+
+  Raises:
+    UserError: If two have one name.
+  """
+  found = [
+    ('_'.join(a.name for a in chosen), [a.argument for a in chosen])
+    for chosen in itertools.product(*axes)
+  ]
+  names = [name for name, _ in found]
+  for name in names:
+    errors.require(
+      names.count(name) == 1,
+      f'Two combinations of --grid are called {name}: rename a flagfile.',
+    )
+  return found
+
+
+def run(
+  trials: Sequence[Trial],
+  command: Sequence[str],
+  folder: pathlib.Path,
+  private_details: bool = False,
+) -> str:
+  """Does the runs that are not finished, and compares all in the folder.
+
+  Args:
+    trials: The runs.
+    command: What is called with the arguments of each, a program first.
+    folder: Where the runs are, and the page that compares them.
+    private_details: Whether there is a second page, with paths.
+
+  Raises:
+    Stopped: If a signal asked for it; the run at work has ended by then.
+    UserError: If runs have failed; the others are done and compared.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  failed = []
+  for number, trial in enumerate(trials, 1):
+    print(f'[{number}/{len(trials)}] {trial.path.name}: ', end='', flush=True)
+    if _is_finished(trial):
+      print(f'{_outcome(trial)} (was finished before)')
+      continue
+    log = folder / f'{trial.path.name}.log'
+    begun = log.stat().st_size if log.exists() else 0
+    code, stopped_by = _call([*command, *trial.arguments], log)
+    if stopped_by:
+      print('stopped')
+      raise stopping.Stopped(
+        f'Stopped in run {number} of {len(trials)}: the same command goes on.',
+        stopped_by,
+      )
+    if code:
+      failed.append(trial.path.name)
+    print(f'FAILED: {_last_line(log, begun)}' if code else _outcome(trial))
+  runs = [trial.path for trial in trials]
+  runs += sorted(path for path in folder.iterdir() if path not in runs)
+  runs = [path for path in runs if folders.RunPaths(path).flags.exists()]
+  text = ''
+  if runs:
+    text = comparison.write(runs, folder / PAGE, private_details)
+  if failed:
+    print(text)
+  errors.require(
+    not failed,
+    f'{len(failed)} of {len(trials)} runs failed, see their .log in {folder}:'
+    f' {", ".join(failed)}.',
+  )
+  return text
+
+
+def _fit(name: str) -> str:
+  return _UNFIT.sub('-', name).strip('-.')
+
+
+def _is_finished(trial: Trial) -> bool:
+  """Whether a run with just these flags came to its end."""
+  paths = folders.RunPaths(trial.path)
+  return (
+    paths.flags.exists()
+    and folders.read_flags(paths.flags) == trial.flags
+    and records.read(trial.path).is_finished
+  )
+
+
+def _outcome(trial: Trial) -> str:
+  run = records.read(trial.path)
+  found = run.summary
+  parts = [f'WER {found["wer"]:.1%}']
+  if 'epsilon' in found:
+    epsilon = found['epsilon']
+    text = epsilon if epsilon == 'none' else accountants.text(epsilon)
+    parts.append(f'epsilon {text}')
+  if run.minutes:
+    parts.append(f'{run.minutes} minutes')
+  return ', '.join(parts)
+
+
+def _call(
+  command: Sequence[str], log: pathlib.Path
+) -> tuple[int, signal.Signals | None]:
+  """Runs a command; returns its exit code, and the signal that came, if any.
+
+  Signals are handed on to it.  It is in a group of its own, or Ctrl-C would
+  reach it twice and end it at once.  It dies with this process: nobody would
+  stop it, and the next call would find the run in use.
+  """
+  came: list[int] = []
+  process = None
+
+  def hand_on() -> None:
+    while process and len(handed) < len(came):
+      handed.append(came[len(handed)])
+      process.send_signal(_SIGNALS[handed[-1]])
+
+  def note(number: int, frame: FrameType | None) -> None:
+    del frame
+    came.append(number)
+    hand_on()
+
+  handed: list[int] = []
+  before = {
+    number: signal.signal(number, note)
+    for number in _SIGNALS
+    if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+  }
+  try:
+    with open(log, 'a') as file:
+      # From the main thread, which lives as long as the program.
+      process = subprocess.Popen(
+        child_process.bound(command),
+        stdin=subprocess.DEVNULL,
+        stdout=file,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
+        process_group=0,
+      )
+      hand_on()
+      code = process.wait()
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+  return code, signal.Signals(came[0]) if came else None
+
+
+def _last_line(log: pathlib.Path, begun: int) -> str:
+  """Of what a command wrote; that of its error, if it says so.
+
+  Args:
+    log: The file.
+    begun: Its size before the call.
+  """
+  written = log.read_bytes()[begun:].decode(errors='replace')
+  lines = written.strip().splitlines() or ['']
+  found = [line for line in lines if line.startswith('error: ')]
+  return (found or lines)[-1].removeprefix('error: ')

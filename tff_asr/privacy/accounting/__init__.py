@@ -1,0 +1,1 @@
+"""Accounting: epsilon, calibration and the ledger."""

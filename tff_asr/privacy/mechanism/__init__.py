@@ -1,0 +1,1 @@
+"""Mechanism: clipping, noise and their aggregation."""

@@ -1,0 +1,186 @@
+"""The clipped Gaussian sum as a tensorflow_privacy query.
+
+Each layer group of an update is scaled down to its bound if it is longer
+(definition 3 of Pelikan et al., 2025, arXiv 2310.00098), and an update with a
+NaN or an infinity counts as zero.  So adding or removing one client moves the
+sum by at most the total bound C = sqrt(C_1^2 + ... + C_H^2), and each group by
+at most C_h.  The noise has the joint multiplier z of `allocation`: the sum is
+one Gaussian mechanism, accounted for once, not once for each layer.
+
+A client sends integers, steps of a grid, rounded towards zero: they are within
+the bounds exactly.  Their sum is exact for any number of clients in any order,
+and the noise on it is drawn from the integers (`discrete_gaussian`).  A step of
+group h is its noise sigma_h over `discrete_gaussian.STDDEV`, 2^-22 of it.  A
+client sends at most 2^22 / z steps for a coordinate, so that sums of 64 bits
+hold 2^41 z clients.  An overflow would spoil the sum, and not the guarantee: it
+can be computed from the exact noised sum.
+
+Without noise there is no grid: updates are summed as they are.
+"""
+
+import collections
+from collections.abc import Sequence
+from typing import Any
+
+import dp_accounting
+import tensorflow as tf
+import tensorflow_privacy as tfp
+
+from tff_asr import tracing
+from tff_asr.privacy.mechanism import (
+  allocation,
+  clipping,
+  discrete_gaussian,
+  layer_groups,
+  noise_seeds,
+)
+from tff_asr.privacy.mechanism import bounds as bounds_lib
+
+State = collections.namedtuple('State', ['bounds', 'draw'])
+"""Bounds of the groups, float64 `[H]`; number of the draw, int64 scalar."""
+
+Params = collections.namedtuple('Params', ['bounds', 'steps'])
+"""Bounds of the groups, and steps of their grids, float64 `[H]` each."""
+
+
+class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
+  """Sum of updates, each layer group clipped to its bound, plus noise.
+
+  Updates are of float32, and so is the noised sum.
+  """
+
+  def __init__(
+    self,
+    groups: layer_groups.LayerGroups,
+    bounds: Sequence[float],
+    noise_multiplier: float,
+    noise_allocation: str = allocation.EQUAL,
+    mode: str = clipping.CLIP,
+    source: noise_seeds.SeedSource | None = None,
+  ):
+    """Builds the query.
+
+    Args:
+      groups: The layer groups, in which the tensors of an update come in the
+        order of `tf.nest.flatten`.
+      bounds: L2 bound C_h of every group.
+      noise_multiplier: Joint multiplier z of the noise on the sum; 0 for none.
+      noise_allocation: How the noise is divided over the groups.
+      mode: How an update is brought within its bounds.
+      source: Of the noise's seeds; by default a new one.
+
+    Raises:
+      ValueError: If a bound, or the noise of a group, is beyond all sense, or
+        the groups of a normalised update, which keep within the total bound
+        only, were to get unequal noise.
+    """
+    if len(bounds) != len(groups.names):
+      raise ValueError(f'{len(bounds)} bounds, {len(groups.names)} groups.')
+    for name, bound in zip(groups.names, bounds, strict=True):
+      if not bounds_lib.LEAST <= bound <= bounds_lib.GREATEST:
+        raise ValueError(
+          f'The bound {bound:g} of layer {name} must be from'
+          f' {bounds_lib.LEAST:g} to {bounds_lib.GREATEST:g}: change clip_norm,'
+          ' or the given bounds.'
+        )
+    if not allocation.is_noise_multiplier(noise_multiplier):
+      raise ValueError(
+        f'The noise multiplier {noise_multiplier} must be from'
+        f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
+        f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.'
+      )
+    if mode == clipping.NORMALISE and noise_allocation != allocation.EQUAL:
+      raise ValueError('Normalised updates are covered by equal noise only.')
+    self._groups = groups
+    self._bounds = tuple(bounds)
+    self._noise_multiplier = noise_multiplier
+    self._update_multiplier = noise_multiplier
+    self._allocation = noise_allocation
+    self._factors = clipping.FACTORS[mode]
+    self._source = source or noise_seeds.SeedSource()
+
+  @property
+  def _is_noised(self) -> bool:
+    return self._noise_multiplier > 0.0
+
+  def initial_global_state(self) -> State:
+    return State(
+      tf.constant(self._bounds, tf.float64), tf.constant(0, tf.int64)
+    )
+
+  def derive_sample_params(self, global_state: State) -> Params:
+    return Params(global_state.bounds, self._steps(global_state.bounds))
+
+  def initial_sample_state(self, template: Any = None) -> Any:
+    zeros = super().initial_sample_state(template)
+    if not self._is_noised:
+      return zeros
+    return tf.nest.map_structure(lambda t: tf.cast(t, tf.int64), zeros)
+
+  def preprocess_record(self, params: Params, record: Any) -> Any:
+    """Returns the contribution of one client: finite, clipped by groups.
+
+    In steps of the grids, int64, if there is to be noise.
+    """
+    clipped, _, _ = self._clip(params, record)
+    return clipped
+
+  def get_noised_result(self, sample_state: Any, global_state: State) -> Any:
+    """Returns the noised sum, the next state and the privacy event."""
+    seeds = self._source.seeds(global_state.draw, len(self._groups.members))
+    noised = self._add_noise(sample_state, global_state.bounds, seeds)
+    state = global_state._replace(draw=global_state.draw + 1)
+    return noised, state, dp_accounting.GaussianDpEvent(self._noise_multiplier)
+
+  def noise_stddevs(self, bounds: tf.Tensor) -> tf.Tensor:
+    """Standard deviation of the noise on the sum, float64 `[H]`.
+
+    Args:
+      bounds: Those of the round, float64 `[H]`.
+    """
+    return allocation.standard_deviations(
+      self._allocation, self._update_multiplier, bounds, self._groups.sizes
+    )
+
+  def _steps(self, bounds: tf.Tensor) -> tf.Tensor:
+    return self.noise_stddevs(bounds) / discrete_gaussian.STDDEV
+
+  def _clip(self, params: Params, record: Any) -> Any:
+    """Returns the clipped update, norms before, and if all was finite."""
+    tensors = tf.nest.flatten(record)
+    if len(tensors) != len(self._groups.members):
+      raise ValueError(
+        f'The update has {len(tensors)} tensors, the query'
+        f' {len(self._groups.members)}.'
+      )
+    tensors, finite = clipping.finite_or_zero(tensors)
+    norms = clipping.norms(tensors, self._groups)
+    factors = self._factors(norms, params.bounds)
+    if self._is_noised:
+      clipped = clipping.scale_to_steps(
+        tensors, factors, params.steps, self._groups
+      )
+    else:
+      clipped = clipping.scale(tensors, factors, self._groups)
+    return tf.nest.pack_sequence_as(record, clipped), norms, finite
+
+  def _add_noise(self, total: Any, bounds: tf.Tensor, seeds: tf.Tensor) -> Any:
+    """Adds noise to the update, to each tensor from a seed of its own."""
+    if not self._is_noised:
+      return total
+    steps = self._steps(bounds)
+    noised = discrete_gaussian.add_noise(
+      tf.nest.flatten(total), tf.unstack(seeds)
+    )
+    return tf.nest.pack_sequence_as(
+      total,
+      [
+        _in_float32(tensor, steps[group])
+        for tensor, group in zip(noised, self._groups.members, strict=True)
+      ],
+    )
+
+
+@tracing.once_per_shape
+def _in_float32(steps_of_grid, step):
+  return tf.cast(tf.cast(steps_of_grid, tf.float64) * step, tf.float32)

@@ -1,0 +1,186 @@
+"""How client updates are clipped, and the query that does it."""
+
+from collections.abc import Mapping
+import dataclasses
+import math
+
+from tff_asr import errors
+from tff_asr.privacy.mechanism import (
+  adaptive_query,
+  allocation,
+  bounds,
+  clipping,
+  gaussian_query,
+  noise_seeds,
+)
+from tff_asr.privacy.mechanism import layer_groups as groups_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerClipping:
+  """Clipping of an update by layer groups.
+
+  Attributes:
+    clip_norm: Most that one client contributes, C, in L2 norm over all groups;
+      of adaptive bounds, where they begin.
+    layer_groups: `tensor`, `block` or `model`, see `groups`.
+    layer_bounds: `uniform`, `dim`, `given` or `adaptive`.
+    given_bounds: Names and bounds of all groups, if they are given.
+    mode: `clip`, or `normalise` as the code published with the paper does.
+    quantile: Share of clients that adaptive bounds leave unclipped.
+    adaptation_rate: Step of adaptive bounds.
+    count_stddev: Noise on the clip counts of adaptive bounds; `None` for
+      `adaptive_query.default_count_stddev`.
+
+  Raises:
+    UserError: If a value is out of its range, or values do not go together.
+  """
+
+  clip_norm: float
+  layer_groups: str = groups_lib.TENSOR
+  layer_bounds: str = bounds.UNIFORM
+  given_bounds: tuple[tuple[str, float], ...] = ()
+  mode: str = clipping.CLIP
+  quantile: float = 0.5
+  adaptation_rate: float = 0.2
+  count_stddev: float | None = None
+
+  def __post_init__(self):
+    require = errors.require
+    require(
+      bounds.LEAST <= self.clip_norm <= bounds.GREATEST,
+      f'clip_norm {self.clip_norm} must be from {bounds.LEAST:g} to'
+      f' {bounds.GREATEST:g}.',
+    )
+    for name, allowed in (
+      ('layer_groups', groups_lib.NAMES),
+      ('layer_bounds', bounds.NAMES),
+      ('mode', clipping.MODES),
+    ):
+      require(
+        getattr(self, name) in allowed,
+        f'{name} {getattr(self, name)!r} must be one of {allowed}.',
+      )
+    require(
+      bool(self.given_bounds) == (self.layer_bounds == bounds.GIVEN),
+      "A file of bounds and layer_bounds 'given' go together.",
+    )
+    if self.given_bounds:
+      total = bounds.total([bound for _, bound in self.given_bounds])
+      require(
+        math.isclose(total, self.clip_norm, rel_tol=1e-6),
+        f'clip_norm {self.clip_norm:g} is not that of the given bounds,'
+        f' {total:g}: leave it out.',
+      )
+    if self.layer_bounds == bounds.ADAPTIVE:
+      require(
+        self.mode == clipping.CLIP,
+        "Adaptive bounds are those of mode 'clip': a normalised update need not"
+        ' be within them.',
+      )
+      require(
+        0.0 < self.quantile < 1.0,
+        f'clip_quantile {self.quantile} must be between 0 and 1.',
+      )
+      require(
+        0.0 < self.adaptation_rate <= 10.0,
+        f'clip_adaptation_rate {self.adaptation_rate} must be in (0, 10].',
+      )
+      require(
+        self.count_stddev is None or 0.0 < self.count_stddev < math.inf,
+        f'clip_count_stddev {self.count_stddev} must be positive and finite.',
+      )
+
+  def bounds_of(self, groups: groups_lib.LayerGroups) -> list[float]:
+    """Bounds C_h of the groups, of the first round if they are adaptive.
+
+    Raises:
+      UserError: If other layers' bounds were given.
+    """
+    if self.layer_bounds != bounds.GIVEN:
+      return bounds.BY_RULE[self.layer_bounds](self.clip_norm, groups.sizes)
+    given = dict(self.given_bounds)
+    for problem, names in (
+      ('lack', sorted(set(groups.names) - set(given))),
+      ('name what is no layer group', sorted(set(given) - set(groups.names))),
+    ):
+      errors.require(
+        not names,
+        f'The given layer bounds {problem}: {", ".join(names[:5])}'
+        f' ({len(names)} in all). The groups by {self.layer_groups} are'
+        f' {", ".join(groups.names)}.',
+      )
+    return [given[name] for name in groups.names]
+
+  def query(
+    self,
+    layers: Mapping[str, int],
+    noise_multiplier: float,
+    noise_allocation: str,
+    expected_clients: float,
+    source: noise_seeds.SeedSource,
+  ) -> gaussian_query.LayerClippedGaussianSumQuery:
+    """Returns the noised sum of clipped updates as a query.
+
+    Args:
+      layers: Number of coordinates of each tensor of an update, by name.
+      noise_multiplier: Joint multiplier of all that the query releases.
+      noise_allocation: How noise is divided over the groups.
+      expected_clients: Expected size of a cohort.
+      source: Of the noise's seeds.
+
+    Raises:
+      UserError: If the settings do not fit the layers.
+    """
+    groups = groups_lib.group(layers, self.layer_groups)
+    layer_bounds = self.bounds_of(groups)
+    try:
+      if self.layer_bounds == bounds.ADAPTIVE:
+        return adaptive_query.AdaptiveLayerClippedGaussianSumQuery(
+          groups,
+          layer_bounds,
+          noise_multiplier,
+          expected_clients,
+          self.quantile,
+          self.adaptation_rate,
+          self.count_stddev,
+          noise_allocation,
+          source,
+        )
+      return gaussian_query.LayerClippedGaussianSumQuery(
+        groups,
+        layer_bounds,
+        noise_multiplier,
+        noise_allocation,
+        self.mode,
+        source,
+      )
+    except ValueError as error:
+      raise errors.UserError(str(error)) from error
+
+  def covers(self, noise_allocation: str) -> bool:
+    """Whether noise so divided covers what a clipped client contributes."""
+    return self.mode == clipping.CLIP or noise_allocation == allocation.EQUAL
+
+  def __str__(self) -> str:
+    what = {
+      groups_lib.TENSOR: 'every tensor',
+      groups_lib.BLOCK: 'every block',
+      groups_lib.MODEL: 'the whole update',
+    }[self.layer_groups]
+    if self.layer_bounds == bounds.ADAPTIVE:
+      return (
+        f'{what} to a bound that follows the {self.quantile:g} quantile of its'
+        f' norms, from {self.clip_norm:g} over all'
+      )
+    if self.mode == clipping.NORMALISE:
+      return (
+        f'{what} of an update longer than {self.clip_norm:g} scaled to its'
+        f' {self.layer_bounds!r} bound'
+      )
+    if self.layer_groups == groups_lib.MODEL:
+      return f'{what} to at most {self.clip_norm:g}'
+    return (
+      f'{what} to its {self.layer_bounds!r} bound, at most {self.clip_norm:g}'
+      ' over all'
+    )

@@ -1,0 +1,1 @@
+"""Sampling: cohorts, and schemes by which they are drawn."""

@@ -1,0 +1,1 @@
+"""Reports: pages, plots, tables and model cards of runs."""

@@ -1,0 +1,198 @@
+"""Several runs on one page: figures, what differs, curves, joint privacy.
+
+The page has no paths, as that of one run; a second one has them.
+"""
+
+from collections.abc import Sequence
+import pathlib
+import textwrap
+import urllib.parse
+
+from tff_asr import durable, errors
+from tff_asr.privacy.accounting import accountants
+from tff_asr.reports import markup
+from tff_asr.runs import joint_account
+from tff_asr.runs import records as run_record
+
+_NO_SETTINGS = frozenset(['output_dir', 'private_details'])
+
+
+def write(
+  runs: Sequence[pathlib.Path],
+  output: pathlib.Path,
+  private_details: bool = False,
+) -> str:
+  """Writes the page; returns where, and what the runs promise together.
+
+  Args:
+    runs: Folders of runs, which may be unfinished.
+    output: The page.
+    private_details: Whether a second page beside it has paths; without, one of
+      an earlier call goes.
+
+  Raises:
+    UserError: If a folder is no run, or given twice, or the page has no folder.
+  """
+  errors.require(
+    len(set(runs)) == len(runs), 'A run was given twice: give each once.'
+  )
+  errors.require(
+    output.parent.is_dir() and not output.is_dir(),
+    f'{output} cannot be written: its folder is not there, or it is one.',
+  )
+  records = [run_record.read(path) for path in runs]
+  durable.write_text(output, page_of(records, output))
+  lines = [f'compared  {output}']
+  private = output.with_stem(f'{output.stem}_private')
+  private.unlink(missing_ok=True)
+  if private_details:
+    durable.write_text(private, page_of(records, output, private_details=True))
+    lines.append(f'private   {private}')
+  for text in joint_account.in_words(records, _names(runs)):
+    lines += ['', textwrap.fill(text, 80)]
+  return '\n'.join(lines)
+
+
+def page_of(
+  runs: Sequence[run_record.RunRecord],
+  output: pathlib.Path,
+  private_details: bool = False,
+) -> str:
+  """Returns the page.
+
+  Args:
+    runs: The runs.
+    output: Where it is to be, for links to the pages of runs below.
+    private_details: Whether it is the page with paths.
+  """
+  names = _names([run.paths.path for run in runs])
+  privacy = [
+    markup.warning(text) for text in joint_account.in_words(runs, names)
+  ]
+  head = [*privacy, _table(runs, names, output)]
+  sections = [
+    markup.Section('Curves', _curves(runs, names)),
+    markup.Section(
+      'Flags that differ', _differing(runs, names, private_details)
+    ),
+  ]
+  return markup.document(f'{len(runs)} training runs', head, sections)
+
+
+def _names(paths: Sequence[pathlib.Path]) -> list[str]:
+  """The ends of the paths that tell them apart."""
+  every = [path.relative_to(path.anchor).parts for path in paths]
+  length = 1
+  while len({parts[-length:] for parts in every}) < len(every):
+    length += 1
+  return ['/'.join(parts[-length:]) for parts in every]
+
+
+def _table(runs, names, output) -> markup.Html:
+  finished = [r.summary['wer'] for r in runs if r.is_finished]
+  best = next(
+    (
+      i
+      for i, run in enumerate(runs)
+      if run.is_finished and run.summary['wer'] == min(finished)
+    ),
+    None,
+  )
+  table = markup.table(
+    (
+      *('run', 'WER', '95 % interval', 'seed WER', 'worst tenth', 'epsilon'),
+      *('delta', 'rounds', 'cohort', 'noise', 'minutes'),
+    ),
+    (_row(run, name, output) for run, name in zip(runs, names, strict=True)),
+    marked=best,
+    wraps=False,
+  )
+  note = markup.paragraph(
+    'The lowest WER is marked. It was chosen on the held-out speakers of these'
+    ' runs, and is too good by that: where intervals overlap, another choice'
+    ' may be as good.'
+  )
+  return markup.joined([table, note] if best is not None else [table])
+
+
+def _row(run, name, output) -> list[object]:
+  summary, plan = run.summary, run.account.plan
+  if summary:
+    rate = f'{summary["wer"]:.1%}'
+  elif run.evaluated:
+    last = run.evaluated[-1]
+    rate = f'{last["wer"]:.1%} (unfinished, round {last["round"]:.0f})'
+  else:
+    rate = '- (unfinished)'
+  figures = run.account.figures(run.rounds) if run.rounds else {}
+  epsilon = figures.get('epsilon', '-')
+  report = run.paths.report
+  # A link to elsewhere would tell where the folders are.
+  if report.exists() and report.is_relative_to(output.parent):
+    below = report.relative_to(output.parent).as_posix()
+    name = markup.link(name, urllib.parse.quote(below, safe='/=+'))
+  interval = summary.get('wer_interval')
+  cohort = run.number('cohort_size') if run.rounds else None
+  return [
+    name,
+    rate,
+    '{:.1%} to {:.1%}'.format(*interval) if interval else '-',
+    '-' if run.seed_wer is None else f'{run.seed_wer:.1%}',
+    f'{summary["wer_worst_tenth"]:.1%}' if summary else '-',
+    epsilon if isinstance(epsilon, str) else accountants.text(epsilon),
+    f'{figures["delta"]:g}' if 'delta' in figures else '-',
+    run.rounds,
+    '-' if cohort is None else f'{cohort:g}',
+    f'{plan.noise_multiplier:.4g}' if plan else '-',
+    run.minutes or '-',
+  ]
+
+
+def _curves(runs, names) -> list[markup.Html]:
+  # Imported, matplotlib looks for fonts: seconds, the first time.
+  from tff_asr.reports import run_plots
+
+  plots = []
+  for name, column, label, text in (
+    ('by-round', 'round', 'round', 'Over the rounds.'),
+    ('by-epsilon', 'epsilon', 'epsilon spent', 'Over what each round cost.'),
+  ):
+    curves = []
+    for run, run_name in zip(runs, names, strict=True):
+      rows = [row for row in run.evaluated if column in row]
+      curves.append(
+        run_plots.Curve(
+          run_name, [r[column] for r in rows], [r['wer'] for r in rows]
+        )
+      )
+    if any(curve.x for curve in curves):
+      svg = run_plots.compared(name, curves, label, column == 'epsilon')
+      plots.append(markup.plot(svg, f'WER on the held-out speakers. {text}'))
+  return [markup.plots(plots)] if plots else []
+
+
+def _differing(runs, names, private_details) -> list[markup.Html]:
+  flags = dict.fromkeys(flag for run in runs for flag in run.flags)
+  rows = []
+  for flag in sorted(flags.keys() - _NO_SETTINGS):
+    values = [run.flags.get(flag, '-') for run in runs]
+    if len(set(values)) > 1:
+      if not private_details:
+        shown = [run.flags_without_paths.get(flag, '-') for run in runs]
+        values = _told_apart(values, shown)
+      rows.append((markup.element('code', f'--{flag}'), *values))
+  if not rows:
+    return [markup.paragraph('None.')]
+  return [markup.table(('', *names), rows, wraps=False)]
+
+
+def _told_apart(values: Sequence[str], shown: Sequence[str]) -> list[str]:
+  """Numbers different values that are shown alike."""
+  found: dict[str, dict[str, int]] = {}
+  for value, text in zip(values, shown, strict=True):
+    numbers = found.setdefault(text, {})
+    numbers.setdefault(value, len(numbers) + 1)
+  return [
+    f'{text} ({found[text][value]})' if len(found[text]) > 1 else text
+    for value, text in zip(values, shown, strict=True)
+  ]

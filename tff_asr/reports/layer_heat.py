@@ -1,0 +1,124 @@
+"""Figures by layer and round, measured or made from what was released."""
+
+from collections.abc import Mapping, Sequence
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tff_asr.privacy import noise_norms, plans
+
+# Standard deviations of the noise's energy that a signal must exceed.
+_CERTAIN = 3.0
+
+
+class Heat(NamedTuple):
+  """Figures by layer and round.
+
+  Attributes:
+    rounds: The rounds, rising.
+    layers: Names of the layers.
+    values: float64 `[layers, rounds]`, NaN where there is none.
+  """
+
+  rounds: Sequence[float]
+  layers: Sequence[str]
+  values: np.ndarray
+
+
+def of_metrics(rows: Sequence[Mapping[str, float]], prefix: str) -> Heat | None:
+  """The metrics `prefix` + layer, or `None` if there are none.
+
+  Args:
+    rows: Metrics by round.
+    prefix: Such as `norm/`.
+  """
+  rows = [row for row in rows if any(name.startswith(prefix) for name in row)]
+  if not rows:
+    return None
+  names = dict.fromkeys(n for row in rows for n in row if n.startswith(prefix))
+  values = [[row.get(name, math.nan) for row in rows] for name in names]
+  return Heat(
+    [row['round'] for row in rows],
+    [name.removeprefix(prefix) for name in names],
+    np.array(values, np.float64),
+  )
+
+
+def logarithms(heat: Heat) -> Heat:
+  """To the base of 10; NaN for what has none, such as an empty cohort."""
+  with np.errstate(divide='ignore', invalid='ignore'):
+    values = np.log10(heat.values)
+  return heat._replace(values=np.where(np.isfinite(values), values, np.nan))
+
+
+def noise(
+  plan: plans.PrivacyPlan,
+  layers: Mapping[str, int],
+  rows: Sequence[Mapping[str, float]],
+  norms: Heat,
+) -> Heat:
+  """Root mean square of the norm of the noise in the aggregate.
+
+  Args:
+    plan: Under which the rounds were.
+    layers: Sizes of the model's layers.
+    rows: Metrics by round; bounds in them are those of the round after.
+    norms: Of which layers and rounds.
+  """
+  after = {row['round'] + 1: _bounds(row) for row in rows}
+  norms_of = noise_norms.NoiseNorms(plan, layers).of_round
+  at_first = norms_of()
+  is_fixed = not any(after.values())
+
+  def of_round(number: float) -> Mapping[str, float]:
+    if is_fixed or number == 1:
+      return at_first
+    bounds = after.get(number)
+    return norms_of(bounds) if bounds else {}
+
+  columns = [
+    [found.get(layer, math.nan) for layer in norms.layers]
+    for found in map(of_round, norms.rounds)
+  ]
+  return norms._replace(values=np.array(columns).T)
+
+
+def _bounds(row: Mapping[str, float]) -> dict[str, float]:
+  prefix = 'bound/'
+  return {
+    n.removeprefix(prefix): b for n, b in row.items() if n.startswith(prefix)
+  }
+
+
+def signal_to_noise(
+  norms: Heat, noises: Heat, layers: Mapping[str, int]
+) -> Heat:
+  """Ratio of energies, in decibels.
+
+  The energy of the aggregate is that of the signal and of the noise, but for
+  chance; so what is beyond the noise's is an estimate of the signal's.  Where
+  chance could have made it, there is none.
+
+  Args:
+    norms: Of the noised aggregate.
+    noises: Of the noise in it.
+    layers: Sizes of the layers: the energy of noise on d coordinates strays by
+      sqrt(2 / d) of itself.
+  """
+  with np.errstate(divide='ignore', invalid='ignore'):
+    excess = np.square(norms.values / noises.values) - 1.0
+  sizes = np.array([layers[layer] for layer in norms.layers])[:, None]
+  seen = excess > _CERTAIN * np.sqrt(2.0 / sizes)
+  ratio = np.where(seen & np.isfinite(excess), excess, np.nan)
+  return norms._replace(values=10.0 * np.log10(ratio))
+
+
+def share_of_noise(norms: Heat, noises: Heat) -> np.ndarray:
+  """Part of the aggregate's energy that is noise, by round, at most 1."""
+  both = np.isfinite(norms.values) & np.isfinite(noises.values)
+  total, of_noise = (
+    np.where(both, np.square(h.values), 0.0).sum(0) for h in (norms, noises)
+  )
+  with np.errstate(divide='ignore', invalid='ignore'):
+    return np.minimum(of_noise / total, 1.0)

@@ -1,0 +1,348 @@
+"""The page of one run, from what its folder tells.
+
+It is handed on with the model, so it has no names, no words, and no path: of
+the speakers it has figures over all of them only.  A second page, for who made
+the run, has the rest.
+"""
+
+import math
+
+import numpy as np
+
+from tff_asr.learning import error_statistics, evaluation
+from tff_asr.privacy.accounting import accountants
+from tff_asr.reports import layer_heat, markup, run_plots, speaker_details
+from tff_asr.runs import columns, records
+
+_DELTAS = tuple(10.0**-power for power in range(5, 13))
+_PLAN_POINTS = 8
+_PRIVATE = (
+  'Private: this page has the names and words of speakers, and paths of this'
+  ' machine. Keep it as you keep the recordings; hand on the page without them.'
+)
+
+
+def page_of(run: records.RunRecord, private_details: bool = False) -> str:
+  """Returns the page; each part is there if its figures are.
+
+  Args:
+    run: The run.
+    private_details: Whether it is the page with names, words and paths.
+  """
+  found = None
+  if run.transcripts:
+    found = error_statistics.statistics(run.transcripts)
+  head = [markup.warning(text) for text in run.account.warnings]
+  if private_details:
+    head.insert(0, markup.warning(_PRIVATE))
+  if not run.is_finished:
+    head.append(markup.warning(_unfinished(run)))
+  head.append(markup.cards(_figures(run)))
+  sections = [
+    markup.Section('Privacy', _privacy(run)),
+    markup.Section('Error rates by round', _error_rates(run, found)),
+    markup.Section('Held-out speakers', _speakers(run, found, private_details)),
+    *(speaker_details.sections(run.transcripts) if private_details else ()),
+    markup.Section('Layers', _layers(run)),
+    markup.Section('Clients and time', _clients_and_time(run)),
+    markup.Section('Flags', [_flags(run, private_details)]),
+  ]
+  title = f'Training run {run.name}{", private details" * private_details}'
+  return markup.document(title, head, sections)
+
+
+def _unfinished(run: records.RunRecord) -> str:
+  return (
+    f'Not finished: {run.rounds} of {run.planned_rounds} rounds so far. The'
+    ' same call of //pipelines:train goes on.'
+  )
+
+
+def _figures(run: records.RunRecord) -> list[tuple[str, str, str]]:
+  summary = run.summary
+  cards = []
+  if summary:
+    interval = summary.get('wer_interval')
+    remark = '{:.1%} to {:.1%}, 95 %'.format(*interval) if interval else ''
+    cards.append(('WER', f'{summary["wer"]:.1%}', remark))
+  elif run.evaluated:
+    last = run.evaluated[-1]
+    cards.append(('WER', f'{last["wer"]:.1%}', f'round {last["round"]:.0f}'))
+  if run.seed_wer is not None:
+    cards.append(('WER of the seed', f'{run.seed_wer:.1%}', ''))
+  if run.rounds:
+    figures = run.account.figures(run.rounds)
+    epsilon = figures['epsilon']
+    cards.append(
+      ('Epsilon', epsilon, 'no privacy guarantee')
+      if epsilon == 'none'
+      else (
+        'Epsilon',
+        accountants.text(epsilon),
+        f'at delta {figures["delta"]:g}'
+        + ', earlier runs included' * run.account.ledger.has_priors,
+      )
+    )
+    of = run.planned_rounds
+    cards.append(('Rounds', str(run.rounds), f'of {of}' if of else ''))
+  if run.minutes:
+    cards.append(('Minutes', run.minutes, 'of the last call'))
+  return cards
+
+
+def _privacy(run: records.RunRecord) -> list[markup.Html]:
+  account, plan = run.account, run.account.plan
+  if not run.rounds:
+    return []
+  first, *others = account.statement(run.rounds)
+  parts = [markup.paragraph(f'Epsilon: {first}')]
+  parts += [
+    markup.paragraph(text)
+    for text in others
+    if text not in account.warnings  # They are at the head of the page.
+  ]
+  if plan:
+    title, words = account.plan_in_words()
+    parts += [markup.element('h3', title), markup.facts(words)]
+  if plan and plan.is_guarantee and account.ledger.releases():
+    parts.append(markup.plots([_epsilon(run), _deltas(run)]))
+  return parts
+
+
+def _epsilon(run: records.RunRecord) -> markup.Html:
+  plan = run.account.plan
+  rounds = sorted(
+    {
+      math.ceil(plan.rounds * i / _PLAN_POINTS)
+      for i in range(1, _PLAN_POINTS + 1)
+    }
+    | {1}
+  )
+  planned = [(float(n), run.account.planned(n).best) for n in rounds]
+  caption = (
+    'Epsilon by round, from the ledger, by both accountants; the smaller'
+    ' bound is reported. Dashed: the plan.'
+  )
+  if run.account.ledger.has_priors:
+    caption += (
+      ' Earlier runs on the same clients are included, in the plan from the'
+      ' first round on.'
+    )
+  spent = [row for row in run.rows if 'epsilon' in row]
+  return markup.plot(run_plots.epsilon(spent, planned, run.budget), caption)
+
+
+def _deltas(run: records.RunRecord) -> markup.Html:
+  plan, ledger = run.account.plan, run.account.ledger
+  deltas = {d for d in _DELTAS if d * plan.population < 1.0} | {plan.delta}
+  ordered = sorted(deltas, reverse=True)
+  found = [(delta, ledger.epsilons(delta)) for delta in ordered]
+
+  def text(value):
+    return '-' if value is None else accountants.text(value)
+
+  table = markup.table(
+    ('delta', 'epsilon by PLD', 'by RDP'),
+    ((f'{d:g}', text(e.pld), text(e.rdp)) for d, e in found),
+    marked=ordered.index(plan.delta),
+  )
+  note = markup.paragraph(
+    'What is in the ledger, at several deltas; that of the run is marked. All'
+    ' hold at once.'
+  )
+  return markup.element('div', markup.joined([note, table]))
+
+
+def _error_rates(
+  run: records.RunRecord, found: error_statistics.ErrorStatistics | None
+) -> list[markup.Html]:
+  if not run.evaluated:
+    return []
+  best = min(run.evaluated, key=lambda row: row['wer'])
+  heard = int(run.number('evaluate_clients') or 0)
+  caption = (
+    f'On {heard or "the"} held-out speakers{", the same ones" * bool(heard)}.'
+    f' The star is the lowest WER, {best["wer"]:.1%} after round'
+    f' {best["round"]:.0f}: it was chosen by these speakers, so report the'
+    ' error rate of that round on others.'
+  )
+  interval = found.interval if found else None
+  if interval:
+    caption += ' The bar at the end is the 95 % interval, over speakers.'
+  plots = [markup.plot(run_plots.error_rates(run.rows, interval), caption)]
+  for name, label, text in (
+    ('eval_loss', 'loss', 'Loss on the held-out speakers.'),
+    ('loss', 'loss', 'Loss on the clients as they train.'),
+    (
+      f'{columns.UNPROTECTED}loss',
+      'loss',
+      'UNPROTECTED: loss on the clients as they train.',
+    ),
+  ):
+    if any(name in row for row in run.rows):
+      svg = run_plots.line(
+        name.replace('/', '-'), label, run.rows, {name: label}
+      )
+      plots.append(markup.plot(svg, text))
+  return [markup.plots(plots)]
+
+
+def _speakers(
+  run: records.RunRecord,
+  found: error_statistics.ErrorStatistics | None,
+  private_details: bool,
+) -> list[markup.Html]:
+  if found is None:
+    return []
+  by_client = evaluation.by_client(run.transcripts)
+  groups = {
+    'all': found.total,
+    f'the worst tenth of the speakers ({found.worst_speakers})': (
+      found.worst_tenth
+    ),
+    **{f'utterances of {n} words': r for n, r in found.by_length.items()},
+  }
+  svg = run_plots.speakers(
+    [rates.wer for rates in by_client.values()],
+    found.median_speaker,
+    found.worst_speakers,
+  )
+  elsewhere = []
+  if not private_details:
+    elsewhere = [
+      markup.paragraph(
+        'Speakers by name, and what they said, are on a second page, for the'
+        ' maker of the run: --private_details writes one.'
+      )
+    ]
+  return [
+    markup.preformatted('\n'.join(error_statistics.in_words(found))),
+    markup.plots(
+      [
+        markup.plot(
+          svg, 'Whether some speakers are served worse than the rest.'
+        ),
+        speaker_details.rates('', groups),
+      ]
+    ),
+    *elsewhere,
+  ]
+
+
+def _layers(run: records.RunRecord) -> list[markup.Html]:
+  norms = layer_heat.of_metrics(run.rows, 'norm/')
+  plan = run.account.plan
+  if norms is None:
+    return []
+  plots, words = [], []
+
+  def add(found: layer_heat.Heat | None, title: str, text: str) -> None:
+    if found is not None:
+      svg = run_plots.heat_map(
+        layer_heat.logarithms(found),
+        f'{title}, log10',
+        f'{title} by layer and round',
+      )
+      plots.append(markup.plot(svg, text))
+
+  add(
+    norms,
+    'Norm of the aggregate',
+    'L2 norm of the mean update that the server steps along'
+    + (', after clipping and noise.' if plan else '.'),
+  )
+  if plan and plan.noise_multiplier and set(norms.layers) <= set(run.layers):
+    noises = layer_heat.noise(plan, run.layers, run.rows, norms)
+    svg = run_plots.heat_map(
+      layer_heat.signal_to_noise(norms, noises, run.layers),
+      'signal to noise, dB',
+      'Signal to noise by layer and round',
+      limits=(-20.0, 20.0),
+    )
+    caption = (
+      'Energy of the signal over that of the noise, in decibels: 0 is as much'
+      ' signal as noise. How much noise was added is known from the plan; what'
+      ' the norm has beyond it is an estimate of the signal. Empty: too little'
+      ' to tell from noise. It is made from what was released, and costs no'
+      ' privacy.'
+    )
+    plots.append(markup.plot(svg, caption))
+    share = layer_heat.share_of_noise(norms, noises)
+    if np.any(np.isfinite(share)):
+      words.append(
+        markup.paragraph(
+          f'Of the energy of the aggregate, {np.nanmedian(share):.1%} is noise'
+          ' in the median round, over all layers.'
+        )
+      )
+  add(
+    layer_heat.of_metrics(run.rows, 'bound/'),
+    'Clipping bound',
+    'Clipping bounds after each round; they follow noised counts.',
+  )
+  for prefix, note in (
+    ('', ''),
+    (columns.UNPROTECTED, 'UNPROTECTED: '),
+  ):
+    add(
+      layer_heat.of_metrics(run.rows, f'{prefix}client_norm/'),
+      'Mean norm of an update',
+      f'{note}norms of updates before clipping, their mean over clients.',
+    )
+  return [*words, markup.plots(plots)]
+
+
+def _clients_and_time(run: records.RunRecord) -> list[markup.Html]:
+  plots = []
+  for prefix, note in (
+    ('', ''),
+    (columns.UNPROTECTED, 'UNPROTECTED: '),
+  ):
+    rows = [row for row in run.rows if f'{prefix}clients' in row]
+    if rows:
+      plan = run.account.plan
+      expected = plan.expected_cohort if plan else run.number('cohort_size')
+      failed = sum(row.get(f'{prefix}failed', 0.0) for row in rows)
+      svg = run_plots.clients(rows, prefix, expected or 0.0, failed > 0)
+      caption = (
+        f'{note}clients that took part in each round; {failed:.0f} failed in'
+        ' all.'
+      )
+      plots.append(markup.plot(svg, caption))
+  return [markup.plots([*plots, *_time(run)])] if plots or _time(run) else []
+
+
+def _time(run: records.RunRecord) -> list[markup.Html]:
+  names = {
+    'training': ('seconds/train', f'{columns.UNPROTECTED}seconds/train'),
+    'saving': ('seconds/save', f'{columns.UNPROTECTED}seconds/save'),
+    'evaluation': (
+      'seconds/evaluate',
+      f'{columns.UNPROTECTED}seconds/evaluate',
+    ),
+  }
+  parts = {
+    label: np.array(
+      [sum(row.get(name, 0.0) for name in columns) for row in run.rows]
+    )
+    for label, columns in names.items()
+    if any(name in row for name in columns for row in run.rows)
+  }
+  if not parts:
+    return []
+  svg = run_plots.seconds([row['round'] for row in run.rows], parts)
+  total = ', '.join(
+    f'{label} {values.sum() / 60:.1f}' for label, values in parts.items()
+  )
+  caption = f'Where the time of each round goes. Minutes in all: {total}.'
+  return [markup.plot(svg, caption)]
+
+
+def _flags(run: records.RunRecord, private_details: bool) -> markup.Html:
+  flags = run.flags if private_details else run.flags_without_paths
+  lines = [f'--{name}={value}' for name, value in flags.items()]
+  how = f'as in {run.paths.flags.name}' if private_details else 'without paths'
+  return markup.folded(
+    f'All {len(lines)} flags in force, {how}',
+    markup.preformatted('\n'.join(lines)),
+  )

@@ -1,0 +1,389 @@
+"""Plots of runs as SVG, in a page's own colour of text, by day and night.
+
+Each is a part of a page.  Its name makes the ids in it unique there, and the
+same figures give the same plot.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import io
+import math
+import re
+from typing import NamedTuple
+
+import matplotlib
+import matplotlib.axes
+import matplotlib.figure
+import matplotlib.ticker
+import numpy as np
+
+from tff_asr.reports import layer_heat
+
+Rows = Sequence[Mapping[str, float]]
+"""One mapping for each round, with `round` and whatever was measured then."""
+
+_WIDTH = 4.8
+_HEIGHT = 3.1
+_RESOLUTION = 200
+_INK = '#010203'  # Stands for the colour of the page's text.
+_STYLE = {
+  **{
+    name: _INK
+    for name in (
+      *('text.color', 'axes.edgecolor', 'axes.labelcolor'),
+      *('xtick.color', 'ytick.color'),
+    )
+  },
+  'axes.prop_cycle': matplotlib.cycler(
+    color=[
+      *('#3b82d6', '#e07b39', '#3aa76d', '#c95ba8', '#8a7fd8'),
+      *('#b59a2e', '#2ca3a8', '#d9534f', '#7d8590', '#9a6b4f'),
+    ]
+  ),
+  'axes.axisbelow': True,
+  'axes.facecolor': 'none',
+  'axes.grid': True,
+  'axes.spines.right': False,
+  'axes.spines.top': False,
+  'figure.facecolor': 'none',
+  'font.size': 9.5,
+  'grid.alpha': 0.25,
+  'legend.frameon': False,
+  'legend.fontsize': 8.5,
+  'svg.fonttype': 'none',
+}
+_GREY = '#808890'
+_BAD = '#d9534f'
+# Layers that have room for their names; of more, some are named.
+_NAMED = 60
+_BARS = 150
+
+
+def _drawn(
+  name: str,
+  description: str,
+  draw: Callable[[matplotlib.axes.Axes], None],
+  height: float = _HEIGHT,
+) -> str:
+  """Returns what `draw` draws, as an SVG element."""
+  buffer = io.StringIO()
+  with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': name}):
+    figure = matplotlib.figure.Figure((_WIDTH, height), layout='constrained')
+    draw(figure.subplots())
+    figure.savefig(
+      buffer,
+      format='svg',
+      dpi=_RESOLUTION,
+      metadata=dict.fromkeys(['Creator', 'Date', 'Format', 'Type']),
+    )
+  svg = buffer.getvalue()
+  svg = svg[svg.index('<svg') :].replace(_INK, 'currentColor')
+  svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
+  referred = set(re.findall(r'#([\w.-]+)', svg))
+  svg = re.sub(
+    r' id="([^"]+)"', lambda m: m[0] if m[1] in referred else '', svg
+  )
+  svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1', svg, count=1)
+  svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1', svg, count=1)
+  label = description.replace('&', '&amp;').replace('"', '&quot;')
+  return svg.replace('<svg', f'<svg role="img" aria-label="{label}"', 1)
+
+
+def _by_round(axes: matplotlib.axes.Axes) -> None:
+  axes.set_xlabel('round')
+  axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6, integer=True))
+  low, high = axes.get_xlim()
+  if high - low < 1.0:  # There is one round.
+    axes.set_xlim(round(low) - 0.5, round(low) + 0.5)
+
+
+def _percent(axis) -> None:
+  axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+
+
+def _bars(
+  axes: matplotlib.axes.Axes,
+  places: Sequence[float],
+  heights: Sequence[float],
+  below: np.ndarray | float = 0.0,
+  **kwargs,
+) -> None:
+  """Bars, or where they would be hairs, an area."""
+  heights = np.asarray(heights)
+  if len(places) <= _BARS:
+    axes.bar(places, heights, bottom=below, width=0.9, **kwargs)
+  else:
+    axes.fill_between(places, below + heights, below, step='mid', **kwargs)
+
+
+def _columns(rows: Rows, name: str) -> tuple[list[float], list[float]]:
+  known = [row for row in rows if name in row]
+  return [row['round'] for row in known], [row[name] for row in known]
+
+
+def error_rates(rows: Rows, interval: Sequence[float] | None) -> str:
+  """WER and CER by round, the lowest WER marked.
+
+  Args:
+    rows: Metrics of rounds, one of them with `wer` at least.
+    interval: Confidence interval of the last WER, if there is one.
+  """
+
+  def draw(axes):
+    for name in 'wer', 'cer':
+      axes.plot(*_columns(rows, name), 'o-', ms=3.5, label=name.upper())
+    rounds, rates = _columns(rows, 'wer')
+    best = int(np.argmin(rates))
+    axes.plot(rounds[best], rates[best], '*', color=_BAD, ms=12, zorder=5)
+    axes.annotate(
+      f'best: {rates[best]:.1%}\nround {rounds[best]:.0f}',
+      (rounds[best], rates[best]),
+      (0, 12),
+      textcoords='offset points',
+      ha='center' if 0.15 < best / len(rates) < 0.8 else 'right',
+      fontsize=8.5,
+    )
+    if interval:
+      low, high = interval
+      axes.errorbar(
+        rounds[-1],
+        rates[-1],
+        [[max(rates[-1] - low, 0.0)], [max(high - rates[-1], 0.0)]],
+        color='C0',
+        capsize=4,
+        lw=1,
+      )
+    axes.set_ylabel('error rate')
+    axes.margins(y=0.15)
+    axes.set_ylim(bottom=0)
+    _percent(axes.yaxis)
+    _by_round(axes)
+    axes.legend(loc='best')
+
+  return _drawn('error-rates', 'WER and CER by round', draw)
+
+
+def epsilon(
+  rows: Rows, plan: Sequence[tuple[float, float]], budget: float | None
+) -> str:
+  """Epsilon by round: by both accountants, as planned, and the budget.
+
+  Args:
+    rows: Metrics of rounds.
+    plan: Rounds and the epsilon that the plan comes to after each.
+    budget: What the run keeps to, if anything.
+  """
+
+  def draw(axes):
+    axes.plot(*zip(*plan, strict=True), '--', color=_GREY, label='planned')
+    for name, label, style in (
+      ('epsilon_rdp', 'spent, by RDP', ':'),
+      ('epsilon_pld', 'spent, by PLD', '-'),
+    ):
+      rounds, values = _columns(rows, name)
+      if np.any(np.isfinite(values)):
+        axes.plot(
+          rounds,
+          values,
+          f'C1{style}',
+          marker='o' if len(rounds) == 1 else None,
+          label=label,
+        )
+    if budget:
+      axes.axhline(budget, color=_BAD, lw=1, label=f'budget {budget:g}')
+    axes.set_ylabel('epsilon')
+    axes.set_ylim(bottom=0)
+    _by_round(axes)
+    axes.legend()
+
+  return _drawn('epsilon', 'Epsilon by round', draw)
+
+
+def heat_map(
+  heat: layer_heat.Heat,
+  label: str,
+  description: str,
+  limits: tuple[float, float] | None = None,
+) -> str:
+  """A heat map by layer and round.
+
+  Args:
+    heat: The figures; where there is none the page is seen.
+    label: Of the colours.
+    description: For who cannot see it; names the plot as well.
+    limits: Of the colours, by default of the figures.
+  """
+  count = len(heat.layers)
+
+  def draw(axes):
+    first, last = heat.rounds[0], heat.rounds[-1]
+    image = axes.imshow(
+      heat.values,
+      aspect='auto',
+      interpolation='nearest',
+      extent=(first - 0.5, last + 0.5, count, 0),
+      vmin=limits and limits[0],
+      vmax=limits and limits[1],
+    )
+    step = math.ceil(count / _NAMED)
+    places = np.arange(0, count, step)
+    axes.set_yticks(
+      places + 0.5, [heat.layers[i] for i in places], fontsize=6.5
+    )
+    axes.grid(visible=False)
+    axes.tick_params('y', length=0)
+    _by_round(axes)
+    bar = axes.figure.colorbar(
+      image,
+      label=label,
+      location='top',
+      aspect=40,
+      pad=0.01,
+      extend='both' if limits else 'neither',
+      ticks=matplotlib.ticker.MaxNLocator(5),
+    )
+    bar.ax.grid(visible=False)
+
+  name = re.sub(r'\W+', '-', description)
+  return _drawn(name, description, draw, 1.2 + 0.13 * min(count, _NAMED))
+
+
+def line(name: str, label: str, rows: Rows, columns: Mapping[str, str]) -> str:
+  """Curves by round.
+
+  Args:
+    name: Of the plot.
+    label: Of the values.
+    rows: Metrics of rounds.
+    columns: Labels of the curves, by the metric.
+  """
+
+  def draw(axes):
+    for column, text in columns.items():
+      axes.plot(*_columns(rows, column), label=text)
+    axes.set_ylabel(label)
+    _by_round(axes)
+    if len(columns) > 1:
+      axes.legend()
+
+  return _drawn(name, f'{label} by round', draw)
+
+
+def clients(
+  rows: Rows, prefix: str, expected: float, has_failures: bool
+) -> str:
+  """Clients that took part, and that failed, by round.
+
+  Args:
+    rows: Metrics of rounds.
+    prefix: Of the names of the metrics.
+    expected: Size of a cohort.
+    has_failures: Whether any failed.
+  """
+
+  def draw(axes):
+    _bars(axes, *_columns(rows, f'{prefix}clients'), label='took part')
+    if has_failures:
+      failed = _columns(rows, f'{prefix}failed')
+      _bars(axes, *failed, color=_BAD, label='failed')
+    axes.axhline(expected, color=_GREY, ls='--', label='expected')
+    axes.set_ylabel('clients')
+    axes.margins(y=0.25)
+    axes.set_ylim(bottom=0)
+    _by_round(axes)
+    axes.legend(loc='upper right', ncols=3)
+
+  return _drawn('clients', 'Clients by round', draw)
+
+
+def seconds(rounds: Sequence[float], parts: Mapping[str, np.ndarray]) -> str:
+  """Seconds of each round, by what was done in them.
+
+  Args:
+    rounds: The rounds.
+    parts: Seconds of each round, by what was done.
+  """
+
+  def draw(axes):
+    below = np.zeros(len(rounds))
+    for label, values in parts.items():
+      _bars(axes, rounds, values, below, label=label)
+      below = below + values
+    axes.set_ylabel('seconds')
+    axes.margins(y=0.25)
+    axes.set_ylim(bottom=0)
+    _by_round(axes)
+    axes.legend(loc='upper right', ncols=3)
+
+  return _drawn('seconds', 'Seconds by round', draw)
+
+
+def speakers(rates: Sequence[float], median: float, worst: int) -> str:
+  """WER of every speaker, the best first.
+
+  Args:
+    rates: One for each speaker.
+    median: That of the speaker in the middle.
+    worst: How many are the worst tenth.
+  """
+  ordered = sorted(rates)
+
+  def draw(axes):
+    places = np.arange(1, len(ordered) + 1)
+    tenth = places > len(ordered) - worst
+    _bars(axes, places[~tenth], np.array(ordered)[~tenth])
+    _bars(
+      axes,
+      places[tenth],
+      np.array(ordered)[tenth],
+      color=_BAD,
+      label=f'worst tenth ({worst})',
+    )
+    axes.axhline(median, color=_GREY, ls='--', label=f'median {median:.1%}')
+    axes.set(xlabel='speakers, the best first', ylabel='WER')
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    _percent(axes.yaxis)
+    axes.grid(visible=False, axis='x')
+    axes.legend()
+
+  return _drawn('speakers', 'WER by speaker', draw)
+
+
+class Curve(NamedTuple):
+  """A curve of one of several runs."""
+
+  name: str
+  x: Sequence[float]
+  y: Sequence[float]
+
+
+def compared(
+  name: str, curves: Sequence[Curve], x_label: str, is_logarithmic: bool
+) -> str:
+  """WER of several runs over a common quantity.
+
+  Args:
+    name: Of the plot.
+    curves: One for each run; an empty one has its place in the colours.
+    x_label: Of the quantity.
+    is_logarithmic: Whether it is shown by its logarithm.
+  """
+
+  def draw(axes):
+    for i, curve in enumerate(curves):
+      if curve.x:
+        style = ('o-', 's--', '^:')[i // 10 % 3]
+        axes.plot(
+          curve.x, curve.y, style, color=f'C{i % 10}', ms=3, label=curve.name
+        )
+    axes.set(xlabel=x_label, ylabel='WER')
+    if is_logarithmic:
+      axes.set_xscale('log')
+    else:
+      _by_round(axes)
+    axes.set_ylim(bottom=0)
+    _percent(axes.yaxis)
+    axes.legend(
+      loc='upper center', bbox_to_anchor=(0.5, -0.2), fontsize=7.5, ncols=1
+    )
+
+  return _drawn(name, f'WER by {x_label}', draw, _HEIGHT + 0.16 * len(curves))

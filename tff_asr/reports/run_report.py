@@ -1,0 +1,139 @@
+"""What a run came to: a table, `report.html`, `summary.json` and the rest."""
+
+from collections.abc import Mapping, Sequence
+import json
+import pathlib
+import textwrap
+from typing import Any
+
+from tff_asr import checksums, durable
+from tff_asr.learning import error_statistics, evaluation
+from tff_asr.models import model_folder
+from tff_asr.runs import (
+  accounts,
+  columns,
+  folders,
+  metrics_file,
+  records,
+  whole_ledger,
+)
+from tff_asr.runs import transcripts as transcripts_lib
+
+
+def write(
+  run_folder: folders.RunFolder,
+  account: accounts.Account,
+  rounds: int,
+  transcripts: Sequence[evaluation.Transcript],
+  minutes: float,
+  provenance: Mapping[str, Any] | None = None,
+  seed_rates: evaluation.ErrorRates | None = None,
+  private_details: bool = False,
+) -> str:
+  """Writes all that a finished run leaves; returns its result as a table.
+
+  Args:
+    run_folder: The run.
+    account: What it promises.
+    rounds: Number of rounds done.
+    transcripts: What the final model heard from the held-out speakers.
+    minutes: Duration of this call, written if that may be released.
+    provenance: Of the model, see `model_card.provenance`.
+    seed_rates: Of the model that the rounds began with, on the same speakers,
+      where the metrics of round 0 are those of some of them.
+    private_details: Whether a second page has names, words and paths.
+  """
+  rows = metrics_file.read(run_folder.metrics) if rounds else []
+  found = error_statistics.statistics(transcripts)
+  final = found.total
+  figures = dict(
+    rounds=rounds,
+    wer=final.wer,
+    cer=final.cer,
+    eval_utterances=final.utterances,
+    wer_interval=found.interval,
+    wer_median_speaker=found.median_speaker,
+    wer_worst_tenth=found.worst_tenth.wer,
+    wer_weighted=found.weighted_wer,
+  )
+  if seed_rates:
+    figures |= dict(seed_wer=seed_rates.wer, seed_cer=seed_rates.cer)
+  elif rows and rows[0]['round'] == 0 and 'wer' in rows[0]:
+    figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
+  if rounds:
+    figures |= account.figures(rounds)
+  if account.ledger:
+    figures[whole_ledger.HEAD] = account.ledger.head
+  prefix = columns.client_prefix(account.plan)
+  if prefix is not None:
+    figures[f'{prefix}minutes'] = round(minutes, 2)
+  if model_folder.is_complete(run_folder.model):
+    figures[records.MODEL] = model_folder.digest(run_folder.model)
+  if provenance:
+    figures['provenance'] = provenance
+  transcripts_lib.write(run_folder.transcripts, transcripts)
+  checksums.write(run_folder.summary, json.dumps(figures, indent=2) + '\n')
+  pages = again(run_folder.path, private_details)
+  return f'{_table(run_folder, figures, account)}\n{pages}'
+
+
+def again(path: pathlib.Path, private_details: bool = False) -> str:
+  """Writes the page and, of a finished run, the card anew; says where.
+
+  Args:
+    path: Folder of a run, which may be unfinished, or at work.
+    private_details: Whether a second page has names, words and paths; without,
+      one of an earlier call goes.
+
+  Raises:
+    UserError: If it is none, or something in it is damaged.
+  """
+  # Imported, matplotlib looks for fonts: seconds, the first time, and a note on
+  # standard error, of which a call that ends in an error needs neither.
+  from tff_asr.reports import model_card, run_page
+
+  run = records.read(path)
+  durable.write_text(run.paths.report, run_page.page_of(run))
+  run.paths.private_report.unlink(missing_ok=True)
+  lines = [f'report    {run.paths.report}']
+  if private_details:
+    durable.write_text(
+      run.paths.private_report, run_page.page_of(run, private_details=True)
+    )
+    lines.append(f'private   {run.paths.private_report}')
+  if run.is_finished and run.transcripts:
+    card = model_card.card_of(run)
+    checksums.write(run.paths.model_card, card)
+    if run.paths.model.is_dir():
+      checksums.write(run.paths.model / run.paths.model_card.name, card)
+  return '\n'.join(lines)
+
+
+def _table(run_folder, figures, account) -> str:
+  lines = [f'{"":34}{"WER":>9}{"CER":>9}']
+
+  def rates(name, wer, cer):
+    lines.append(f'{name:34}{wer:9.1%}{cer:9.1%}')
+
+  if figures['rounds']:
+    if 'seed_wer' in figures:
+      rates('seed model', figures['seed_wer'], figures['seed_cer'])
+    name = f'federated model, {figures["rounds"]} rounds'
+    rates(name, figures['wer'], figures['cer'])
+  else:
+    rates('central model', figures['wer'], figures['cer'])
+  lines += ['']
+  if figures['rounds']:
+    label = 'epsilon'
+    for paragraph in account.statement(figures['rounds']):
+      lines += textwrap.wrap(
+        f'{label:10}{paragraph}', 80, subsequent_indent=' ' * 10
+      )
+      label = ''
+  for prefix, note in ('', ''), (columns.UNPROTECTED, ' UNPROTECTED'):
+    if f'{prefix}minutes' in figures:
+      lines.append(f'minutes   {figures[f"{prefix}minutes"]:.1f}{note}')
+  lines.append(f'model     {run_folder.model}')
+  if figures['rounds']:
+    lines += [f'metrics   {run_folder.metrics}']
+  return '\n'.join(lines)

@@ -1,0 +1,1 @@
+"""Runs: the files of a run, and their records."""

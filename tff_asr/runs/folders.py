@@ -1,0 +1,244 @@
+"""The output folder of a training run.
+
+flags.txt     all flags in force, itself a flagfile
+metrics.csv   a row for each round
+tensorboard/  the same for TensorBoard
+checksums.txt  check sums of what is read again
+checkpoints/  the program's state, for a call that goes on
+ledger.jsonl  what was released under the privacy plan
+seed_model/   the model that the rounds began with
+model/        the trained model
+layer_bounds.tsv  where adaptive bounds came to
+report.html   the run in pictures and words, without names or paths
+report_private.html  the same with them, if it was asked for
+summary.json  its figures
+transcripts.tsv  what the final model heard from the held-out speakers
+model_card.md    the model for those who are to use it; also in model/
+"""
+
+from collections.abc import Mapping, Sequence
+import fcntl
+import json
+import pathlib
+
+from tff_asr import checksums, durable, errors, text_files
+from tff_asr.privacy.accounting import ledger
+
+_FLAGS = 'flags.txt'
+_LOCK = 'lock'
+_STORES = 'stores.json'
+_OUTPUT_DIR = 'output_dir'
+_NAMES = 'names'  # In it, of the store of the clients; else all is contents.
+# What a call leaves that was killed before the flags were written.
+_OURS = {
+  *(_LOCK, _STORES),
+  *(f'{_STORES}.partial', f'{_FLAGS}.partial'),  # Of earlier releases.
+  *(checksums.NAME, f'partial.{checksums.NAME}'),
+  *(durable.partial_of(pathlib.Path(n)).name for n in (_STORES, _FLAGS)),
+}
+
+
+class RunPaths:
+  """Where everything of a run is; nothing need exist."""
+
+  def __init__(self, path: pathlib.Path):
+    """Takes the folder of the run."""
+    self.path = path
+
+  @property
+  def metrics(self) -> pathlib.Path:
+    return self.path / 'metrics.csv'
+
+  @property
+  def tensorboard(self) -> pathlib.Path:
+    return self.path / 'tensorboard'
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self.path / 'checkpoints'
+
+  @property
+  def ledger(self) -> pathlib.Path:
+    return self.path / ledger.FILE_NAME
+
+  @property
+  def layer_bounds(self) -> pathlib.Path:
+    return self.path / 'layer_bounds.tsv'
+
+  @property
+  def unprotected(self) -> pathlib.Path:
+    return self.path / 'UNPROTECTED.txt'
+
+  @property
+  def seed_model(self) -> pathlib.Path:
+    return self.path / 'seed_model'
+
+  @property
+  def model(self) -> pathlib.Path:
+    return self.path / 'model'
+
+  @property
+  def report(self) -> pathlib.Path:
+    return self.path / 'report.html'
+
+  @property
+  def private_report(self) -> pathlib.Path:
+    return self.path / 'report_private.html'
+
+  @property
+  def summary(self) -> pathlib.Path:
+    return self.path / 'summary.json'
+
+  @property
+  def transcripts(self) -> pathlib.Path:
+    return self.path / 'transcripts.tsv'
+
+  @property
+  def model_card(self) -> pathlib.Path:
+    return self.path / 'model_card.md'
+
+  @property
+  def flags(self) -> pathlib.Path:
+    return self.path / _FLAGS
+
+  @property
+  def stores(self) -> pathlib.Path:
+    return self.path / _STORES
+
+
+class RunFolder(RunPaths):
+  """An output folder; made for one set of flags, and kept for it."""
+
+  def __init__(
+    self,
+    path: pathlib.Path,
+    flags: Mapping[str, str],
+    stores: Mapping[str, str],
+    may_change: frozenset[str] = frozenset(),
+    store_names: Sequence[str] = (),
+  ):
+    """Makes the folder, or opens that of an earlier call with the same flags.
+
+    Args:
+      path: The folder.
+      flags: Every flag in force, by name.
+      stores: What identifies the content of the stores, by use.
+      may_change: Names of flags in which an earlier call may differ.
+      store_names: What the run calls the store of its clients.
+
+    Raises:
+      UserError: If the folder holds something else, or a run with other flags
+        or data, or if another call is at work in it.
+    """
+    super().__init__(path)
+    flagfile = path / _FLAGS
+    self.is_new = not flagfile.exists()
+    if not self.is_new:
+      _check_flags(path, read_flags(flagfile), flags, may_change)
+    elif path.exists() and (
+      not path.is_dir() or {p.name for p in path.iterdir()} - _OURS
+    ):
+      raise errors.UserError(
+        f'{path} holds something other than a run of this program (it has no'
+        f' {_FLAGS}): give another --output_dir.'
+      )
+    path.mkdir(parents=True, exist_ok=True)
+    # Held until the object is gone.
+    self._lock = open(path / _LOCK, 'w')  # noqa: SIM115
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise errors.UserError(
+        f'Another call is at work in {path}: wait for it, or give another'
+        ' --output_dir.'
+      ) from error
+    if not self.is_new and read_stores(path)[0] != dict(stores):
+      raise errors.UserError(
+        f'A store has changed since the run in {path} began: give another'
+        ' --output_dir.'
+      )
+    record = {**stores, _NAMES: list(store_names)}
+    checksums.write(path / _STORES, json.dumps(record, indent=2) + '\n')
+    lines = [f'--{name}={value}\n' for name, value in sorted(flags.items())]
+    checksums.write(flagfile, ''.join(lines))
+
+
+def _check_flags(
+  path: pathlib.Path,
+  earlier: Mapping[str, str],
+  flags: Mapping[str, str],
+  may_change: frozenset[str],
+) -> None:
+  """Checks that a run goes on with its flags, in its folder.
+
+  Raises:
+    UserError: If it does not.
+  """
+  both = {
+    name: (earlier.get(name, 'absent'), flags.get(name, 'absent'))
+    for name in sorted(flags.keys() | earlier.keys())
+  }
+  changed = [
+    f'--{name} was {was}, is {now}'
+    for name, (was, now) in both.items()
+    if was != now and name not in may_change
+  ]
+  errors.require(
+    earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
+    f'The run in {path} was begun as {earlier.get(_OUTPUT_DIR)}: move it back'
+    ' to go on with it, or give another --output_dir. A copy that goes on'
+    ' beside the run that it was made of would be in no ledger.',
+  )
+  errors.require(
+    not changed,
+    f'{path} holds a run with other flags ({"; ".join(changed)}): give another'
+    ' --output_dir, or the same flags to go on.',
+  )
+
+
+def is_run(folder: pathlib.Path, flagfile: pathlib.Path) -> bool:
+  """Whether a flagfile is what the run in a folder has recorded."""
+  return flagfile == folder / _FLAGS and (folder / _STORES).exists()
+
+
+def read_stores(
+  path: pathlib.Path,
+) -> tuple[dict[str, str], tuple[str, ...]]:
+  """Reads what identifies the stores of a run.
+
+  Args:
+    path: Folder of the run.
+
+  Returns:
+    Hashes of the contents, by use, and the names of the store of the clients,
+    which earlier releases did not record; empty if there is no run.
+
+  Raises:
+    UserError: If the record is damaged.
+  """
+  file = path / _STORES
+  if not checksums.exists(file):
+    return {}, ()
+  try:
+    contents = text_files.read_json(file)
+    names = contents.pop(_NAMES, [])
+    if not all(isinstance(v, str) for v in [*contents.values(), *names]):
+      raise TypeError
+    return contents, tuple(names)
+  except errors.UserError:
+    raise
+  except (ValueError, TypeError) as error:
+    raise errors.UserError(
+      f'{file} is damaged: restore it from a copy.'
+    ) from error
+
+
+def read_flags(flagfile: pathlib.Path) -> dict[str, str]:
+  """Reads the flags of a run, by name.
+
+  Raises:
+    UserError: If the file is no text.
+  """
+  lines = text_files.read(flagfile).split('\n')
+  pairs = (line.removeprefix('--').partition('=') for line in lines if line)
+  return {name: value for name, _, value in pairs}

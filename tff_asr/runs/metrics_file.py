@@ -1,0 +1,268 @@
+"""`metrics.csv`: a row for each round, appended and synced.
+
+TFF's `CSVFileReleaseManager` reads and writes the whole file anew in every
+round, and takes a row that a power cut left half for whole.  Here each row ends
+with a check sum over itself and the names of the columns.  A row that is not
+what was written is known, and comes from the checkpoint of its round.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+import csv
+import dataclasses
+import io
+import pathlib
+from typing import Any
+import zlib
+
+from absl import logging
+import numpy as np
+
+from tff_asr import compat, durable, errors
+from tff_asr.privacy.accounting import ledger_lines
+
+_KEY = 'round'
+_CHECK = 'check'
+
+Figures = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+  """A file as far as it can be read.
+
+  Attributes:
+    columns: Names of figures; `None` if the first line is not what was written.
+    rows: Figures by round, as text; what was not measured is absent.
+    lacking: Rounds before the last one that can be read that cannot.
+    size: Where to append, in bytes; `None` if the file has to be written anew.
+  """
+
+  columns: tuple[str, ...] | None
+  rows: dict[int, dict[str, str]]
+  lacking: tuple[int, ...]
+  size: int | None
+
+
+_UNREADABLE = _Table(None, {}, (), None)
+
+
+def read(path: pathlib.Path) -> list[dict[str, float]]:
+  """Reads all rounds; what was not measured in one is absent.
+
+  A row at the end that is not whole is left out: a run at work may be writing
+  it, and one that was killed goes on with it.
+
+  Args:
+    path: The file, which need not exist.
+
+  Returns:
+    Figures by name, the number of the `round` among them.
+
+  Raises:
+    UserError: If another row is damaged.
+  """
+  table = _read(path)
+  if table.columns is None or table.lacking:
+    raise _damaged(path, table.lacking)
+  rows = _figures(table)
+  return [{_KEY: float(number), **rows[number]} for number in sorted(rows)]
+
+
+def readable(path: pathlib.Path) -> dict[int, dict[str, float]]:
+  """Returns by round what can be read, of a damaged file too."""
+  return _figures(_read(path))
+
+
+class MetricsFile(compat.ReleaseManager):
+  """Appends to the file of a run."""
+
+  def __init__(
+    self,
+    path: pathlib.Path,
+    saved: Callable[[], Mapping[int, Figures]] = dict,
+  ):
+    """Opens a file and mends it, or makes one with the first row.
+
+    Args:
+      path: The file; its folder exists.
+      saved: Returns figures by round that checkpoints have.
+
+    Raises:
+      UserError: If it lacks a round that no checkpoint has.
+    """
+    self._path = path
+    self._saved = saved
+    self._may_lack = not path.exists()
+    table = _read(path)
+    self._columns = table.columns or ()
+    self.last_round = max(table.rows, default=-1)
+    """Last round that it has, -1 if there is none."""
+    self._size = table.size
+    if table.size is None:
+      lacking = table.lacking
+      if table.columns is None:  # No row means anything.
+        lacking = range(max(saved(), default=0) + 1)
+      self._write_anew({**table.rows, **self._filled(lacking)})
+
+  async def release(self, value: Figures, key: int) -> None:
+    """Writes a row, on the disk when this returns; later rounds go.
+
+    Args:
+      value: Figures of the round by name.
+      key: The round.
+
+    Raises:
+      OSError: If it cannot be written; the rows before are as they were.
+      UserError: If rounds before are lacking that no checkpoint has.
+    """
+    row = _as_text(value)
+    between = self._filled(range(self.last_round + 1, key))
+    is_new = set().union(row, *between.values()) - set(self._columns)
+    if self._size is None or key <= self.last_round or is_new or between:
+      kept = {n: r for n, r in _read(self._path).rows.items() if n < key}
+      self._write_anew({**kept, **between, key: row})
+      return
+    text = _line(self._columns, key, row)
+    with durable.writing(self._path):
+      ledger_lines.append(self._path, self._size, text)
+    self._size += len(text.encode())
+    self.last_round = key
+
+  def _filled(self, lacking: Iterable[int]) -> dict[int, dict[str, str]]:
+    """Returns rows of rounds that the file lacks, from their checkpoints."""
+    lacking = list(lacking)
+    if not lacking:
+      return {}
+    saved = self._saved()
+    found = {n: _as_text(saved[n]) for n in lacking if n in saved}
+    if len(found) < len(lacking):
+      if not self._may_lack:
+        raise _damaged(self._path, sorted(set(lacking) - found.keys()))
+      logging.warning('%s begins anew: rounds before have no row.', self._path)
+    else:
+      logging.warning(
+        '%s was damaged: what it says of %s comes from checkpoints, which have'
+        ' no error rates.',
+        self._path,
+        _named(lacking),
+      )
+    return {n: found.get(n, {}) for n in lacking}
+
+  def _write_anew(self, rows: Mapping[int, Mapping[str, str]]) -> None:
+    """Writes the whole file aside and gives it its name."""
+    numbers = range(max(rows, default=-1) + 1)
+    whole = [rows.get(number, {}) for number in numbers]
+    names = dict.fromkeys([*self._columns, *(n for row in whole for n in row)])
+    columns = tuple(names)
+    lines = [_line(columns, n, row) for n, row in enumerate(whole)]
+    text = ''.join([_header(columns), *lines])
+    durable.write_text(self._path, text)
+    durable.sync(self._path.parent)
+    self._columns, self._size = columns, len(text.encode())
+    self.last_round = len(numbers) - 1
+
+
+def _figures(table: _Table) -> dict[int, dict[str, float]]:
+  return {
+    number: {name: float(value) for name, value in row.items()}
+    for number, row in table.rows.items()
+  }
+
+
+def _as_text(figures: Figures) -> dict[str, str]:
+  return {name: str(np.asarray(v).item()) for name, v in figures.items()}
+
+
+def _csv(fields: Iterable[str]) -> str:
+  text = io.StringIO()
+  csv.writer(text, lineterminator='').writerow(fields)
+  return text.getvalue()
+
+
+def _header(columns: Iterable[str]) -> str:
+  return _csv([_KEY, *columns, _CHECK]) + '\n'
+
+
+def _line(columns: Iterable[str], number: int, row: Mapping[str, str]) -> str:
+  body = _csv([str(number), *(row.get(name, '') for name in columns)])
+  return f'{body},{_check(_header(columns), body)}\n'
+
+
+def _check(header: str, body: str) -> str:
+  return f'{zlib.crc32((header + body).encode()):08x}'
+
+
+def _read(path: pathlib.Path) -> _Table:
+  """Reads what can be read; an absent file has no rows."""
+  try:
+    data = path.read_bytes()
+  except FileNotFoundError:
+    return _Table((), {}, (), None)
+  first, *others = data.split(b'\n')
+  if not others:
+    return _UNREADABLE
+  torn = others.pop()
+  header = _fields(first)
+  if not header or header[0] != _KEY or len(set(header)) < len(header):
+    return _UNREADABLE
+  has_checks = header[-1] == _CHECK
+  columns = tuple(header[1:-1] if has_checks else header[1:])
+  rows, read_lines = {}, 0
+  for line in others:
+    found = _row(line, columns, has_checks)
+    if found and found[0] not in rows:
+      rows[found[0]] = found[1]
+      read_lines += 1
+  if not rows:
+    is_new = not any(others) and not torn
+    return _Table((), {}, (), None) if is_new else _UNREADABLE
+  # Earlier releases began a file anew with any round, and had no check sums.
+  begin = 0 if has_checks else min(rows)
+  lacking = set(range(begin, max(rows))) - rows.keys()
+  is_whole = has_checks and not torn and read_lines == len(others)
+  size = len(data) if is_whole and not lacking else None
+  return _Table(columns, rows, tuple(sorted(lacking)), size)
+
+
+def _fields(line: bytes) -> list[str] | None:
+  try:
+    (fields,) = csv.reader([line.decode().removesuffix('\r')], strict=True)
+  except (ValueError, csv.Error):
+    return None
+  return fields
+
+
+def _row(
+  line: bytes, columns: tuple[str, ...], has_check: bool
+) -> tuple[int, dict[str, str]] | None:
+  """Returns a round and its figures, `None` unless they are as written."""
+  fields = _fields(line)
+  if not fields or len(fields) != 1 + len(columns) + has_check:
+    return None
+  if has_check:
+    body, _, check = line.decode().rpartition(',')
+    if check != _check(_header(columns), body):
+      return None
+  try:
+    row = {k: v for k, v in zip(columns, fields[1:], strict=False) if v}
+    _ = [float(value) for value in row.values()]
+    number = int(fields[0])
+  except ValueError:
+    return None
+  return (number, row) if number >= 0 else None
+
+
+def _named(numbers: Iterable[int]) -> str:
+  shown = list(numbers)
+  text = ', '.join(map(str, shown[:5])) + ', ...' * (len(shown) > 5)
+  return f'round {text}' if len(shown) == 1 else f'rounds {text}'
+
+
+def _damaged(path: pathlib.Path, lacking: Iterable[int]) -> errors.UserError:
+  lacking = list(lacking)
+  what = _named(lacking) if lacking else 'the names of its figures'
+  return errors.UserError(
+    f'{path} is damaged ({what} cannot be read): call //pipelines:train again,'
+    ' which mends what checkpoints have. For the rest restore it from a copy,'
+    ' or remove it: the run goes on without the rows of earlier rounds.'
+  )

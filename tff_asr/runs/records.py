@@ -1,0 +1,239 @@
+"""What the folder of a run tells of it, finished or not."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from tff_asr import checksums, errors, text_files
+from tff_asr.learning import evaluation
+from tff_asr.models import model_folder, transformer
+from tff_asr.privacy import recorded_plan
+from tff_asr.privacy.accounting import ledger
+from tff_asr.runs import (
+  accounts,
+  columns,
+  folders,
+  lineage,
+  metrics_file,
+  transcripts,
+  whole_ledger,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+  """A run as its folder has it.
+
+  Attributes:
+    paths: Where everything is.
+    flags: Its flags, as text.
+    stores: What identifies the content of its stores, by use.
+    rows: Its metrics by round; what was not measured in a round is absent.
+    summary: Final figures, empty if the run is not finished.
+    transcripts: Of the final evaluation, empty if there was none.
+    account: What it promises.
+    store_names: Names of the store of its clients.
+  """
+
+  paths: folders.RunPaths
+  flags: Mapping[str, str]
+  stores: Mapping[str, str]
+  rows: Sequence[Mapping[str, float]]
+  summary: Mapping[str, Any]
+  transcripts: Sequence[evaluation.Transcript]
+  account: accounts.Account
+  store_names: tuple[str, ...] = ()
+
+  @property
+  def clients_store(self) -> frozenset[str]:
+    """What records of trainings may call the store of its clients."""
+    return frozenset([self.stores.get('train', ''), *self.store_names])
+
+  @property
+  def name(self) -> str:
+    """Name of its folder."""
+    return self.paths.path.name
+
+  @property
+  def is_finished(self) -> bool:
+    """Whether its last call came to its end."""
+    return bool(self.summary)
+
+  @property
+  def rounds(self) -> int:
+    """Number of rounds done."""
+    return int(self.rows[-1]['round']) if self.rows else 0
+
+  @property
+  def minutes(self) -> str:
+    """Duration of its last call, empty if that may not be told."""
+    names = ('minutes', f'{columns.UNPROTECTED}minutes')
+    known = [self.summary[name] for name in names if name in self.summary]
+    mark = ' UNPROTECTED' if self.account.is_unprotected else ''
+    return f'{known[0]:.1f}{mark}' if known else ''
+
+  @property
+  def flags_without_paths(self) -> dict[str, str]:
+    """Its flags; of every path the last part only."""
+    return {name: _without_paths(value) for name, value in self.flags.items()}
+
+  @property
+  def planned_rounds(self) -> int:
+    """Number of rounds that were asked for, at least those done."""
+    return max(int(self.number('rounds') or 0), self.rounds)
+
+  @property
+  def evaluated(self) -> list[Mapping[str, float]]:
+    """The rows with error rates."""
+    return [row for row in self.rows if 'wer' in row]
+
+  @property
+  def seed_wer(self) -> float | None:
+    """WER of the model that the rounds began with, if it was measured."""
+    first = self.evaluated[0] if self.evaluated else {}
+    first = first['wer'] if first.get('round') == 0 else None
+    return self.summary.get('seed_wer', first)
+
+  @property
+  def budget(self) -> float | None:
+    """The epsilon that it keeps to, if there is one."""
+    limits = [self.number(name) for name in ('max_epsilon', 'target_epsilon')]
+    return min(filter(None, limits), default=None)
+
+  @functools.cached_property
+  def layers(self) -> dict[str, int]:
+    """Sizes of the layers of its model, empty if there is none yet."""
+    for folder in self.paths.model, self.paths.seed_model:
+      if model_folder.is_complete(folder):
+        with tf.Graph().as_default():
+          config = model_folder.read_config(folder)
+          return transformer.layer_sizes(transformer.build(config))
+    return {}
+
+  @functools.cached_property
+  def lineage(self) -> lineage.Lineage:
+    """On whom its model was trained, so far."""
+    return lineage.read(self.paths.model) or lineage.read(self.paths.seed_model)
+
+  def number(self, flag: str) -> float | None:
+    """Value of a flag, `None` if it has none or is no number."""
+    try:
+      return float(self.flags[flag])
+    except (KeyError, ValueError):
+      return None
+
+
+def read(path: pathlib.Path) -> RunRecord:
+  """Reads the folder of a run.
+
+  Raises:
+    UserError: If it is none, or something in it is damaged.
+  """
+  paths = folders.RunPaths(path)
+  if not paths.flags.is_file():
+    raise errors.UserError(
+      f'There is no run in {path} (no {paths.flags.name}): give the'
+      ' --output_dir of //pipelines:train.'
+    )
+  flags = folders.read_flags(paths.flags)
+  rows = metrics_file.read(paths.metrics)
+  stores, store_names = folders.read_stores(path)
+  record = RunRecord(
+    paths=paths,
+    flags=flags,
+    stores=stores,
+    store_names=store_names,
+    rows=rows,
+    summary=_summary(paths.summary),
+    transcripts=(),
+    account=accounts.Account(None, None, None),
+  )
+  summarised = record.summary.get('rounds', 0)
+  errors.require(
+    summarised <= record.rounds,
+    f'{paths.metrics} ends before round {summarised}, which'
+    f' {paths.summary.name} has: restore it from a copy.',
+  )
+  if summarised < record.rounds:
+    record = dataclasses.replace(record, summary={})  # Of an earlier call.
+  elif checksums.exists(paths.transcripts):
+    record = dataclasses.replace(
+      record, transcripts=transcripts.read(paths.transcripts)
+    )
+  record = dataclasses.replace(record, account=_account(record))
+  if columns.client_prefix(record.account.plan) is None:
+    # Earlier releases wrote them under a promise as well.
+    record = dataclasses.replace(
+      record,
+      rows=[_without_times(row) for row in record.rows],
+      summary=_without_times(record.summary),
+    )
+  return record
+
+
+def _without_times(figures: Mapping[str, Any]) -> dict[str, Any]:
+  return {
+    name: value
+    for name, value in figures.items()
+    if name != 'minutes' and not name.startswith(columns.SECONDS)
+  }
+
+
+def _without_paths(value: str) -> str:
+  return ','.join(part.rpartition('/')[2] for part in value.split(','))
+
+
+MODEL = 'model_digest'
+"""Name in a summary: hash of the weights with which the run ended."""
+
+# Figures of a summary that pages and tables write as numbers.
+_NUMBERS = frozenset(
+  [
+    *('rounds', 'wer', 'cer', 'eval_utterances', 'wer_median_speaker'),
+    *('wer_worst_tenth', 'wer_weighted', 'seed_wer', 'seed_cer', 'delta'),
+    *('noise_multiplier', 'epsilon_this_run_alone', 'minutes'),
+    f'{columns.UNPROTECTED}minutes',
+  ]
+)
+
+
+def _summary(path: pathlib.Path) -> dict[str, Any]:
+  if not checksums.exists(path):
+    return {}
+  try:
+    summary = text_files.read_json(path)
+    _ = [float(summary[name]) for name in ('rounds', 'wer', 'cer')]
+    for name in _NUMBERS & summary.keys():
+      errors.require(isinstance(summary[name], int | float | None), name)
+    if summary.get('epsilon', 'none') != 'none':
+      _ = float(summary['epsilon'])
+    _, _ = map(float, summary.get('wer_interval') or (0, 0))
+    _ = dict(summary.get('provenance', {}))
+  except errors.UserError:
+    raise
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.UserError(
+      f'{path} is damaged: remove it, and call //pipelines:train again.'
+    ) from error
+  return summary
+
+
+def _account(record: RunRecord) -> accounts.Account:
+  path = record.paths.ledger
+  whole_ledger.check(record.paths.path)
+  if not ledger.has_begun(path):
+    return accounts.Account(None, None, None)
+  book = ledger.Ledger(path)
+  plan = recorded_plan.of(book, record.planned_rounds)
+  cohort, population = (
+    record.number(f'accounting_{size}')
+    for size in ('cohort_size', 'population')
+  )
+  hypothetical = None
+  if plan.is_guarantee and cohort and population:
+    hypothetical = plan.hypothetical(int(cohort), int(population))
+  return accounts.Account(plan, book, hypothetical)
