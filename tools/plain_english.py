@@ -20,7 +20,14 @@ import sys
 LIMIT = 1.0  # Phrases per 1,000 words.
 
 # Documents that must keep to the limit.
-HELD = ()
+HELD = (
+  'README.md',
+  'configs/README.md',
+  'docs/an4.md',
+  'docs/data.md',
+  'docs/glossary.md',
+  'docs/runs.md',
+)
 
 HELP = 'help'
 _CODE = 'CODE'  # The word that stands for a piece of code.
