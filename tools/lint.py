@@ -1,4 +1,4 @@
-"""Checks the form of the code; with `--fix` mends what can be mended.
+"""Checks the form of code and prose; with `--fix` mends the form of code.
 
 bazel run //tools:lint
 bazel run //tools:lint -- --fix
@@ -10,16 +10,16 @@ import sys
 
 
 def main() -> int:
-  """Runs ruff's linter and formatter on the workspace; 0 if all is well."""
+  """Runs ruff and the count of hard phrases; returns 0 if all is well."""
   fix = sys.argv[1:] == ['--fix']
   steps = (
-    ['check', *(['--fix'] if fix else [])],
-    (['format', *([] if fix else ['--check'])]),
+    ['-m', 'ruff', 'check', *(['--fix'] if fix else [])],
+    ['-m', 'ruff', 'format', *([] if fix else ['--check'])],
+    ['tools/plain_english.py'],
   )
   workspace = os.environ.get('BUILD_WORKSPACE_DIRECTORY', os.getcwd())
   codes = [
-    subprocess.run([sys.executable, '-m', 'ruff', *step], cwd=workspace)
-    for step in steps
+    subprocess.run([sys.executable, *step], cwd=workspace) for step in steps
   ]
   return max(done.returncode for done in codes)
 
