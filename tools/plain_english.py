@@ -26,7 +26,11 @@ HELD = (
   'docs/an4.md',
   'docs/data.md',
   'docs/glossary.md',
+  'docs/models.md',
+  'docs/performance.md',
+  'docs/privacy.md',
   'docs/runs.md',
+  'docs/serving.md',
 )
 
 HELP = 'help'
