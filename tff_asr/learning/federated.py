@@ -4,6 +4,30 @@ Algorithm 1 of Pelikan et al. (2025, arXiv 2310.00098) from TFF's own parts:
 every client of the cohort starts from the server's weights and takes SGD steps
 whose gradients are clipped; updates are clipped by layers, summed, noised and
 divided by the expected cohort; the server takes a LAMB step along the result.
+
+`tests/learning/algorithm_1.py` is the same round on one page, in plain
+TensorFlow and NumPy; `tests/learning/algorithm_1_test.py` compares the two.
+The steps of a round are in these files:
+
+```
+draw the cohort          tff_asr/privacy/sampling/schemes.py
+                         tff_asr/privacy/sampling/cohorts.py
+batch each client's data tff_asr/corpora/client_datasets.py
+compute the loss         tff_asr/learning/speech_model.py
+clip its gradient        tff_asr/optimizers/gradient_clipping.py
+take an SGD step         TFF's client work
+set the layers' bounds   tff_asr/privacy/mechanism/layer_clipping.py
+                         tff_asr/privacy/mechanism/bounds.py
+clip an update by layers tff_asr/privacy/mechanism/clipping.py
+sum the updates          tff_asr/privacy/mechanism/aggregation.py
+scale the noise          tff_asr/privacy/mechanism/allocation.py
+add the noise            tff_asr/privacy/mechanism/gaussian_query.py
+                         tff_asr/privacy/mechanism/discrete_gaussian.py
+adapt the bounds         tff_asr/privacy/mechanism/adaptive_query.py
+divide by the cohort     tff_asr/privacy/plans.py
+step on the server       tff_asr/optimizers/lamb.py
+                         tff_asr/optimizers/lars.py
+```
 """
 
 import dataclasses
