@@ -16,8 +16,8 @@ import tff_asr
 from tff_asr.executors import native
 from tff_asr.learning import federated
 from tff_asr.models import presets, transformer
-from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.privacy import plans
+from tff_asr.privacy.mechanism import layer_clipping
 
 # Dropout and augmentation are on: they follow from the seeds of the batches.
 MODEL = dataclasses.replace(
