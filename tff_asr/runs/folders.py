@@ -23,12 +23,15 @@ import pathlib
 
 from tff_asr import checksums, durable, errors, text_files
 from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy.mechanism import mechanisms
 
 _FLAGS = 'flags.txt'
 _LOCK = 'lock'
 _STORES = 'stores.json'
 _OUTPUT_DIR = 'output_dir'
 _NAMES = 'names'  # In it, of the store of the clients; else all is contents.
+# Flags that earlier releases did not record, and what their runs had.
+_UNRECORDED = {'mechanism': mechanisms.DEFAULT}
 # What a call leaves that was killed before the flags were written.
 _OURS = {
   *(_LOCK, _STORES),
@@ -175,7 +178,10 @@ def _check_flags(
     UserError: If it does not.
   """
   both = {
-    name: (earlier.get(name, 'absent'), flags.get(name, 'absent'))
+    name: (
+      earlier.get(name, _UNRECORDED.get(name, 'absent')),
+      flags.get(name, 'absent'),
+    )
     for name in sorted(flags.keys() | earlier.keys())
   }
   changed = [
