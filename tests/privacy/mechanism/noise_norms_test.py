@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tests import plans
 from tests.privacy.updates import has_variance
-from tff_asr.privacy import recorded_plan
 from tff_asr.privacy.mechanism import allocation, grouping, layer_clipping
 
 # Sizes at which a tenth of the scale is seen at the stated rate.
@@ -65,15 +64,3 @@ def test_the_noise_on_each_layer_is_as_large_as_is_said(plan, bounds):
     assert has_variance(sample, stddev, len(LAYERS))
     for wrong in 0.9, 1.1:
       assert not has_variance(wrong * sample, stddev, len(LAYERS))
-
-
-@pytest.mark.parametrize(
-  'plan',
-  [
-    make('per_layer', layer_bounds='adaptive'),
-    make(layer_bounds='given', given_bounds=(('a', 0.3), ('b', 0.4))),
-  ],
-)
-def test_the_plan_of_a_run_is_to_be_had_from_its_ledger(tmp_path, plan):
-  book = plan.open_ledger(tmp_path / 'ledger.jsonl')
-  assert recorded_plan.of(book, 5) == plan
