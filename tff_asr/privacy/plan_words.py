@@ -30,7 +30,7 @@ def in_words(
     why = (
       'no noise is added'
       if plan.noise_multiplier == 0.0
-      else 'the noise follows from a seed (--insecure_noise_seed)'
+      else 'the noise follows from a seed'
     )
     return (
       'No privacy guarantee.',

@@ -51,7 +51,7 @@ class PrivacyPlan:
   def __post_init__(self):
     require = errors.require
     self.sampling.check_accountable()
-    require(self.rounds >= 0, f'rounds {self.rounds} must be >= 0.')
+    require(self.rounds >= 0, f'`rounds={self.rounds}` must be >= 0.')
     require(
       self.noise_multiplier is not None,
       'A plan needs `noise_multiplier`: the noise that is added.',
@@ -59,7 +59,7 @@ class PrivacyPlan:
     require(
       0.0 < self.delta < 1.0 / self.population
       or (self.population == 1 and 0.0 < self.delta < 1.0),
-      f'delta {self.delta} must be between 0 and 1 / {self.population}, one'
+      f'`delta={self.delta}` must be between 0 and 1 / {self.population}, one'
       ' over the population: a larger one allows to publish somebody whole.',
     )
 

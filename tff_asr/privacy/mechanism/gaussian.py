@@ -38,20 +38,20 @@ class Gaussian(mechanism_protocol.Mechanism):
     require(
       self.noise_multiplier is None
       or allocation.is_noise_multiplier(self.noise_multiplier),
-      f'noise_multiplier {self.noise_multiplier} must be from'
+      f'`noise_multiplier={self.noise_multiplier}` must be from'
       f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
       f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.',
     )
     require(
       self.noise_allocation in allocation.NAMES,
-      f'noise_allocation {self.noise_allocation!r} must be one of'
+      f'`noise_allocation={self.noise_allocation}` must be one of'
       f' {allocation.NAMES}.',
     )
     require(
       self.clipping.covers(self.noise_allocation),
-      f"Clipping mode 'normalise' bounds the whole update, not each layer:"
-      f' noise_allocation {self.noise_allocation!r} would not cover it. Use'
-      " 'equal'.",
+      '`clipping_mode=normalise` bounds the whole update, not each layer:'
+      f' `noise_allocation={self.noise_allocation}` would not cover it. Use'
+      ' `noise_allocation=equal`.',
     )
 
   @property

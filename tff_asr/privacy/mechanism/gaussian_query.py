@@ -82,8 +82,8 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
       if not bounds.LEAST <= bound <= bounds.GREATEST:
         raise ValueError(
           f'The bound {bound:g} of layer {name} must be from'
-          f' {bounds.LEAST:g} to {bounds.GREATEST:g}: change clip_norm,'
-          ' or the given bounds.'
+          f' {bounds.LEAST:g} to {bounds.GREATEST:g}: change'
+          ' `clip_norm`, or `layer_bounds_file`.'
         )
     if not allocation.is_noise_multiplier(noise_multiplier):
       raise ValueError(

@@ -45,7 +45,7 @@ class LayerClipping:
     require = errors.require
     require(
       bounds.LEAST <= self.clip_norm <= bounds.GREATEST,
-      f'clip_norm {self.clip_norm} must be from {bounds.LEAST:g} to'
+      f'`clip_norm={self.clip_norm}` must be from {bounds.LEAST:g} to'
       f' {bounds.GREATEST:g}.',
     )
     for name, allowed in (
@@ -55,36 +55,36 @@ class LayerClipping:
     ):
       require(
         getattr(self, name) in allowed,
-        f'{name} {getattr(self, name)!r} must be one of {allowed}.',
+        f'`{name}={getattr(self, name)}` must be one of {allowed}.',
       )
     require(
       bool(self.given_bounds) == (self.layer_bounds == bounds.GIVEN),
-      "A file of bounds and layer_bounds 'given' go together.",
+      '`layer_bounds_file` and `layer_bounds=given` go together.',
     )
     if self.given_bounds:
       total = bounds.total([bound for _, bound in self.given_bounds])
       require(
         math.isclose(total, self.clip_norm, rel_tol=1e-6),
-        f'clip_norm {self.clip_norm:g} is not that of the given bounds,'
+        f'`clip_norm={self.clip_norm:g}` is not that of the given bounds,'
         f' {total:g}: leave it out.',
       )
     if self.layer_bounds == bounds.ADAPTIVE:
       require(
         self.mode == clipping.CLIP,
-        "Adaptive bounds are those of mode 'clip': a normalised update need not"
-        ' be within them.',
+        '`layer_bounds=adaptive` needs `clipping_mode=clip`: a normalised update'
+        ' need not be within its bounds.',
       )
       require(
         0.0 < self.quantile < 1.0,
-        f'clip_quantile {self.quantile} must be between 0 and 1.',
+        f'`clip_quantile={self.quantile}` must be between 0 and 1.',
       )
       require(
         0.0 < self.adaptation_rate <= 10.0,
-        f'clip_adaptation_rate {self.adaptation_rate} must be in (0, 10].',
+        f'`clip_adaptation_rate={self.adaptation_rate}` must be in (0, 10].',
       )
       require(
         self.count_stddev is None or 0.0 < self.count_stddev < math.inf,
-        f'clip_count_stddev {self.count_stddev} must be positive and finite.',
+        f'`clip_count_stddev={self.count_stddev}` must be positive and finite.',
       )
 
   def bounds_of(self, groups: grouping.LayerGroups) -> list[float]:

@@ -36,9 +36,9 @@ class FixedSize(sampling_protocol.Scheme):
   def check_accountable(self) -> None:
     errors.require(
       self.availability is None,
-      "sampling 'fixed' with available_hours: the number of clients who are"
+      '`sampling=fixed` with `available_hours`: the number of clients who are'
       ' there changes by the round, which the accountant does not know of. Take'
-      " 'poisson'.",
+      ' `sampling=poisson`.',
     )
 
   def _sampler(

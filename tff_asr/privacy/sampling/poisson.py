@@ -28,8 +28,8 @@ class Poisson(sampling_protocol.Scheme):
       self.probability <= 1.0,
       f'A cohort of {self.cohort_size} on average is more than the'
       f' {self.population} clients can give who are there'
-      f' {self._available_share:.0%} of the time: lower cohort_size or'
-      ' over_selection, or raise available_hours.',
+      f' {self._available_share:.0%} of the time: lower `cohort_size`'
+      ' or `over_selection`, or raise `available_hours`.',
     )
 
   @property

@@ -57,18 +57,18 @@ class Scheme(abc.ABC):
   def __post_init__(self):
     errors.require(
       1 <= self.cohort_size <= self.population,
-      f'cohort_size {self.cohort_size} must be at least 1 and at most the '
-      f'population of {self.population} clients.',
+      f'`cohort_size={self.cohort_size}` must be at least 1 and at most the'
+      f' population of {self.population} clients.',
     )
     errors.require(
       1.0 <= self.over_selection < float('inf'),
-      f'over_selection {self.over_selection} must be at least 1.',
+      f'`over_selection={self.over_selection}` must be at least 1.',
     )
     errors.require(
       self.selected <= self.population,
-      f'cohort_size {self.cohort_size} x over_selection'
-      f' {self.over_selection:g} is more than the population of'
-      f' {self.population} clients.',
+      f'`cohort_size={self.cohort_size}` x'
+      f' `over_selection={self.over_selection:g}` is more than the population'
+      f' of {self.population} clients.',
     )
 
   def check_accountable(self) -> None:  # noqa: B027  No scheme must.

@@ -25,7 +25,7 @@ def named(name: str) -> type[sampling_protocol.Scheme]:
     UserError: If there is none.
   """
   errors.require(
-    name in SCHEMES, f'sampling {name!r} must be one of {tuple(SCHEMES)}.'
+    name in SCHEMES, f'`sampling={name}` must be one of {tuple(SCHEMES)}.'
   )
   return SCHEMES[name]
 

@@ -27,9 +27,9 @@ class Turns(sampling_protocol.Scheme):
   def __post_init__(self):
     errors.require(
       self.over_selection == 1.0 and self.availability is None,
-      "sampling 'none': clients keep to their turns, whoever drops out and"
-      ' whenever they are there. Leave out over_selection and available_hours,'
-      " or take 'poisson'.",
+      '`sampling=none`: clients keep to their turns, whoever drops out and'
+      ' whenever they are there. Leave out `over_selection` and'
+      ' `available_hours`, or take `sampling=poisson`.',
     )
     super().__post_init__()
 
