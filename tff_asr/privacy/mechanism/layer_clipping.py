@@ -71,8 +71,8 @@ class LayerClipping:
     if self.layer_bounds == bounds.ADAPTIVE:
       require(
         self.mode == clipping.CLIP,
-        '`layer_bounds=adaptive` needs `clipping_mode=clip`: a normalised update'
-        ' need not be within its bounds.',
+        '`layer_bounds=adaptive` needs `clipping_mode=clip`: a normalised'
+        ' update need not be within its bounds.',
       )
       require(
         0.0 < self.quantile < 1.0,
