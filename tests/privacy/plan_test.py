@@ -211,9 +211,12 @@ def test_the_sampler_takes_the_population_of_the_plan_only():
     (dict(layer_bounds='given', given_bounds=(('a', 1.0),)), '`clip_norm=0.5`'),
     (dict(mode='normalise', layer_bounds='adaptive'), 'normalised'),
     (dict(mode='normalise', noise_allocation='optimal'), 'not each layer'),
-    (dict(layer_bounds='adaptive', quantile=1.0), 'clip_quantile'),
-    (dict(layer_bounds='adaptive', adaptation_rate=0.0), 'adaptation_rate'),
-    (dict(layer_bounds='adaptive', count_stddev=-1.0), 'count_stddev'),
+    (dict(layer_bounds='adaptive', quantile=1.0), '`quantile=1.0`'),
+    (
+      dict(layer_bounds='adaptive', adaptation_rate=0.0),
+      '`adaptation_rate=0.0`',
+    ),
+    (dict(layer_bounds='adaptive', count_stddev=-1.0), '`count_stddev=-1.0`'),
   ],
 )
 def test_a_plan_that_cannot_be_kept_cannot_be_made(bad, message):

@@ -67,7 +67,7 @@ def test_more_clients_are_there_at_one_time_of_the_day_than_at_another():
   ('hours', 'rounds'), [(0.0, 24), (24.0, 24), (np.nan, 24), (1.0, 4), (8.0, 1)]
 )
 def test_hours_that_are_none_are_refused(hours, rounds):
-  with pytest.raises(errors.UserError, match='available_hours'):
+  with pytest.raises(errors.UserError, match='`hours='):
     available_hours.Daily(hours, rounds)
 
 

@@ -49,7 +49,7 @@ class Gaussian(mechanism_protocol.Mechanism):
     )
     require(
       self.clipping.covers(self.noise_allocation),
-      '`clipping_mode=normalise` bounds the whole update, not each layer:'
+      '`mode=normalise` bounds the whole update, not each layer:'
       f' `noise_allocation={self.noise_allocation}` would not cover it. Use'
       ' `noise_allocation=equal`.',
     )
@@ -66,7 +66,7 @@ class Gaussian(mechanism_protocol.Mechanism):
     most = min(1.0, over_selection * (1.0 - client_drop_out)) / 2.0 + 0.5
     errors.require(
       not self._is_adaptive or self.clipping.quantile < most,
-      f'`clip_quantile` of a cohort in which {client_drop_out:.0%} drop out'
+      f'`quantile` of a cohort in which {client_drop_out:.0%} drop out'
       f' must be less than {most:g}, or the bounds grow without end: lower it,'
       ' or raise `over_selection`.',
     )

@@ -83,7 +83,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
         raise ValueError(
           f'The bound {bound:g} of layer {name} must be from'
           f' {bounds.LEAST:g} to {bounds.GREATEST:g}: change'
-          ' `clip_norm`, or `layer_bounds_file`.'
+          ' `clip_norm`, or `given_bounds`.'
         )
     if not allocation.is_noise_multiplier(noise_multiplier):
       raise ValueError(

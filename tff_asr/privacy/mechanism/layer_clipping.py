@@ -59,7 +59,7 @@ class LayerClipping:
       )
     require(
       bool(self.given_bounds) == (self.layer_bounds == bounds.GIVEN),
-      '`layer_bounds_file` and `layer_bounds=given` go together.',
+      '`given_bounds` and `layer_bounds=given` go together.',
     )
     if self.given_bounds:
       total = bounds.total([bound for _, bound in self.given_bounds])
@@ -71,20 +71,20 @@ class LayerClipping:
     if self.layer_bounds == bounds.ADAPTIVE:
       require(
         self.mode == clipping.CLIP,
-        '`layer_bounds=adaptive` needs `clipping_mode=clip`: a normalised'
+        '`layer_bounds=adaptive` needs `mode=clip`: a normalised'
         ' update need not be within its bounds.',
       )
       require(
         0.0 < self.quantile < 1.0,
-        f'`clip_quantile={self.quantile}` must be between 0 and 1.',
+        f'`quantile={self.quantile}` must be between 0 and 1.',
       )
       require(
         0.0 < self.adaptation_rate <= 10.0,
-        f'`clip_adaptation_rate={self.adaptation_rate}` must be in (0, 10].',
+        f'`adaptation_rate={self.adaptation_rate}` must be in (0, 10].',
       )
       require(
         self.count_stddev is None or 0.0 < self.count_stddev < math.inf,
-        f'`clip_count_stddev={self.count_stddev}` must be positive and finite.',
+        f'`count_stddev={self.count_stddev}` must be positive and finite.',
       )
 
   def bounds_of(self, groups: grouping.LayerGroups) -> list[float]:
