@@ -18,7 +18,6 @@ from tests.commands import training
 from tff_asr.privacy import plan_words
 from tff_asr.privacy.accounting import releases
 from tff_asr.privacy.mechanism import (
-  allocation,
   gaussian_query,
   grouping,
   mechanism_protocol,
@@ -86,8 +85,6 @@ class Cautious(mechanism_protocol.Mechanism):
 
   name = 'cautious'
   help = 'Gaussian noise, of which half is accounted for'
-
-  noise_allocation: str = allocation.EQUAL
 
   def event(self, contributions):
     return dp_accounting.GaussianDpEvent(

@@ -31,7 +31,7 @@ _STORES = 'stores.json'
 _OUTPUT_DIR = 'output_dir'
 _NAMES = 'names'  # In it, of the store of the clients; else all is contents.
 # Flags that earlier releases did not record, and what their runs had.
-_UNRECORDED = {'mechanism': mechanisms.DEFAULT}
+_UNRECORDED = {'mechanism': mechanisms.UNRECORDED}
 # What a call leaves that was killed before the flags were written.
 _OURS = {
   *(_LOCK, _STORES),

@@ -9,7 +9,6 @@ import dp_accounting
 from tff_asr import errors
 from tff_asr.privacy.mechanism import (
   adaptive_query,
-  allocation,
   bounds,
   gaussian_query,
   grouping,
@@ -24,30 +23,16 @@ class Gaussian(mechanism_protocol.Mechanism):
   """Discrete Gaussian noise on the sum of layer-clipped updates.
 
   Raises:
-    UserError: If a value is out of its range, or the noise would not cover
-      what a clipped client contributes.
+    UserError: As `Mechanism`, or if the noise would not cover the contribution
+      of a clipped client.
   """
 
   name = 'gaussian'
   help = 'fresh Gaussian noise on the sum of each round'
 
-  noise_allocation: str = allocation.EQUAL
-
   def __post_init__(self):
-    require = errors.require
-    require(
-      self.noise_multiplier is None
-      or allocation.is_noise_multiplier(self.noise_multiplier),
-      f'`noise_multiplier={self.noise_multiplier}` must be from'
-      f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
-      f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.',
-    )
-    require(
-      self.noise_allocation in allocation.NAMES,
-      f'`noise_allocation={self.noise_allocation}` must be one of'
-      f' {allocation.NAMES}.',
-    )
-    require(
+    super().__post_init__()
+    errors.require(
       self.clipping.covers(self.noise_allocation),
       '`mode=normalise` bounds the whole update, not each layer:'
       f' `noise_allocation={self.noise_allocation}` would not cover it. Use'

@@ -9,7 +9,12 @@ import dp_accounting
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
-from tff_asr.privacy.mechanism import aggregation, layer_clipping
+from tff_asr import errors
+from tff_asr.privacy.mechanism import (
+  aggregation,
+  allocation,
+  layer_clipping,
+)
 
 
 class NoiseNorms(Protocol):
@@ -44,6 +49,9 @@ class Mechanism(abc.ABC):
       guarantee, `None` that the noise is not yet calibrated.
     noise_allocation: How noise is divided over layers, see `allocation`.
     insecure_noise_seed: Debugging only: noise that repeats.  No guarantee.
+
+  Raises:
+    UserError: If a value is out of its range.
   """
 
   name: ClassVar[str]
@@ -54,8 +62,22 @@ class Mechanism(abc.ABC):
 
   clipping: layer_clipping.LayerClipping
   noise_multiplier: float | None
-  noise_allocation: str
+  noise_allocation: str = allocation.EQUAL
   insecure_noise_seed: int | None = None
+
+  def __post_init__(self):
+    errors.require(
+      self.noise_multiplier is None
+      or allocation.is_noise_multiplier(self.noise_multiplier),
+      f'`noise_multiplier={self.noise_multiplier}` must be from'
+      f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
+      f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.',
+    )
+    errors.require(
+      self.noise_allocation in allocation.NAMES,
+      f'`noise_allocation={self.noise_allocation}` must be one of'
+      f' {allocation.NAMES}.',
+    )
 
   @property
   def is_private(self) -> bool:

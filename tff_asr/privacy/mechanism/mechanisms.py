@@ -15,7 +15,8 @@ MECHANISMS: dict[str, type[mechanism_protocol.Mechanism]] = {
   mechanism.name: mechanism for mechanism in (gaussian.Gaussian,)
 }
 DEFAULT = gaussian.Gaussian.name
-"""The mechanism of every run whose records name none."""
+UNRECORDED = gaussian.Gaussian.name
+"""The mechanism of runs whose records name none: there was no other."""
 
 
 def named(name: str) -> type[mechanism_protocol.Mechanism]:
@@ -76,7 +77,7 @@ def make(
 
 def facts(mechanism: mechanism_protocol.Mechanism) -> dict[str, Any]:
   """Returns a mechanism as the ledger records it; see `recorded`."""
-  name = {'mechanism': mechanism.name} if mechanism.name != DEFAULT else {}
+  name = {'mechanism': mechanism.name} if mechanism.name != UNRECORDED else {}
   return name | mechanism.facts()
 
 
@@ -90,4 +91,4 @@ def recorded(record: Mapping[str, Any]) -> mechanism_protocol.Mechanism:
     KeyError, TypeError, ValueError: If it is none of this release.
   """
   rest = dict(record)
-  return named(rest.pop('mechanism', DEFAULT)).recorded(rest)
+  return named(rest.pop('mechanism', UNRECORDED)).recorded(rest)

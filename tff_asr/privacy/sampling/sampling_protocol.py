@@ -124,6 +124,8 @@ class Scheme(abc.ABC):
   ) -> releases.RoundRelease:
     """Returns the release of a round, as a client sees it who may take part.
 
+    The event is the same in all rounds.
+
     Args:
       number: The round, from 1.
       event: Privacy event of one participation, for `contributions`.
