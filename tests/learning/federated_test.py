@@ -135,7 +135,7 @@ def test_clients_may_compute_in_bfloat16(speech):
 
 def test_under_a_plan_the_sum_is_divided_by_the_expected_cohort(clipped):
   """One client moves the model by at most C / S, whoever else answers."""
-  bound = PLAN.clipping.clip_norm / PLAN.cohort_size
+  bound = PLAN.mechanism.clipping.clip_norm / PLAN.cohort_size
   for cohort in (['a'], ['b'], ['a', 'b', 'c']):
     update, _ = clipped.step(cohort)
     assert 0 < norm(update) <= len(cohort) * bound * (1 + 1e-3)

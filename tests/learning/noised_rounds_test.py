@@ -80,7 +80,7 @@ def steps(speech):
 def stddevs(step):
   """sigma_h = z sqrt(H) C_h over S, with C_h = C sqrt(d_h / d)."""
   sizes = np.array([t.size for t in step])
-  bounds = PLAN.clipping.clip_norm * np.sqrt(sizes / sizes.sum())
+  bounds = PLAN.mechanism.clipping.clip_norm * np.sqrt(sizes / sizes.sum())
   return PLAN.noise_multiplier * len(sizes) ** 0.5 * bounds / PLAN.cohort_size
 
 
