@@ -177,17 +177,10 @@ def _check_flags(
   Raises:
     UserError: If it does not.
   """
-  both = {
-    name: (
-      earlier.get(name, _UNRECORDED.get(name, 'absent')),
-      flags.get(name, 'absent'),
-    )
-    for name in sorted(flags.keys() | earlier.keys())
-  }
   changed = [
     f'--{name} was {was}, is {now}'
-    for name, (was, now) in both.items()
-    if was != now and name not in may_change
+    for name, (was, now) in changed_flags(earlier, flags).items()
+    if name not in may_change
   ]
   errors.require(
     earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
@@ -200,6 +193,37 @@ def _check_flags(
     f'{path} holds a run with other flags ({"; ".join(changed)}): give another'
     ' --output_dir, or the same flags to go on.',
   )
+
+
+def recorded_flag(flags: Mapping[str, str], name: str, default: str) -> str:
+  """Returns the value of a flag in the record of a run.
+
+  Args:
+    flags: The record.
+    name: Of the flag.
+    default: For a flag that the run did not have.  A flag that is newer than
+      the record has the value that all runs had before.
+  """
+  return flags.get(name, _UNRECORDED.get(name, default))
+
+
+def changed_flags(
+  earlier: Mapping[str, str], flags: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+  """Returns the flags that differ from a record, with both values.
+
+  Args:
+    earlier: The record of a run.
+    flags: Every flag in force, by name.
+  """
+  both = {
+    name: (
+      recorded_flag(earlier, name, 'absent'),
+      flags.get(name, 'absent'),
+    )
+    for name in sorted(flags.keys() | earlier.keys())
+  }
+  return {name: (was, now) for name, (was, now) in both.items() if was != now}
 
 
 def is_run(folder: pathlib.Path, flagfile: pathlib.Path) -> bool:
