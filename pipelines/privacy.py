@@ -18,6 +18,7 @@ from absl import flags
 from pipelines import command_line, flag_kinds
 from tff_asr import errors
 from tff_asr.commands import privacy
+from tff_asr.privacy.mechanism import mechanisms
 from tff_asr.privacy.sampling import schemes
 from tff_asr.runs import accounts
 
@@ -41,10 +42,15 @@ _ROUNDS = flag_kinds.define_numbers('rounds', [2_006], 'Rounds in all.', int)
 _DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta at which epsilon is given.')
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
-  schemes.POISSON,
-  schemes.SAMPLINGS,
-  'How cohorts are drawn: each client independently (poisson), a set of a fixed'
-  ' size, or not by chance: clients take turns (none).',
+  schemes.DEFAULT,
+  list(schemes.SCHEMES),
+  f'How cohorts are drawn. {schemes.in_words()}',
+)
+_MECHANISM = flags.DEFINE_enum(
+  'mechanism',
+  mechanisms.DEFAULT,
+  list(mechanisms.MECHANISMS),
+  f'The mechanism on client updates. {mechanisms.in_words()}',
 )
 _TARGET_EPSILON = flags.DEFINE_float(
   'target_epsilon', None, 'Epsilon that is to be met.'
@@ -106,6 +112,7 @@ def main() -> str:
       rounds=_ROUNDS.value,
       delta=_DELTA.value,
       sampling=_SAMPLING.value,
+      mechanism=_MECHANISM.value,
       target_epsilon=target,
       solve_for=_SOLVE_FOR.value,
       hypothetical=None if sizes[0] is None else sizes,

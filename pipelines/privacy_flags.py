@@ -10,10 +10,11 @@ from tff_asr.privacy.mechanism import (
   allocation,
   bounds,
   clipping,
+  grouping,
   layer_clipping,
-  layer_groups,
+  mechanisms,
 )
-from tff_asr.privacy.sampling import availability, schemes
+from tff_asr.privacy.sampling import available_hours, schemes
 
 _DEFAULT_NOISE_MULTIPLIER = 0.01
 _DEFAULT_CLIP_NORM = 0.1
@@ -28,11 +29,10 @@ _COHORT_SIZE = flags.DEFINE_integer(
 )
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
-  schemes.POISSON,
-  schemes.SAMPLINGS,
-  'How cohorts are drawn: each client independently with the same probability'
-  ' (poisson), a set of a fixed size, or not by chance: clients take turns'
-  ' (none). Epsilon is accounted for as is drawn.',
+  schemes.DEFAULT,
+  list(schemes.SCHEMES),
+  f'How cohorts are drawn. {schemes.in_words()} Epsilon is accounted for as is'
+  ' drawn.',
 )
 _OVER_SELECTION = flags.DEFINE_float(
   'over_selection',
@@ -63,6 +63,12 @@ _ROUNDS_A_DAY = flags.DEFINE_integer(
   'Rounds in a day (--available_hours).',
   lower_bound=2,
 )
+_MECHANISM = flags.DEFINE_enum(
+  'mechanism',
+  mechanisms.DEFAULT,
+  list(mechanisms.MECHANISMS),
+  f'The mechanism on client updates, after clipping. {mechanisms.in_words()}',
+)
 _CLIPPING = flags.DEFINE_enum(
   'clipping',
   'per_layer',
@@ -71,8 +77,8 @@ _CLIPPING = flags.DEFINE_enum(
 )
 _LAYER_GROUPS = flags.DEFINE_enum(
   'layer_groups',
-  layer_groups.TENSOR,
-  [layer_groups.TENSOR, layer_groups.BLOCK],
+  grouping.TENSOR,
+  [grouping.TENSOR, grouping.BLOCK],
   'What a layer is (per_layer): each tensor, or each block of tensors.',
 )
 _LAYER_BOUNDS = flags.DEFINE_enum(
@@ -202,30 +208,37 @@ def set_defaults() -> None:
 def config() -> settings.PrivacyConfig:
   """Returns what is promised, and how."""
   return settings.PrivacyConfig(
-    sampling=_SAMPLING.value,
-    cohort_size=_COHORT_SIZE.value,
-    over_selection=_OVER_SELECTION.value,
-    drop_out=_CLIENT_DROP_OUT.value,
-    availability=_availability(),
-    clipping=_clipping() if _CLIPPING.value != 'none' else None,
-    noise_multiplier=_NOISE_MULTIPLIER.value,
-    target_epsilon=_TARGET_EPSILON.value,
-    noise_allocation=_NOISE_ALLOCATION.value,
-    delta=_DELTA.value,
-    max_epsilon=_MAX_EPSILON.value,
-    prior_ledgers=tuple(map(pathlib.Path, _PRIOR_LEDGER.value)),
+    sampling=schemes.SamplingSettings(
+      sampling=_SAMPLING.value,
+      cohort_size=_COHORT_SIZE.value,
+      over_selection=_OVER_SELECTION.value,
+      availability=_availability(),
+    ),
+    mechanism=mechanisms.make(
+      _MECHANISM.value,
+      clipping=_clipping() if _CLIPPING.value != 'none' else None,
+      noise_multiplier=_NOISE_MULTIPLIER.value,
+      noise_allocation=_NOISE_ALLOCATION.value,
+      insecure_noise_seed=_INSECURE_NOISE_SEED.value,
+    ),
+    budget=settings.Budget(
+      delta=_DELTA.value,
+      target_epsilon=_TARGET_EPSILON.value,
+      max_epsilon=_MAX_EPSILON.value,
+      prior_ledger=tuple(map(pathlib.Path, _PRIOR_LEDGER.value)),
+    ),
+    client_drop_out=_CLIENT_DROP_OUT.value,
     accounting_cohort_size=_ACCOUNTING_COHORT_SIZE.value,
     accounting_population=_ACCOUNTING_POPULATION.value,
-    insecure_noise_seed=_INSECURE_NOISE_SEED.value,
     insecure_cohort_seed=_INSECURE_COHORT_SEED.value,
     unprotected_metrics=_RELEASE_UNPROTECTED_METRICS.value,
   )
 
 
-def _availability() -> availability.Daily | None:
+def _availability() -> available_hours.Daily | None:
   if _AVAILABLE_HOURS.value == 24.0:
     return None
-  return availability.Daily(_AVAILABLE_HOURS.value, _ROUNDS_A_DAY.value)
+  return available_hours.Daily(_AVAILABLE_HOURS.value, _ROUNDS_A_DAY.value)
 
 
 def _given_bounds() -> dict[str, float]:
@@ -237,7 +250,7 @@ def _clipping() -> layer_clipping.LayerClipping:
   return layer_clipping.LayerClipping(
     clip_norm=_CLIP_NORM.value,
     layer_groups=(
-      layer_groups.MODEL if _CLIPPING.value == 'global' else _LAYER_GROUPS.value
+      grouping.MODEL if _CLIPPING.value == 'global' else _LAYER_GROUPS.value
     ),
     layer_bounds=_LAYER_BOUNDS.value,
     given_bounds=tuple(_given_bounds().items()),

@@ -1,6 +1,7 @@
 """Rooms depend on each other in one direction only."""
 
 import ast
+import graphlib
 import pathlib
 import re
 
@@ -93,3 +94,149 @@ def test_the_mechanism_is_to_be_had_from_the_plan_alone():
       if re.search(part, file.read_text()):
         path = file.relative_to(ROOT / 'tff_asr').as_posix()
         assert path.startswith(place), f'{path} has {part}'
+
+
+def imported_modules(source: str, modules: set[str]) -> set[str]:
+  """Modules that a module imports anywhere, for type checks alone too."""
+  names = set()
+  for node in ast.walk(ast.parse(source)):
+    if isinstance(node, ast.Import):
+      names |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      names |= {node.module} | {f'{node.module}.{a.name}' for a in node.names}
+  return names & modules
+
+
+def circle(sources: dict[str, str]) -> list[str] | None:
+  """Modules that import each other, or `None` if there are none."""
+  graph = {
+    name: imported_modules(source, sources.keys())
+    for name, source in sources.items()
+  }
+  try:
+    graphlib.TopologicalSorter(graph).prepare()
+  except graphlib.CycleError as error:
+    return error.args[1]
+  return None
+
+
+def test_a_circle_is_seen_in_every_form():
+  sources = {
+    'tff_asr.a.x': 'from tff_asr.a import y',
+    'tff_asr.a.y': 'from tff_asr.b.z import thing',
+    'tff_asr.b.z': 'pass',
+  }
+  assert circle(sources) is None
+  for back in (
+    'from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n'
+    '  from tff_asr.a import x',
+    'def f():\n  import tff_asr.a.x',
+    'from tff_asr.a.x import X',
+  ):
+    assert set(circle({**sources, 'tff_asr.b.z': back})) == set(sources)
+
+
+def test_no_two_files_import_each_other():
+  sources = {
+    '.'.join(file.relative_to(ROOT).with_suffix('').parts): file.read_text()
+    for file in (ROOT / 'tff_asr').rglob('*.py')
+  }
+  assert len(sources) > 100
+  found = circle(sources)
+  assert found is None, ' -> '.join(found)
+
+
+SCHEMES = ROOT / 'tff_asr' / 'privacy' / 'sampling'
+
+
+def names_of_schemes() -> set[str]:
+  """Names of the sampling schemes, from the files of their classes."""
+  found = set()
+  for file in SCHEMES.glob('*.py'):
+    found |= set(re.findall(r"^  name = '(\w+)'$", file.read_text(), re.M))
+  return found
+
+
+# Other ways to name a scheme in a comparison or a table.
+_SCHEME = re.compile(
+  r'\b(Poisson|FixedSize|Turns|(sampling|scheme)\.name'
+  r'|schemes\.(DEFAULT|POISSON|FIXED|NONE))\b'
+)
+
+
+def branches_on(source: str, names: set[str]) -> list[str]:
+  """Where a module compares a name with a sampling scheme, or looks it up.
+
+  `none` is the name of other things as well: there the code must speak of
+  sampling.
+  """
+
+  def is_name(node, text) -> bool:
+    if not isinstance(node, ast.Constant) or node.value not in names:
+      return False
+    return node.value != 'none' or bool(re.search('sampling|scheme', text))
+
+  found = []
+  for node in ast.walk(ast.parse(source)):
+    if isinstance(node, ast.Compare):
+      parts = [node.left, *node.comparators]
+    elif isinstance(node, ast.Dict):
+      parts = [key for key in node.keys if key]
+    elif isinstance(node, ast.Subscript):
+      parts = [node.slice]
+    elif isinstance(node, ast.Match):
+      parts = [case.pattern for case in node.cases]
+    elif isinstance(node, ast.Call):
+      parts = node.args[1:] if ast.unparse(node.func) == 'isinstance' else []
+    else:
+      continue
+    text = ast.unparse(node)
+    if any(is_name(c, text) for part in parts for c in ast.walk(part)) or any(
+      _SCHEME.search(ast.unparse(part)) for part in parts
+    ):
+      found.append(text)
+  return found
+
+
+@pytest.mark.parametrize(
+  'code',
+  [
+    "if plan.sampling == 'none': pass",
+    "if config.scheme in ('fixed', other): pass",
+    "words = {'poisson': 1}",
+    "word = WORDS['fixed']",
+    "match name:\n  case 'poisson': pass",
+    "match sampling:\n  case 'none' | None: pass",
+    'if isinstance(plan.sampling, turns.Turns): pass',
+    'if type(plan.sampling) is turns.Turns: pass',
+    'if plan.sampling.name == turns.Turns.name: pass',
+    'if config.sampling != schemes.DEFAULT: pass',
+    'words = {schemes.FIXED: 1}',
+  ],
+)
+def test_a_branch_on_a_sampling_scheme_is_seen(code):
+  assert branches_on(code, {'poisson', 'fixed', 'none'})
+
+
+@pytest.mark.parametrize(
+  'code',
+  [
+    "sampling = schemes.named('poisson')",
+    "if clipping == 'none': pass",
+    'scheme = poisson.Poisson(population=1, cohort_size=1)',
+  ],
+)
+def test_other_code_is_no_branch_on_a_sampling_scheme(code):
+  assert not branches_on(code, {'poisson', 'fixed', 'none'})
+
+
+def test_only_its_class_knows_what_a_sampling_scheme_does():
+  names = names_of_schemes()
+  assert names == {'poisson', 'fixed', 'none'}
+  for file in [
+    *(ROOT / 'tff_asr').rglob('*.py'),
+    ROOT / 'pipelines' / 'privacy.py',
+    *sorted((ROOT / 'pipelines').glob('*.py')),
+  ]:
+    found = branches_on(file.read_text(), names)
+    assert not found, f'{file}: {found}'

@@ -13,7 +13,8 @@ from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.learning import central, federated
 from tff_asr.models import presets
 from tff_asr.privacy import settings
-from tff_asr.privacy.mechanism import layer_clipping
+from tff_asr.privacy.mechanism import gaussian, layer_clipping
+from tff_asr.privacy.sampling import schemes
 from tff_asr.programs import execution
 
 _MODEL = 'of one block'
@@ -61,11 +62,12 @@ def config(tmp_path_factory):
     batches=client_datasets.BatchConfig(seconds=9.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 0.01),
     privacy=settings.PrivacyConfig(
-      sampling='poisson',
-      cohort_size=2,
-      clipping=layer_clipping.LayerClipping(0.1, layer_bounds='dim'),
-      noise_multiplier=0.5,
-      delta=1e-6,
+      sampling=schemes.SamplingSettings(cohort_size=2),
+      mechanism=gaussian.Gaussian(
+        clipping=layer_clipping.LayerClipping(0.1, layer_bounds='dim'),
+        noise_multiplier=0.5,
+      ),
+      budget=settings.Budget(delta=1e-6),
     ),
     evaluate_every=1,
     evaluate_clients=0,

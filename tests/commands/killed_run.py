@@ -55,17 +55,18 @@ for name in ('rename', 'unlink'):
 
 from tff_asr.privacy import plans  # noqa: E402
 from tff_asr.privacy.accounting import ledger, ledger_lines  # noqa: E402
-from tff_asr.privacy.mechanism import layer_clipping  # noqa: E402
+from tff_asr.privacy.mechanism import gaussian, layer_clipping  # noqa: E402
+from tff_asr.privacy.sampling import poisson  # noqa: E402
 from tff_asr.programs import program_logic, recorded_rounds  # noqa: E402
 from tff_asr.runs import checkpoints, metrics_file  # noqa: E402
 
 _PLAN = plans.PrivacyPlan(
-  population=10,
-  cohort_size=2,
+  sampling=poisson.Poisson(population=10, cohort_size=2),
+  mechanism=gaussian.Gaussian(
+    clipping=layer_clipping.LayerClipping(1.0), noise_multiplier=1.0
+  ),
   rounds=_ROUNDS,
   delta=1e-6,
-  noise_multiplier=1.0,
-  clipping=layer_clipping.LayerClipping(1.0),
 )
 _Output = collections.namedtuple('_Output', ['state', 'metrics'])
 

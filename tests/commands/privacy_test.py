@@ -62,7 +62,7 @@ def test_other_sizes_are_hypothetical():
   assert 'Hypothetical, with cohorts of 5,000' in run(
     hypothetical=(5_000, 500_000)
   )
-  with pytest.raises(errors.UserError, match='cohort_size 5'):
+  with pytest.raises(errors.UserError, match='`cohort_size=5`'):
     run(hypothetical=(5, 4))
 
 

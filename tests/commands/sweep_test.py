@@ -90,6 +90,16 @@ def test_settings_that_are_empty_or_the_same_are_refused(text):
     sweep.axis(text, pathlib.Path)
 
 
+def test_a_run_of_an_earlier_release_is_not_done_again(tmp_path):
+  """Its record lacks the flags that it did not have."""
+  path = tmp_path / 'a'
+  runs.finish(path, None)
+  flags = folders.read_flags(path / 'flags.txt')
+  for mechanism, done in ('gaussian', True), ('new', False):
+    now = sweep.Trial(path, (), {**flags, 'mechanism': mechanism})
+    assert sweep._is_finished(now) == done
+
+
 def test_combinations_of_one_name_are_refused():
   axes = [
     sweep.axis(text, pathlib.Path)

@@ -32,7 +32,7 @@ def test_a_model_and_its_bounds_can_begin_another_run(
     tmp_path / 'run',
     clipping=clipping,
     seed_model=finished[0],
-    prior_ledgers=(finished[0],),
+    prior_ledger=(finished[0],),
   )
   first = training.rows(tmp_path / 'run')[0]
   assert float(first['wer']) == pytest.approx(

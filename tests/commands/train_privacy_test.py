@@ -78,7 +78,7 @@ def test_a_seed_for_the_noise_takes_every_epsilon_away(quick, tmp_path):
   )
   assert 'epsilon' not in training.rows(one)[-1]
   assert 'No privacy guarantee' in (one / 'report.html').read_text()
-  later = dict(prior_ledgers=(one,))
+  later = dict(prior_ledger=(one,))
   message = 'inf already'
   training.refused(
     quick, tmp_path / 'two', message, max_epsilon=1_000.0, **later
@@ -129,9 +129,9 @@ def test_the_noise_can_be_made_to_meet_an_epsilon(
   """Of all runs on the clients together."""
   first, second = unprotected[0], tmp_path / 'second'
   spent = training.summary_of(first)['epsilon']
-  second_run = dict(noise_multiplier=None, prior_ledgers=(first,))
+  second_run = dict(noise_multiplier=None, prior_ledger=(first,))
   for target in spent, spent / 2:
-    message = 'runs of --prior_ledger'
+    message = 'runs of `prior_ledger`'
     training.refused(
       quick, second, message, target_epsilon=target, **second_run
     )

@@ -1,6 +1,5 @@
 """A run that is stopped, seeded, or called again."""
 
-import dataclasses
 import gc
 import os
 import signal
@@ -8,6 +7,7 @@ import signal
 import numpy as np
 import pytest
 
+from tests import plans
 from tests.commands import training
 from tff_asr.corpora import client_datasets
 from tff_asr.models import model_folder
@@ -86,10 +86,10 @@ def test_cohorts_repeat_with_a_seed_where_nothing_is_promised(quick):
   ).privacy
   population = [f'{i}' for i in range(50)]
   for sampling in 'poisson', 'fixed':
-    privacy = dataclasses.replace(settings, sampling=sampling, cohort_size=9)
-    plan = dataclasses.replace(privacy, clipping=quick.privacy.clipping).plan(
-      population=50, rounds=5
-    )
+    privacy = plans.changed_privacy(settings, sampling=sampling, cohort_size=9)
+    plan = plans.changed_privacy(
+      privacy, clipping=quick.privacy.mechanism.clipping
+    ).plan(population=50, rounds=5)
     for of_plan in None, plan:
       first, second = (
         [sample(number) for number in range(5)]

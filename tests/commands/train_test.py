@@ -104,7 +104,7 @@ def test_without_privacy_the_loss_is_shown_and_no_epsilon(
   assert training.summary_of(unguarded)['minutes'] > 0
   assert not (unguarded / 'ledger.jsonl').exists()
   with pytest.raises(errors.UserError, match='no privacy ledger'):
-    training.run(config, tmp_path / 'other', prior_ledgers=(unguarded,))
+    training.run(config, tmp_path / 'other', prior_ledger=(unguarded,))
 
 
 def damaged(store, copy, clients):

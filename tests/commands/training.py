@@ -8,17 +8,18 @@ import shutil
 
 import pytest
 
+from tests import plans
 from tff_asr import checksums, errors
 from tff_asr.commands import train
 
 
 def changed(config, **changes):
   """The configuration with other settings, of its privacy too."""
-  own = {f.name for f in dataclasses.fields(config.privacy)}
+  own = plans.flat_privacy(config.privacy).keys()
   privacy = {k: v for k, v in changes.items() if k in own}
   rest = {k: v for k, v in changes.items() if k not in own}
   return dataclasses.replace(
-    config, privacy=dataclasses.replace(config.privacy, **privacy), **rest
+    config, privacy=plans.changed_privacy(config.privacy, **privacy), **rest
   )
 
 
@@ -27,12 +28,9 @@ def run(config, output_dir, **changes):
   flags = {
     f.name: str(getattr(config, f.name)) for f in dataclasses.fields(config)
   }
-  flags |= {
-    f.name: str(getattr(config.privacy, f.name))
-    for f in dataclasses.fields(config.privacy)
-  }
+  privacy = plans.flat_privacy(config.privacy)
+  flags |= {name: str(value) for name, value in privacy.items()}
   del flags['privacy']
-  flags['prior_ledger'] = flags.pop('prior_ledgers')
   return train.train(config, flags)
 
 

@@ -31,7 +31,7 @@ def save(folder, entries):
 
 def test_a_whole_ledger_passes(tmp_path):
   folder, promised = runs.begin(tmp_path / 'run', runs.PLAN)
-  save(folder.checkpoints, ['', *promised.ledger._hashes[1:]])
+  save(folder.checkpoints, ['', *promised.ledger.entries[1:]])
   for path in folder.path, folder.ledger:
     whole_ledger.check(path)
   # Recorded, and killed before anything was released.
@@ -105,7 +105,7 @@ def test_report_and_export_see_what_only_the_summary_knows(tmp_path, has_head):
 def test_a_checkpoint_shows_it(tmp_path):
   """Also the second entry of a round that was repeated."""
   folder, promised = runs.begin(tmp_path / 'run', runs.PLAN)
-  first, _ = promised.ledger._hashes[1:]
+  first, _ = promised.ledger.entries[1:]
   again = promised.ledger.append(2, runs.PLAN.release(2))
   save(folder.checkpoints, ['', first, again])
   whole_ledger.check(folder.path)

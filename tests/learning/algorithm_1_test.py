@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tests import plans
 from tests.learning import algorithm_1
 import tff_asr
 from tff_asr.executors import native
 from tff_asr.learning import federated
 from tff_asr.models import presets, transformer
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 
 # Dropout and augmentation are on: they follow from the seeds of the batches.
@@ -119,7 +119,7 @@ class Process:
   """The process that `train` builds, at the seed model."""
 
   def __init__(self, run):
-    plan = plans.PrivacyPlan(
+    plan = plans.make(
       population=len(USERS),
       cohort_size=round(run.q * len(USERS)),
       rounds=ROUNDS,

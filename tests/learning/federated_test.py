@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tests import plans
 from tff_asr.corpora import client_datasets
 from tff_asr.executors import native
 from tff_asr.learning import federated, speech_model
 from tff_asr.models import precision, presets, transformer
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 
 # Without chance in training, so that rounds can be compared.
@@ -31,7 +31,7 @@ CONFIG = federated.FederatedConfig(
   server_optimizer='sgd',
   server_learning_rate=1.0,
 )
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=3,
   cohort_size=2,
   rounds=1,
@@ -135,7 +135,7 @@ def test_clients_may_compute_in_bfloat16(speech):
 
 def test_under_a_plan_the_sum_is_divided_by_the_expected_cohort(clipped):
   """One client moves the model by at most C / S, whoever else answers."""
-  bound = PLAN.clipping.clip_norm / PLAN.cohort_size
+  bound = PLAN.mechanism.clipping.clip_norm / PLAN.cohort_size
   for cohort in (['a'], ['b'], ['a', 'b', 'c']):
     update, _ = clipped.step(cohort)
     assert 0 < norm(update) <= len(cohort) * bound * (1 + 1e-3)
@@ -147,11 +147,11 @@ def test_an_empty_cohort_is_a_round(clipped, plain):
 
 
 def test_an_empty_cohort_of_a_private_round_is_noise_alone(speech):
-  plan = dataclasses.replace(PLAN, noise_multiplier=2.0)
+  plan = plans.changed(PLAN, noise_multiplier=2.0)
   noised = Run(speech, plan)
   update, _ = noised.step([])
   flat = np.concatenate([t.ravel() for t in update])
-  expected = plan.noise_stddev / plan.cohort_size
+  expected = plan.mechanism.noise_stddev / plan.cohort_size
   # More than 20,000 coordinates: 6 standard errors of the std are 3 %.
   assert flat.size > 20_000
   assert np.std(flat) == pytest.approx(expected, rel=0.03)
@@ -169,7 +169,7 @@ def test_metrics_of_a_private_round_say_nothing_of_clients(clipped):
   'plan',
   [
     None,
-    dataclasses.replace(PLAN, noise_multiplier=2.0, unprotected_metrics=True),
+    plans.changed(PLAN, noise_multiplier=2.0, unprotected_metrics=True),
   ],
 )
 def test_metrics_of_another_round_say_what_clients_did(speech, plan):

@@ -10,19 +10,19 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tests import plans
 from tests.privacy.updates import are_independent, has_variance, is_gaussian
 from tff_asr.corpora import client_datasets
 from tff_asr.executors import context
 from tff_asr.learning import federated
 from tff_asr.models import presets, transformer
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 
 MODEL = dataclasses.replace(
   presets.preset('tiny', 30), width=8, mlp_width=16, blocks=1, convolutions=1
 )
 # Noise that is large beside the weights, so that float32 hides none of it.
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=3,
   cohort_size=2,
   rounds=1,
@@ -80,7 +80,7 @@ def steps(speech):
 def stddevs(step):
   """sigma_h = z sqrt(H) C_h over S, with C_h = C sqrt(d_h / d)."""
   sizes = np.array([t.size for t in step])
-  bounds = PLAN.clipping.clip_norm * np.sqrt(sizes / sizes.sum())
+  bounds = PLAN.mechanism.clipping.clip_norm * np.sqrt(sizes / sizes.sum())
   return PLAN.noise_multiplier * len(sizes) ** 0.5 * bounds / PLAN.cohort_size
 
 

@@ -8,16 +8,16 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tests import plans
 from tff_asr.executors import context
 from tff_asr.learning import private_process
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 
 SPEC = collections.OrderedDict(
   x=tf.TensorSpec([None, 2], tf.float32), y=tf.TensorSpec([None, 1], tf.float32)
 )
 SIZES = {'kernel': 2, 'bias': 1}
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=8,
   cohort_size=4,
   rounds=1,

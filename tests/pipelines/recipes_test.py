@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 
 from pipelines import flagfiles, train
+from tests import plans
 from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import federated
 from tff_asr.models import transformer
 from tff_asr.optimizers import schedules
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.text import vocabulary
 
@@ -56,7 +56,7 @@ def layer_sizes(encoder):
 @functools.cache
 def next_type(encoder, precision_name, is_clipped):
   """Type of a process; of those that differ in numbers alone one is built."""
-  plan = plans.PrivacyPlan(
+  plan = plans.make(
     population=POPULATION,
     cohort_size=10,
     rounds=1,
@@ -155,7 +155,8 @@ def test_the_private_run_has_the_papers_noise_and_epsilon(
   """On the mean; the paper counts some rounds more, and rounds up."""
   run = config(recipe)
   plan = run.privacy.plan(POPULATION, run.rounds)
-  assert plan.noise_stddev / plan.cohort_size == pytest.approx(dp_sigma)
+  on_mean = plan.mechanism.noise_stddev / plan.cohort_size
+  assert on_mean == pytest.approx(dp_sigma)
   found = run.privacy.hypothetical(plan).epsilons().rdp
   assert 0.95 * epsilon < found < epsilon
 

@@ -36,7 +36,7 @@ from tff_asr.learning import central, federated
 from tff_asr.models import presets
 from tff_asr.privacy import settings as privacy_config
 from tff_asr.privacy.accounting import ledger
-from tff_asr.privacy.mechanism import clipping, layer_clipping
+from tff_asr.privacy.mechanism import clipping, gaussian, layer_clipping
 from tff_asr.privacy.sampling import schemes
 from tff_asr.programs import execution
 
@@ -142,7 +142,7 @@ def same_chance():
     yield
 
 
-def run(folder: pathlib.Path, one: str, damaged=False, **privacy) -> None:
+def run(folder: pathlib.Path, one: str, sampling: str, damaged=False) -> None:
   """A whole run in a folder, from the corpus on."""
   config = preparation.StoreConfig(stores_lib.ENGLISH)
   preparation.prepare(
@@ -179,11 +179,11 @@ def run(folder: pathlib.Path, one: str, damaged=False, **privacy) -> None:
     batches=client_datasets.BatchConfig(seconds=9.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 0.01),
     privacy=privacy_config.PrivacyConfig(
-      cohort_size=3,
-      clipping=layer_clipping.LayerClipping(0.1),
-      noise_multiplier=0.5,
-      delta=1e-6,
-      **privacy,
+      sampling=schemes.SamplingSettings(sampling=sampling, cohort_size=3),
+      mechanism=gaussian.Gaussian(
+        clipping=layer_clipping.LayerClipping(0.1), noise_multiplier=0.5
+      ),
+      budget=privacy_config.Budget(delta=1e-6),
     ),
     evaluate_every=1,
     evaluate_clients=1,
@@ -269,7 +269,7 @@ def left(tmp_path_factory, known, capfd):
 
 @pytest.mark.parametrize(
   ('name', 'damaged'),
-  [*((name, False) for name in schemes.SAMPLINGS), ('none', True)],
+  [*((name, False) for name in schemes.SCHEMES), ('none', True)],
 )
 def test_neighbours_leave_the_same(left, failed, name, damaged):
   one = left(ONE, sampling=name)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import plans
 from tff_asr import errors
-from tff_asr.privacy import plan_words, plans
+from tff_asr.privacy import plan_words
 from tff_asr.privacy.mechanism import bounds, layer_clipping
 from tff_asr.privacy.sampling import schemes
 
 CLIPPING = layer_clipping.LayerClipping(0.5)
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=100,
   cohort_size=10,
   rounds=50,
@@ -30,9 +31,13 @@ def changed(**changes):
   own = {f.name for f in dataclasses.fields(CLIPPING)}
   clipping = {k: v for k, v in changes.items() if k in own}
   rest = {k: v for k, v in changes.items() if k not in own}
-  return dataclasses.replace(
+  return plans.changed(
     PLAN, clipping=dataclasses.replace(CLIPPING, **clipping), **rest
   )
+
+
+def on_the_mean(plan):
+  return plan.mechanism.noise_stddev / plan.expected_cohort
 
 
 def test_epsilon_grows_with_rounds_and_is_nothing_before():
@@ -50,19 +55,21 @@ def test_without_fresh_noise_there_is_no_guarantee_and_the_plan_says_so(
   plan = changed(**changes)
   assert not plan.is_guarantee
   assert plan.epsilons(1).best == math.inf
-  assert 'No privacy guarantee' in str(plan) and 'none' in str(plan)
+  assert 'No privacy guarantee' in plan_words.text(
+    plan
+  ) and 'none' in plan_words.text(plan)
 
 
 def test_other_sizes_keep_the_noise_on_the_mean_and_are_only_hypothetical():
   other = PLAN.hypothetical(cohort_size=1_000, population=20_000)
-  on_mean = [p.noise_stddev / p.expected_cohort for p in (PLAN, other)]
+  on_mean = [on_the_mean(p) for p in (PLAN, other)]
   assert on_mean[0] == pytest.approx(on_mean[1])
   assert other.epsilons().best < PLAN.epsilons().best
   same = PLAN.hypothetical(PLAN.cohort_size, PLAN.population)
   assert same == PLAN
 
 
-@pytest.mark.parametrize('sampling', schemes.SAMPLINGS)
+@pytest.mark.parametrize('sampling', tuple(schemes.SCHEMES))
 @pytest.mark.parametrize(
   'sizes', [(64, 10, 100_000, 2_000), (100, 30, 1_000, 7), (10, 10, 99, 40)]
 )
@@ -77,7 +84,7 @@ def test_the_noise_on_the_mean_stays_however_clients_are_sampled(
   other = plan.hypothetical(other_size, other_population)
   assert other.cohort_size == other_size
   assert other.population == other_population
-  on_mean = [p.noise_stddev / p.expected_cohort for p in (plan, other)]
+  on_mean = [on_the_mean(p) for p in (plan, other)]
   assert on_mean[1] == pytest.approx(on_mean[0], rel=1e-12)
 
 
@@ -97,32 +104,32 @@ def test_the_hypothetical_noise_is_what_is_added():
 
 
 def test_the_epsilon_with_earlier_runs_comes_first():
-  others = dataclasses.replace(PLAN, noise_multiplier=2.0).releases()
+  others = plans.changed(PLAN, noise_multiplier=2.0).releases()
   joint = PLAN.epsilons(others=others)
   assert joint.best > PLAN.epsilons().best
   assert joint.rdp > PLAN.epsilons().rdp
-  _, words = PLAN.in_words(others)
+  _, words = plan_words.in_words(PLAN, others)
   alone = plan_words.epsilons_in_words(PLAN.epsilons())
   assert words['epsilon'] == (
     f'{plan_words.epsilons_in_words(joint)} at delta 1e-06, after 50 rounds,'
     f' earlier runs included (this run alone: {alone})'
   )
-  assert PLAN.in_words() == PLAN.in_words(())
-  assert PLAN.in_words()[1]['epsilon'] == (
+  assert plan_words.in_words(PLAN) == plan_words.in_words(PLAN, ())
+  assert plan_words.in_words(PLAN)[1]['epsilon'] == (
     f'{alone} at delta 1e-06, after 50 rounds'
   )
 
 
 def test_an_earlier_run_without_a_guarantee_leaves_none():
   others = changed(insecure_noise_seed=1).releases()
-  title, words = PLAN.in_words(others)
+  title, words = plan_words.in_words(PLAN, others)
   assert title == 'No privacy guarantee.'
   assert words['epsilon'].startswith('none, an earlier run')
 
 
 @pytest.mark.parametrize('layer_groups', ['tensor', 'block', 'model'])
 @pytest.mark.parametrize('layer_bounds', ['uniform', 'dim', 'adaptive'])
-@pytest.mark.parametrize('sampling', schemes.SAMPLINGS)
+@pytest.mark.parametrize('sampling', tuple(schemes.SCHEMES))
 def test_one_client_moves_the_mean_by_the_norm_over_the_expected_cohort(
   layer_groups, layer_bounds, sampling
 ):
@@ -153,7 +160,7 @@ def test_the_noise_on_the_mean_is_that_of_the_sum_over_the_expected_cohort():
   assert event.noise_multiplier == PLAN.noise_multiplier
 
 
-@pytest.mark.parametrize('sampling', schemes.SAMPLINGS)
+@pytest.mark.parametrize('sampling', tuple(schemes.SCHEMES))
 @pytest.mark.parametrize('cohort_size', [10, 40])
 def test_the_sampler_is_that_of_the_plan(sampling, cohort_size):
   """In turns, 40 of 100 are 50 in each of two rounds."""
@@ -187,9 +194,9 @@ def test_the_sampler_takes_the_population_of_the_plan_only():
     (dict(clip_norm=math.nan), 'clip_norm'),
     (dict(noise_multiplier=-1.0), 'noise_multiplier'),
     (dict(noise_multiplier=math.nan), 'noise_multiplier'),
-    (dict(noise_multiplier=9e-6), 'noise_multiplier 9e-06 must be from'),
+    (dict(noise_multiplier=9e-6), '`noise_multiplier=9e-06` must be from'),
     (dict(noise_multiplier=2e9), 'noise_multiplier'),
-    (dict(clip_norm=9e-11), 'clip_norm 9e-11 must be from'),
+    (dict(clip_norm=9e-11), '`clip_norm=9e-11` must be from'),
     (dict(clip_norm=2e10), 'clip_norm'),
     (dict(delta=0.0), 'delta'),
     (dict(delta=0.01), 'publish somebody'),
@@ -201,12 +208,15 @@ def test_the_sampler_takes_the_population_of_the_plan_only():
     (dict(mode='shout'), 'mode'),
     (dict(layer_bounds='given'), 'go together'),
     (dict(given_bounds=(('a', 0.5),)), 'go together'),
-    (dict(layer_bounds='given', given_bounds=(('a', 1.0),)), 'clip_norm 0.5'),
+    (dict(layer_bounds='given', given_bounds=(('a', 1.0),)), '`clip_norm=0.5`'),
     (dict(mode='normalise', layer_bounds='adaptive'), 'normalised'),
     (dict(mode='normalise', noise_allocation='optimal'), 'not each layer'),
-    (dict(layer_bounds='adaptive', quantile=1.0), 'clip_quantile'),
-    (dict(layer_bounds='adaptive', adaptation_rate=0.0), 'adaptation_rate'),
-    (dict(layer_bounds='adaptive', count_stddev=-1.0), 'count_stddev'),
+    (dict(layer_bounds='adaptive', quantile=1.0), '`quantile=1.0`'),
+    (
+      dict(layer_bounds='adaptive', adaptation_rate=0.0),
+      '`adaptation_rate=0.0`',
+    ),
+    (dict(layer_bounds='adaptive', count_stddev=-1.0), '`count_stddev=-1.0`'),
   ],
 )
 def test_a_plan_that_cannot_be_kept_cannot_be_made(bad, message):
@@ -219,7 +229,7 @@ def test_bounds_may_be_given_by_name():
   clipping = layer_clipping.LayerClipping(
     0.5, layer_bounds='given', given_bounds=given
   )
-  plan = dataclasses.replace(PLAN, clipping=clipping)
+  plan = plans.changed(PLAN, clipping=clipping)
   state = plan.query(LAYERS).initial_global_state()
   assert list(state.numerator_state.bounds.numpy()) == [0.4, 0.3]
   with pytest.raises(errors.UserError, match='lack: b'):
@@ -270,7 +280,7 @@ def test_a_file_of_bounds_is_read_as_it_was_written(tmp_path):
 
 
 def test_the_plan_speaks_in_words():
-  text = str(PLAN)
+  text = plan_words.text(PLAN)
   for part in (
     'one of 100 clients',
     'one client there or not',
@@ -286,8 +296,8 @@ def test_the_plan_speaks_in_words():
     'seed model',
   ):
     assert part in ' '.join(text.split()), part
-  assert 'replaced' in str(changed(sampling='fixed'))
-  in_turns = ' '.join(str(changed(sampling='none')).split())
+  assert 'replaced' in plan_words.text(changed(sampling='fixed'))
+  in_turns = ' '.join(plan_words.text(changed(sampling='none')).split())
   assert 'take turns' in in_turns and 'at the same period' in in_turns
   assert 'probability' not in in_turns
-  assert 'UNPROTECTED' in str(changed(unprotected_metrics=True))
+  assert 'UNPROTECTED' in plan_words.text(changed(unprotected_metrics=True))

@@ -10,11 +10,11 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from tff_asr.privacy.mechanism import layer_groups
+from tff_asr.privacy.mechanism import grouping
 
 LAYERS = {'a/kernel': 12, 'a/bias': 5, 'b/scale': 1}
 SHAPES = [(3, 4), (5,), ()]
-GROUPS = {name: layer_groups.group(LAYERS, name) for name in layer_groups.NAMES}
+GROUPS = {name: grouping.group(LAYERS, name) for name in grouping.NAMES}
 FALSE_ALARM = 1e-9
 
 # Values that break careless arithmetic, and ordinary ones.

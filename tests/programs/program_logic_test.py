@@ -7,7 +7,6 @@ cohorts it has seen.
 import asyncio
 import collections
 import csv
-import dataclasses
 import itertools
 import json
 import shutil
@@ -16,8 +15,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from tests import plans
 from tff_asr import compat, errors
-from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import ledger
 from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.programs import program_logic, recorded_rounds
@@ -219,7 +218,7 @@ def test_the_checkpoint_of_the_lowest_error_rate_stays(tmp_path):
   ]
 
 
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=40,
   cohort_size=20,
   rounds=7,
@@ -244,7 +243,7 @@ class RecordedProgram(Program):
     self.events = []
     self.unrecorded = []
     self.stop_in = self.fail_in = None
-    plan = dataclasses.replace(PLAN, rounds=rounds)
+    plan = plans.changed(PLAN, rounds=rounds)
     book = plan.open_ledger(self.path)
     self.recorded_before = self.recorded()
     program = self

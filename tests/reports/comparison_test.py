@@ -37,6 +37,19 @@ def test_figures_flags_that_differ_and_curves(tmp_path):
   assert len(marked) == 1 and 'one' in marked[0]
 
 
+def test_a_run_of_an_earlier_release_differs_in_no_flag_that_it_did_not_have(
+  tmp_path,
+):
+  one, _ = runs.finish(tmp_path / 'one', runs.PLAN)
+  two, _ = runs.finish(tmp_path / 'two', runs.PLAN, mechanism='gaussian')
+  three, _ = runs.finish(tmp_path / 'three', runs.PLAN, mechanism='new')
+  output = tmp_path / 'compare.html'
+  comparison.write([one.path, two.path], output)
+  assert '--mechanism' not in output.read_text()
+  comparison.write([one.path, three.path], output)
+  assert '--mechanism' in output.read_text()
+
+
 def test_runs_of_the_same_name_are_told_apart(tmp_path):
   folders = [
     runs.begin(tmp_path / which / 'run', runs.PLAN)[0] for which in 'ab'

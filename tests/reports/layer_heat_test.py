@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tff_asr.privacy import noise_norms, plans
+from tests import plans
 from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.reports import layer_heat
 
@@ -11,7 +11,7 @@ LAYERS = {'a/kernel': 10_000, 'a/bias': 2}
 
 
 def make(**clipping):
-  return plans.PrivacyPlan(
+  return plans.make(
     population=100,
     cohort_size=10,
     rounds=3,
@@ -49,7 +49,7 @@ def test_the_noise_follows_the_bounds_of_the_round_before():
   norms = layer_heat.of_metrics(rows, 'norm/')
   found = layer_heat.noise(plan, LAYERS, rows, norms).values.T
   expected = [
-    noise_norms.NoiseNorms(plan, LAYERS).of_round(bounds)
+    plan.noise_norms(LAYERS).of_round(bounds)
     for bounds in (
       None,
       {'a/kernel': 0.3, 'a/bias': 0.4},
@@ -68,16 +68,14 @@ def test_fixed_bounds_have_the_same_noise_in_every_round():
   found = layer_heat.noise(
     plan, LAYERS, rows, layer_heat.of_metrics(rows, 'norm/')
   )
-  expected = list(noise_norms.NoiseNorms(plan, LAYERS).of_round().values())
+  expected = list(plan.noise_norms(LAYERS).of_round().values())
   np.testing.assert_array_equal(found.values.T, [expected] * 2)
 
 
 def test_a_signal_is_told_from_noise_and_noise_from_a_signal():
   """With a norm that holds both; none is seen where chance could have it."""
   plan = make()
-  noise = np.array(
-    list(noise_norms.NoiseNorms(plan, LAYERS).of_round().values())
-  )
+  noise = np.array(list(plan.noise_norms(LAYERS).of_round().values()))
   both = noise * np.sqrt(1 + np.array([[10.0], [0.1], [0.0], [-0.5]]))
   rows = metrics_of(both)
   norms = layer_heat.of_metrics(rows, 'norm/')

@@ -6,6 +6,7 @@ import pytest
 
 from tests import old_ledgers
 from tests.runs import runs
+from tff_asr.privacy import plan_words
 from tff_asr.privacy.accounting import accountants, ledger
 from tff_asr.reports import model_card, run_report
 from tff_asr.runs import accounts, joint_account, records
@@ -63,7 +64,7 @@ def test_every_place_gives_the_epsilon_of_all_runs_first(tmp_path):
 def test_without_earlier_runs_nothing_is_said_of_them(tmp_path):
   folder, table = finish(tmp_path)
   record = records.read(folder.path)
-  assert record.account.plan_text() == str(STRONG)
+  assert record.account.plan_text() == plan_words.text(STRONG)
   assert record.account.planned(30) == STRONG.epsilons()
   assert set(runs.summary_of(folder)) >= {'epsilon', 'delta'}
   assert not {'old_ledger', 'epsilon_this_run_alone'} & set(

@@ -80,3 +80,15 @@ def test_a_run_goes_on_where_it_was_begun(tmp_path):
     folders.RunFolder(tmp_path / 'moved', moved, STORES)
   assert folders.is_run(tmp_path / 'moved', tmp_path / 'moved/flags.txt')
   assert not folders.is_run(tmp_path / 'moved', tmp_path / 'flags.txt')
+
+
+def test_flags_that_earlier_releases_did_not_have_are_those_of_their_runs(
+  tmp_path,
+):
+  """A run without a record of its mechanism had the Gaussian one."""
+  folders.RunFolder(tmp_path / 'run', FLAGS, STORES)
+  with pytest.raises(errors.UserError, match='mechanism was gaussian, is new'):
+    folders.RunFolder(tmp_path / 'run', FLAGS | {'mechanism': 'new'}, STORES)
+  now = FLAGS | {'mechanism': 'gaussian'}
+  folders.RunFolder(tmp_path / 'run', now, STORES)
+  assert folders.read_flags(tmp_path / 'run' / 'flags.txt') == now

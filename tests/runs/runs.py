@@ -2,8 +2,8 @@
 
 import json
 
+from tests import plans
 from tff_asr.learning import evaluation
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.reports import run_report
 from tff_asr.runs import accounts, folders
@@ -29,7 +29,7 @@ OPEN_METRICS = """round,wer,cer,norm/a,norm/b,loss
 def make_plan(population=64, cohort_size=16, noise_multiplier=0.01, **kwargs):
   """A plan of 30 rounds."""
   clipping = layer_clipping.LayerClipping(0.1)
-  return plans.PrivacyPlan(
+  return plans.make(
     population=population,
     cohort_size=cohort_size,
     rounds=30,

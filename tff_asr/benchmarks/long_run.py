@@ -12,7 +12,8 @@ from tff_asr.commands import train
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import central, federated
 from tff_asr.privacy import settings
-from tff_asr.privacy.mechanism import layer_clipping
+from tff_asr.privacy.mechanism import gaussian, layer_clipping
+from tff_asr.privacy.sampling import schemes
 from tff_asr.programs import execution, json_log
 
 _COHORT = 4
@@ -61,10 +62,10 @@ def run(
     batches=client_datasets.BatchConfig(seconds=16.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 1e-3),
     privacy=settings.PrivacyConfig(
-      sampling='poisson',
-      cohort_size=_COHORT,
-      clipping=layer_clipping.LayerClipping(0.1),
-      noise_multiplier=1.0,
+      sampling=schemes.SamplingSettings(cohort_size=_COHORT),
+      mechanism=gaussian.Gaussian(
+        clipping=layer_clipping.LayerClipping(0.1), noise_multiplier=1.0
+      ),
     ),
     evaluate_every=_EVALUATE_EVERY,
     evaluate_clients=0,

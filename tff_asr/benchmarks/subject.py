@@ -21,7 +21,8 @@ from tff_asr.corpora import client_datasets, client_store
 from tff_asr.learning import federated, private_process, speech_model
 from tff_asr.models import presets, transformer
 from tff_asr.privacy import plans
-from tff_asr.privacy.mechanism import layer_clipping
+from tff_asr.privacy.mechanism import gaussian, layer_clipping
+from tff_asr.privacy.sampling import poisson
 from tff_asr.programs import execution
 
 LOOP = 'loop'  # Training steps on batches in memory; no federated learning.
@@ -184,12 +185,14 @@ def _loop(config, store, cohort) -> Callable[[], None]:
 
 def _plan(config: SubjectConfig) -> plans.PrivacyPlan:
   return plans.PrivacyPlan(
-    population=config.cohort_size,
-    cohort_size=config.cohort_size,
+    sampling=poisson.Poisson(
+      population=config.cohort_size, cohort_size=config.cohort_size
+    ),
+    mechanism=gaussian.Gaussian(
+      clipping=layer_clipping.LayerClipping(0.1), noise_multiplier=1.0
+    ),
     rounds=1,
     delta=1e-9,
-    noise_multiplier=1.0,
-    clipping=layer_clipping.LayerClipping(0.1),
   )
 
 

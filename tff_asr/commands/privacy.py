@@ -7,10 +7,13 @@ import math
 import pathlib
 
 from tff_asr import errors
-from tff_asr.privacy import plan_words
-from tff_asr.privacy import plans as plan_lib
+from tff_asr.privacy import plan_words, plans
 from tff_asr.privacy.accounting import accountants, calibration
-from tff_asr.privacy.mechanism import allocation, layer_clipping
+from tff_asr.privacy.mechanism import (
+  allocation,
+  layer_clipping,
+  mechanisms,
+)
 from tff_asr.privacy.sampling import schemes
 
 NOISE_MULTIPLIER = 'noise_multiplier'
@@ -31,7 +34,8 @@ class GridConfig:
     population: Values of K.
     rounds: Values of T.
     delta: Of all plans.
-    sampling: Of all plans.
+    sampling: Scheme of all plans, in `schemes.SCHEMES`.
+    mechanism: Of all plans, in `mechanisms.MECHANISMS`.
     target_epsilon: That each plan is to meet, or `None`.
     solve_for: What is changed for that: the noise; the cohort, with the noise
       on the mean as it is; or the population.
@@ -44,7 +48,8 @@ class GridConfig:
   population: Sequence[int]
   rounds: Sequence[int]
   delta: float
-  sampling: str = schemes.POISSON
+  sampling: str = schemes.DEFAULT
+  mechanism: str = mechanisms.DEFAULT
   target_epsilon: float | None = None
   solve_for: str = NOISE_MULTIPLIER
   hypothetical: tuple[int, int] | None = None
@@ -61,13 +66,13 @@ def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
     UserError: If a plan cannot be, or no value meets the target.
   """
   points = list(itertools.product(*(getattr(config, a) for a in AXES)))
-  plans = [_plan(config, dict(zip(AXES, p, strict=True))) for p in points]
+  found = [_plan(config, dict(zip(AXES, p, strict=True))) for p in points]
   if plot:
-    _plot(config, points, plans, plot)
-  if len(plans) > 1:
-    return _table(plans)
-  (plan,) = plans
-  text = str(plan)
+    _plot(config, points, found, plot)
+  if len(found) > 1:
+    return _table(found)
+  (plan,) = found
+  text = plan_words.text(plan)
   if config.target_epsilon:
     value = getattr(plan, config.solve_for)
     shown = f'{value:,}' if isinstance(value, int) else f'{value:.6g}'
@@ -86,19 +91,25 @@ def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
   return text
 
 
-def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
-  plan = plan_lib.PrivacyPlan(
-    **point,
+def _plan(config: GridConfig, point: dict) -> plans.PrivacyPlan:
+  plan = plans.PrivacyPlan(
+    sampling=schemes.named(config.sampling)(
+      population=point[POPULATION], cohort_size=point[COHORT_SIZE]
+    ),
+    mechanism=mechanisms.make(
+      config.mechanism,
+      clipping=layer_clipping.LayerClipping(1.0),
+      noise_multiplier=point[NOISE_MULTIPLIER],
+    ),
+    rounds=point[ROUNDS],
     delta=config.delta,
-    sampling=config.sampling,
-    clipping=layer_clipping.LayerClipping(1.0),
   )
   if config.target_epsilon is None:
     return plan
   if config.solve_for == NOISE_MULTIPLIER:
     return plan.with_noise_for(config.target_epsilon)
 
-  def least(make: Callable[[int], plan_lib.PrivacyPlan], low, high):
+  def least(make: Callable[[int], plans.PrivacyPlan], low, high):
     return make(
       calibration.least_integer(
         lambda value: make(value).releases(),
@@ -112,7 +123,7 @@ def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
 
   if config.solve_for == POPULATION:
     return least(
-      lambda population: dataclasses.replace(plan, population=population),
+      plan.with_population,
       plan.cohort_size,
       max(plan.cohort_size, int(1.0 / config.delta) - 1),
     )
@@ -127,12 +138,12 @@ def _plan(config: GridConfig, point: dict) -> plan_lib.PrivacyPlan:
   )
 
 
-def _table(plans: Sequence[plan_lib.PrivacyPlan]) -> str:
+def _table(found: Sequence[plans.PrivacyPlan]) -> str:
   lines = [
     f'{"noise":>10}{"cohort":>12}{"population":>15}{"rounds":>9}'
     f'{"epsilon":>11}{"by PLD":>11}{"by RDP":>11}'
   ]
-  for plan in plans:
+  for plan in found:
     epsilons = plan.epsilons()
     by_name = ''.join(
       f'{"-" if value is None else accountants.text(value):>11}'
@@ -143,11 +154,13 @@ def _table(plans: Sequence[plan_lib.PrivacyPlan]) -> str:
       f'{plan.population:15,}{plan.rounds:9,}'
       f'{accountants.text(epsilons.best):>11}{by_name}'
     )
-  lines.append(f'at delta {plans[0].delta:g}, sampling {plans[0].sampling}')
+  lines.append(
+    f'at delta {found[0].delta:g}, sampling {found[0].sampling.name}'
+  )
   return '\n'.join(lines)
 
 
-def _plot(config: GridConfig, points, plans, path: pathlib.Path) -> None:
+def _plot(config: GridConfig, points, found, path: pathlib.Path) -> None:
   """A curve over the longest axis for each combination of the others."""
   from tff_asr.reports import plots  # Slow to import, see `report`.
 
@@ -167,8 +180,8 @@ def _plot(config: GridConfig, points, plans, path: pathlib.Path) -> None:
     return ', '.join(f'{AXES[i]} {point[i]:,}' for i in axes if i in shown)
 
   varied = [i for i in range(len(AXES)) if lengths[i] > 1 and i != x]
-  lines: dict[str, list[tuple[float, plan_lib.PrivacyPlan]]] = {}
-  for point, plan in zip(points, plans, strict=True):
+  lines: dict[str, list[tuple[float, plans.PrivacyPlan]]] = {}
+  for point, plan in zip(points, found, strict=True):
     lines.setdefault(named(point, varied), []).append((point[x], plan))
   curves = []
   for name, line in lines.items():

@@ -180,7 +180,7 @@ def _is_finished(trial: Trial) -> bool:
   paths = folders.RunPaths(trial.path)
   return (
     paths.flags.exists()
-    and folders.read_flags(paths.flags) == trial.flags
+    and not folders.changed_flags(folders.read_flags(paths.flags), trial.flags)
     and records.read(trial.path).is_finished
   )
 

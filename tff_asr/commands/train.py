@@ -143,7 +143,9 @@ def _train(
     )
   plan = hypothetical = cohorts = run_ledger = None
   if config.rounds:
-    for path in config.privacy.prior_ledgers if config.privacy.clipping else ():
+    for path in (
+      config.privacy.budget.prior_ledger if config.privacy.mechanism else ()
+    ):
       whole_ledger.check(path)
     plan = config.privacy.plan(
       len(population),
@@ -158,7 +160,7 @@ def _train(
     lineage.check_told(
       trained_on,
       names,
-      earlier_runs.names(config.privacy.prior_ledgers),
+      earlier_runs.names(config.privacy.budget.prior_ledger),
     )
   lineage.check_evaluated(
     lineage.of_run(config.seed_model) if config.seed_model else (),
@@ -194,7 +196,7 @@ def _train(
   if plan:
     whole_ledger.check(run_folder.path)
     run_ledger = plan.open_ledger(
-      run_folder.ledger, config.privacy.prior_ledgers
+      run_folder.ledger, config.privacy.budget.prior_ledger
     )
   account = accounts.Account(plan, run_ledger, hypothetical)
   if plan:
@@ -242,7 +244,7 @@ def _train(
   if rounds < config.rounds:
     print(
       f'Stopped after {rounds} of {config.rounds} rounds: the next would bring'
-      f' epsilon above {config.privacy.budget:g}.'
+      f' epsilon above {config.privacy.budget.limit:g}.'
     )
   if cohorts:
     private = plan is not None and plan.is_guarantee

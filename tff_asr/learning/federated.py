@@ -10,7 +10,7 @@ TensorFlow and NumPy; `tests/learning/algorithm_1_test.py` compares the two.
 The steps of a round are in these files:
 
 ```
-draw the cohort          tff_asr/privacy/sampling/schemes.py
+draw the cohort          tff_asr/privacy/sampling/poisson.py
                          tff_asr/privacy/sampling/cohorts.py
 batch each client's data tff_asr/corpora/client_datasets.py
 compute the loss         tff_asr/learning/speech_model.py
@@ -24,7 +24,7 @@ scale the noise          tff_asr/privacy/mechanism/allocation.py
 add the noise            tff_asr/privacy/mechanism/gaussian_query.py
                          tff_asr/privacy/mechanism/discrete_gaussian.py
 adapt the bounds         tff_asr/privacy/mechanism/adaptive_query.py
-divide by the cohort     tff_asr/privacy/plans.py
+divide by the cohort     tff_asr/privacy/mechanism/mechanism_protocol.py
 step on the server       tff_asr/optimizers/lamb.py
                          tff_asr/optimizers/lars.py
 ```

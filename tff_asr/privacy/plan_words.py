@@ -3,21 +3,22 @@
 from collections.abc import Mapping
 import math
 import textwrap
-from typing import TYPE_CHECKING
 
+from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import accountants
-from tff_asr.privacy.sampling import schemes
-
-if TYPE_CHECKING:
-  from tff_asr.privacy import plans
 
 _UNPROTECTED = (
   'UNPROTECTED figures on the clients, which this run releases beside the model'
 )
 
 
+def text(plan: plans.PrivacyPlan) -> str:
+  """Returns a plan as lines of 80 columns."""
+  return wrapped(*in_words(plan))
+
+
 def in_words(
-  plan: 'plans.PrivacyPlan', others: accountants.Releases = ()
+  plan: plans.PrivacyPlan, others: accountants.Releases = ()
 ) -> tuple[str, dict[str, str]]:
   """Returns what is promised, in a line, and its parts by their names.
 
@@ -29,11 +30,15 @@ def in_words(
     why = (
       'no noise is added'
       if plan.noise_multiplier == 0.0
-      else 'the noise follows from a seed (--insecure_noise_seed)'
+      else 'the noise follows from a seed'
     )
     return (
       'No privacy guarantee.',
-      {'why': why, 'clipping': str(plan.clipping), 'epsilon': 'none'},
+      {
+        'why': why,
+        'clipping': str(plan.mechanism.clipping),
+        'epsilon': 'none',
+      },
     )
   return (
     'User-level differential privacy.'
@@ -41,13 +46,10 @@ def in_words(
     else 'No privacy guarantee.',
     {
       'protects': f'all data of any one of {plan.population:,} clients',
-      'neighbours': _NEIGHBOURS[plan.sampling],
-      'sampling': plan.sampling_in_words(),
-      'clipping': str(plan.clipping),
-      'noise': (
-        f'discrete Gaussian, multiplier {plan.noise_multiplier:.4g} over the'
-        f' bounds, {plan.noise_allocation!r} over the layers, fresh each time'
-      ),
+      'neighbours': plan.sampling.neighbours,
+      'sampling': plan.sampling.in_words(),
+      'clipping': str(plan.mechanism.clipping),
+      'noise': plan.mechanism.noise_in_words(),
       'mean': (
         f'the sum over {plan.expected_cohort:g}, the expected cohort; whoever'
         ' drops out, fails or sends no finite update counts as zero'
@@ -57,7 +59,7 @@ def in_words(
         'the models of all rounds, all else that this run writes of them, and'
         ' whatever is made of it'
       ),
-      'assumed': _ASSUMED[plan.sampling],
+      'assumed': f'{plan.sampling.assumed}; {plan.mechanism.assumed}',
       'not covered': (
         (_UNPROTECTED + '; ' if plan.unprotected_metrics else '')
         + 'speakers of a seed model or of the evaluation, settings chosen by'
@@ -67,7 +69,7 @@ def in_words(
   )
 
 
-def _planned(plan: 'plans.PrivacyPlan', others: accountants.Releases) -> str:
+def _planned(plan: plans.PrivacyPlan, others: accountants.Releases) -> str:
   """Returns the epsilon that all come to when the rounds are done."""
   at = f'at delta {plan.delta:g}, after {plan.rounds} rounds'
   alone = epsilons_in_words(plan.epsilons())
@@ -85,32 +87,6 @@ NO_JOINT_EPSILON = 'an earlier run on the same clients had no guarantee'
 def with_earlier_runs(alone: str) -> str:
   """Returns what is said of a joint epsilon, given that of the run alone."""
   return f'earlier runs included (this run alone: {alone})'
-
-
-_NEIGHBOURS = {
-  schemes.POISSON: (
-    'one client there or not, at the same probability of sampling'
-  ),
-  schemes.FIXED: (
-    'the data of one client replaced by any other; how many there are is public'
-  ),
-  schemes.NONE: 'one client there or not, at the same period of turns',
-}
-
-_ASSUMED = {
-  schemes.POISSON: (
-    'who is in a round stays unknown; clipping and noise are applied as'
-    ' planned, by whoever adds up the updates'
-  ),
-  schemes.FIXED: (
-    'who is in a round stays unknown; clipping and noise are applied as'
-    ' planned, by whoever adds up the updates'
-  ),
-  schemes.NONE: (
-    'clients keep to their turns; clipping and noise are applied as planned, by'
-    ' whoever adds up the updates'
-  ),
-}
 
 
 def epsilons_in_words(epsilons: accountants.Epsilons) -> str:

@@ -8,48 +8,32 @@ data of one client.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import math
 import pathlib
+from typing import Any
 
 import dp_accounting
 import tensorflow_federated as tff
 import tensorflow_privacy as tfp
 
 from tff_asr import errors
-from tff_asr.privacy import plan_words
 from tff_asr.privacy.accounting import (
   accountants,
   calibration,
   ledger,
 )
-from tff_asr.privacy.mechanism import (
-  aggregation,
-  allocation,
-  gaussian_query,
-  layer_clipping,
-  noise_seeds,
-)
-from tff_asr.privacy.sampling import cohorts, schemes
+from tff_asr.privacy.mechanism import mechanism_protocol, mechanisms
+from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PrivacyPlan(schemes.Sampling):
-  """A Gaussian mechanism on layer-clipped updates of sampled clients.
-
-  What `sampling` means for the guarantee: with `fixed`, population sizes are
-  public, and neighbours differ in the data of one client, which moves the sum
-  by up to 2 C; with `none`, nothing is gained by chance.  All who are selected
-  are accounted for, whether or not they drop out, and in all rounds, whether or
-  not a client was there.
+class PrivacyPlan:
+  """A mechanism on the updates of sampled clients, for a number of rounds.
 
   Attributes:
+    sampling: How the clients of a round are drawn, from which population.
+    mechanism: How updates are clipped and noised.
     rounds: Number of rounds T that are planned.
     delta: Probability that the bound epsilon does not hold, less than 1 / K.
-    noise_multiplier: Standard deviation z of the noise on the sum, over C, with
-      all that a round releases included.  Zero means no guarantee.
-    clipping: How updates are clipped.
-    noise_allocation: How noise is divided over layers, see `allocation`.
-    insecure_noise_seed: Debugging only: noise that repeats.  No guarantee.
     unprotected_metrics: Whether figures on clients are released without noise,
       beside the models.  The guarantee does not cover them.
 
@@ -58,64 +42,56 @@ class PrivacyPlan(schemes.Sampling):
       given for the combination; says which and what is allowed.
   """
 
+  sampling: sampling_protocol.Scheme
+  mechanism: mechanism_protocol.Mechanism
   rounds: int
   delta: float
-  noise_multiplier: float
-  clipping: layer_clipping.LayerClipping
-  noise_allocation: str = allocation.EQUAL
-  insecure_noise_seed: int | None = None
   unprotected_metrics: bool = False
 
   def __post_init__(self):
-    super().__post_init__()
     require = errors.require
+    self.sampling.check_accountable()
+    require(self.rounds >= 0, f'`rounds={self.rounds}` must be >= 0.')
     require(
-      self.sampling != schemes.FIXED or self.availability is None,
-      "sampling 'fixed' with available_hours: the number of clients who are"
-      ' there changes by the round, which the accountant does not know of. Take'
-      " 'poisson'.",
-    )
-    require(self.rounds >= 0, f'rounds {self.rounds} must be >= 0.')
-    require(
-      allocation.is_noise_multiplier(self.noise_multiplier),
-      f'noise_multiplier {self.noise_multiplier} must be from'
-      f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
-      f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.',
+      self.noise_multiplier is not None,
+      'A plan needs `noise_multiplier`: the noise that is added.',
     )
     require(
       0.0 < self.delta < 1.0 / self.population
       or (self.population == 1 and 0.0 < self.delta < 1.0),
-      f'delta {self.delta} must be between 0 and 1 / {self.population}, one'
+      f'`delta={self.delta}` must be between 0 and 1 / {self.population}, one'
       ' over the population: a larger one allows to publish somebody whole.',
-    )
-    require(
-      self.noise_allocation in allocation.NAMES,
-      f'noise_allocation {self.noise_allocation!r} must be one of'
-      f' {allocation.NAMES}.',
-    )
-    require(
-      self.clipping.covers(self.noise_allocation),
-      f"Clipping mode 'normalise' bounds the whole update, not each layer:"
-      f' noise_allocation {self.noise_allocation!r} would not cover it. Use'
-      " 'equal'.",
     )
 
   @property
-  def is_guarantee(self) -> bool:
-    """Whether any epsilon is promised."""
-    return self.noise_multiplier > 0.0 and self.insecure_noise_seed is None
+  def population(self) -> int:
+    """Number of clients K that may be sampled."""
+    return self.sampling.population
+
+  @property
+  def cohort_size(self) -> int:
+    """Clients S that a round is to have."""
+    return self.sampling.cohort_size
+
+  @property
+  def expected_cohort(self) -> float:
+    """The denominator of the mean, however many clients answered."""
+    return self.sampling.expected_cohort
 
   @property
   def relation(self) -> accountants.Relation:
     """Which populations are neighbours."""
-    if self.sampling == schemes.FIXED:
-      return accountants.Relation.REPLACE_ONE
-    return accountants.Relation.ADD_OR_REMOVE_ONE
+    return self.sampling.relation
 
   @property
-  def noise_stddev(self) -> float:
-    """Of the noise on each coordinate of the *sum*, where it is `equal`."""
-    return self.noise_multiplier * self.clipping.clip_norm
+  def noise_multiplier(self) -> float:
+    """Standard deviation z of the noise on the sum, over C."""
+    return self.mechanism.noise_multiplier
+
+  @property
+  def is_guarantee(self) -> bool:
+    """Whether any epsilon is promised."""
+    return self.mechanism.is_private
 
   def cohorts(
     self, client_ids: Sequence[str], insecure_seed: int | None = None
@@ -134,7 +110,7 @@ class PrivacyPlan(schemes.Sampling):
       insecure_seed is None or not self.is_guarantee,
       'Cohorts from a seed: the epsilon of this plan would not be true.',
     )
-    return super().cohorts(client_ids, insecure_seed)
+    return self.sampling.cohorts(client_ids, insecure_seed)
 
   def query(self, layers: Mapping[str, int]) -> tfp.DPQuery:
     """Returns the query: clip, sum, add noise, divide by the expected cohort.
@@ -143,19 +119,17 @@ class PrivacyPlan(schemes.Sampling):
       layers: Number of coordinates of each tensor of an update by its name, in
         the order of the update.
     """
-    return tfp.NormalizedQuery(self.noised_sum(layers), self.expected_cohort)
+    return self.mechanism.query(layers, self.expected_cohort)
 
-  def noised_sum(
-    self, layers: Mapping[str, int]
-  ) -> gaussian_query.LayerClippedGaussianSumQuery:
+  def noised_sum(self, layers: Mapping[str, int]) -> tfp.SumAggregationDPQuery:
     """Returns the query before the division."""
-    return self.clipping.query(
-      layers,
-      self.noise_multiplier,
-      self.noise_allocation,
-      self.expected_cohort,
-      noise_seeds.SeedSource(self.insecure_noise_seed),
-    )
+    return self.mechanism.noised_sum(layers, self.expected_cohort)
+
+  def noise_norms(
+    self, layers: Mapping[str, int]
+  ) -> mechanism_protocol.NoiseNorms:
+    """Returns the estimate of the noise in the mean by tensor."""
+    return self.mechanism.noise_norms(layers, self.expected_cohort)
 
   def aggregation_factory(
     self, layers: Mapping[str, int] | None = None
@@ -169,7 +143,7 @@ class PrivacyPlan(schemes.Sampling):
       layers: As for `query`, checked against the type of the updates; by
         default from that type.
     """
-    return aggregation.PrivateAggregation(self.query, layers)
+    return self.mechanism.aggregation_factory(layers, self.expected_cohort)
 
   def release(self, number: int) -> ledger.RoundRelease:
     """What a round releases, to be recorded before it does.
@@ -179,28 +153,14 @@ class PrivacyPlan(schemes.Sampling):
     """
     if not self.is_guarantee:
       return ledger.RoundRelease(dp_accounting.NonPrivateDpEvent())
-    if self.sampling == schemes.FIXED:
-      # Another client in the place of one moves the sum by up to 2 C.
-      event = dp_accounting.SampledWithoutReplacementDpEvent(
-        self.population,
-        int(self.selected),
-        dp_accounting.GaussianDpEvent(self.noise_multiplier / 2.0),
-      )
-      return ledger.RoundRelease(event)
-    event = dp_accounting.GaussianDpEvent(self.noise_multiplier)
-    if self.sampling == schemes.NONE:
-      turn = (number - 1) % self.turns
-      return ledger.RoundRelease(event, (turn, self.turns))
-    return ledger.RoundRelease(
-      dp_accounting.PoissonSampledDpEvent(self.probability, event)
-    )
+    event = self.mechanism.event(self.sampling.contributions)
+    return self.sampling.release(number, event)
 
   def releases(self, rounds: int | None = None) -> accountants.Releases:
     """All that a client is released in, by default in the planned rounds."""
     rounds = self.rounds if rounds is None else rounds
-    if self.sampling == schemes.NONE:
-      rounds = math.ceil(rounds / self.turns)
-    return ((self.release(1).event, rounds),) if rounds else ()
+    participations = self.sampling.participations(rounds)
+    return ((self.release(1).event, participations),) if participations else ()
 
   def epsilons(
     self, rounds: int | None = None, others: accountants.Releases = ()
@@ -226,9 +186,25 @@ class PrivacyPlan(schemes.Sampling):
     Raises:
       UserError: See `ledger.Ledger.open`.
     """
-    facts = dataclasses.asdict(self)
-    del facts['rounds']  # More may be asked for later.
-    return ledger.Ledger.open(path, facts, self.relation, priors)
+    return ledger.Ledger.open(path, self.facts(), self.relation, priors)
+
+  def facts(self) -> dict[str, Any]:
+    """Returns the plan as its ledger records it; see `recorded_plan`.
+
+    Flat, and without the number of rounds: more may be asked for later.
+    """
+    return {
+      **self.sampling.facts(),
+      **mechanisms.facts(self.mechanism),
+      'delta': self.delta,
+      'unprotected_metrics': self.unprotected_metrics,
+    }
+
+  def with_noise(self, noise_multiplier: float) -> 'PrivacyPlan':
+    """Returns this plan with other noise."""
+    return dataclasses.replace(
+      self, mechanism=self.mechanism.with_noise(noise_multiplier)
+    )
 
   def with_noise_for(
     self, epsilon: float, others: accountants.Releases = ()
@@ -250,13 +226,20 @@ class PrivacyPlan(schemes.Sampling):
     )
 
     def releases(noise_multiplier):
-      own = dataclasses.replace(self, noise_multiplier=noise_multiplier)
+      own = self.with_noise(noise_multiplier)
       return accountants.merged([*others, *own.releases()])
 
     noise_multiplier = calibration.noise_multiplier(
       releases, self.relation, epsilon, self.delta
     )
-    return dataclasses.replace(self, noise_multiplier=noise_multiplier)
+    return self.with_noise(noise_multiplier)
+
+  def with_population(self, population: int) -> 'PrivacyPlan':
+    """Returns this plan for another population, and the same cohorts."""
+    return dataclasses.replace(
+      self,
+      sampling=dataclasses.replace(self.sampling, population=population),
+    )
 
   def hypothetical(self, cohort_size: int, population: int) -> 'PrivacyPlan':
     """Returns the plan with other sizes and the same noise on the *mean*.
@@ -266,23 +249,12 @@ class PrivacyPlan(schemes.Sampling):
     arXiv 1710.06963; section 4.3 of Pelikan et al., 2025); its epsilon says
     nothing of the run at hand.
     """
-    other = dataclasses.replace(
-      self, population=population, cohort_size=cohort_size
+    sampling = dataclasses.replace(
+      self.sampling, population=population, cohort_size=cohort_size
     )
-    scale = other.expected_cohort / self.expected_cohort
+    scale = sampling.expected_cohort / self.expected_cohort
     return dataclasses.replace(
-      other, noise_multiplier=self.noise_multiplier * scale
+      self,
+      sampling=sampling,
+      mechanism=self.mechanism.with_noise(self.noise_multiplier * scale),
     )
-
-  def __str__(self) -> str:
-    return plan_words.wrapped(*self.in_words())
-
-  def in_words(
-    self, others: accountants.Releases = ()
-  ) -> tuple[str, dict[str, str]]:
-    """Returns what is promised, in a line, and its parts by their names.
-
-    Args:
-      others: What other runs have released to the same clients.
-    """
-    return plan_words.in_words(self, others)

@@ -1,10 +1,14 @@
 """The plan of a run, from its ledger."""
 
+import dataclasses
+
 from tff_asr import errors
 from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import ledger
-from tff_asr.privacy.mechanism import layer_clipping
-from tff_asr.privacy.sampling import availability
+from tff_asr.privacy.mechanism import mechanisms
+from tff_asr.privacy.sampling import schemes
+
+_OF_PLAN = ('delta', 'unprotected_metrics')
 
 
 def of(run_ledger: ledger.Ledger, rounds: int) -> plans.PrivacyPlan:
@@ -18,15 +22,18 @@ def of(run_ledger: ledger.Ledger, rounds: int) -> plans.PrivacyPlan:
     UserError: If it is not one of this release.
   """
   facts = dict(run_ledger.plan)
+
+  def taken(names):
+    return {name: facts.pop(name) for name in names if name in facts}
+
   try:
-    clipping = dict(facts.pop('clipping'))
-    clipping['given_bounds'] = tuple(map(tuple, clipping['given_bounds']))
-    hours = facts.pop('availability', None)
+    scheme = schemes.named(facts.pop('sampling'))
+    of_sampling = [field.name for field in dataclasses.fields(scheme)]
     return plans.PrivacyPlan(
       rounds=rounds,
-      clipping=layer_clipping.LayerClipping(**clipping),
-      availability=hours and availability.Daily(**hours),
-      **facts,
+      sampling=scheme.recorded(taken(of_sampling)),
+      **taken(_OF_PLAN),
+      mechanism=mechanisms.recorded(facts),  # The rest.
     )
   except (KeyError, TypeError, ValueError) as error:
     raise errors.UserError(

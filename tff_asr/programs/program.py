@@ -120,7 +120,7 @@ def run(
   )
   if plan:
     rounds = recorded_rounds.RecordedRounds(
-      plan, run_ledger, config.privacy.budget
+      plan, run_ledger, config.privacy.budget.limit
     )
   else:
     rounds = recorded_rounds.UnrecordedRounds(config.rounds)
@@ -181,7 +181,7 @@ def run(
         )
     with progress.Progress(
       config.rounds,
-      config.privacy.cohort_size,
+      config.privacy.sampling.cohort_size,
       shows_time=columns.client_prefix(plan) is not None,
     ) as bar:
       state = asyncio.run(

@@ -6,7 +6,6 @@ from typing import Any
 
 from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import ledger
-from tff_asr.privacy.mechanism import layer_groups
 from tff_asr.runs import columns
 
 
@@ -26,15 +25,10 @@ class RoundMetrics:
     run_ledger: ledger.Ledger | None,
   ):
     """Takes the layers of the model, and plan and ledger if there are any."""
-    self._layers = tuple(layers)
+    self._layers = dict(layers)
     self._plan = plan
     self._prefix = columns.client_prefix(plan)
     self._ledger = run_ledger
-    self._groups = (
-      layer_groups.group(layers, plan.clipping.layer_groups).names
-      if plan
-      else ()
-    )
     self.bounds: dict[str, float] = {}
 
   def __call__(
@@ -64,12 +58,8 @@ class RoundMetrics:
       }
     if self._plan is None:
       return released
-    bounds = aggregator['dp_query_metrics'].get('bounds')
-    if bounds is not None:
-      self.bounds = {
-        name: float(b) for name, b in zip(self._groups, bounds, strict=True)
-      }
-      released |= {f'bound/{name}': b for name, b in self.bounds.items()}
+    self.bounds = self._plan.mechanism.released_bounds(self._layers, aggregator)
+    released |= {f'bound/{name}': b for name, b in self.bounds.items()}
     if self._plan.is_guarantee:
       epsilons = self._ledger.epsilons(self._plan.delta)
       released['epsilon'] = epsilons.best

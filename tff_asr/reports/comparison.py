@@ -11,7 +11,7 @@ import urllib.parse
 from tff_asr import durable, errors
 from tff_asr.privacy.accounting import accountants
 from tff_asr.reports import markup
-from tff_asr.runs import joint_account
+from tff_asr.runs import folders, joint_account
 from tff_asr.runs import records as run_record
 
 _NO_SETTINGS = frozenset(['output_dir', 'private_details'])
@@ -175,10 +175,13 @@ def _differing(runs, names, private_details) -> list[markup.Html]:
   flags = dict.fromkeys(flag for run in runs for flag in run.flags)
   rows = []
   for flag in sorted(flags.keys() - _NO_SETTINGS):
-    values = [run.flags.get(flag, '-') for run in runs]
+    values = [folders.recorded_flag(run.flags, flag, '-') for run in runs]
     if len(set(values)) > 1:
       if not private_details:
-        shown = [run.flags_without_paths.get(flag, '-') for run in runs]
+        shown = [
+          folders.recorded_flag(run.flags_without_paths, flag, '-')
+          for run in runs
+        ]
         values = _told_apart(values, shown)
       rows.append((markup.element('code', f'--{flag}'), *values))
   if not rows:

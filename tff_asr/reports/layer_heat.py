@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tff_asr.privacy import noise_norms, plans
+from tff_asr.privacy import plans
 
 # Standard deviations of the noise's energy that a signal must exceed.
 _CERTAIN = 3.0
@@ -67,7 +67,7 @@ def noise(
     norms: Of which layers and rounds.
   """
   after = {row['round'] + 1: _bounds(row) for row in rows}
-  norms_of = noise_norms.NoiseNorms(plan, layers).of_round
+  norms_of = plan.noise_norms(layers).of_round
   at_first = norms_of()
   is_fixed = not any(after.values())
 

@@ -114,7 +114,7 @@ class Account:
 
   def plan_in_words(self) -> tuple[str, dict[str, str]]:
     """Returns the plan, with the epsilon that includes earlier runs."""
-    return self.plan.in_words(self._others)
+    return plan_words.in_words(self.plan, self._others)
 
   def planned(self, rounds: int) -> accountants.Epsilons:
     """Returns epsilon after a number of rounds as planned, earlier runs too."""

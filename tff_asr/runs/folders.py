@@ -23,12 +23,15 @@ import pathlib
 
 from tff_asr import checksums, durable, errors, text_files
 from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy.mechanism import mechanisms
 
 _FLAGS = 'flags.txt'
 _LOCK = 'lock'
 _STORES = 'stores.json'
 _OUTPUT_DIR = 'output_dir'
 _NAMES = 'names'  # In it, of the store of the clients; else all is contents.
+# Flags that earlier releases did not record, and what their runs had.
+_UNRECORDED = {'mechanism': mechanisms.UNRECORDED}
 # What a call leaves that was killed before the flags were written.
 _OURS = {
   *(_LOCK, _STORES),
@@ -174,14 +177,10 @@ def _check_flags(
   Raises:
     UserError: If it does not.
   """
-  both = {
-    name: (earlier.get(name, 'absent'), flags.get(name, 'absent'))
-    for name in sorted(flags.keys() | earlier.keys())
-  }
   changed = [
     f'--{name} was {was}, is {now}'
-    for name, (was, now) in both.items()
-    if was != now and name not in may_change
+    for name, (was, now) in changed_flags(earlier, flags).items()
+    if name not in may_change
   ]
   errors.require(
     earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
@@ -194,6 +193,37 @@ def _check_flags(
     f'{path} holds a run with other flags ({"; ".join(changed)}): give another'
     ' --output_dir, or the same flags to go on.',
   )
+
+
+def recorded_flag(flags: Mapping[str, str], name: str, default: str) -> str:
+  """Returns the value of a flag in the record of a run.
+
+  Args:
+    flags: The record.
+    name: Of the flag.
+    default: For a flag that the run did not have.  A flag that is newer than
+      the record has the value that all runs had before.
+  """
+  return flags.get(name, _UNRECORDED.get(name, default))
+
+
+def changed_flags(
+  earlier: Mapping[str, str], flags: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+  """Returns the flags that differ from a record, with both values.
+
+  Args:
+    earlier: The record of a run.
+    flags: Every flag in force, by name.
+  """
+  both = {
+    name: (
+      recorded_flag(earlier, name, 'absent'),
+      flags.get(name, 'absent'),
+    )
+    for name in sorted(flags.keys() | earlier.keys())
+  }
+  return {name: (was, now) for name, (was, now) in both.items() if was != now}
 
 
 def is_run(folder: pathlib.Path, flagfile: pathlib.Path) -> bool:

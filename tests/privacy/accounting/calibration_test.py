@@ -1,18 +1,16 @@
 """What is found meets the target, and a little less would not."""
 
-import dataclasses
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
+from tests import plans
 from tff_asr import errors
-from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import calibration
 from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.privacy.sampling import schemes
 
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=6_950_600,
   cohort_size=204_800,
   rounds=2_006,
@@ -25,17 +23,15 @@ PLAN = plans.PrivacyPlan(
 @settings(max_examples=8, deadline=None)
 @given(
   st.floats(0.05, 200.0),
-  st.sampled_from(schemes.SAMPLINGS),
+  st.sampled_from(tuple(schemes.SCHEMES)),
   st.integers(10, 1_000),
 )
 def test_the_noise_meets_the_target_from_below(epsilon, sampling, population):
-  plan = dataclasses.replace(
+  plan = plans.changed(
     PLAN, population=population, cohort_size=10, rounds=50, sampling=sampling
   ).with_noise_for(epsilon)
   assert plan.epsilons().best <= epsilon
-  less = dataclasses.replace(
-    plan, noise_multiplier=0.999 * plan.noise_multiplier
-  )
+  less = plans.changed(plan, noise_multiplier=0.999 * plan.noise_multiplier)
   assert less.epsilons().best > epsilon
 
 
@@ -53,22 +49,22 @@ def test_noise_covers_what_other_runs_released():
 
 
 def test_a_target_that_is_spent_already_cannot_be_met():
-  noisy = dataclasses.replace(PLAN, noise_multiplier=0.5)
+  noisy = plans.changed(PLAN, noise_multiplier=0.5)
   for others in (
     noisy.releases(),
-    dataclasses.replace(PLAN, noise_multiplier=0.0).releases(),
+    plans.changed(PLAN, noise_multiplier=0.0).releases(),
   ):
     with pytest.raises(errors.UserError, match='earlier runs is'):
       PLAN.with_noise_for(1.0, others)
 
 
 def epsilon_of(population):
-  return dataclasses.replace(PLAN, population=population).epsilons().best
+  return plans.changed(PLAN, population=population).epsilons().best
 
 
 def test_the_least_population():
   found = calibration.least_integer(
-    lambda k: dataclasses.replace(PLAN, population=k).releases(),
+    lambda k: plans.changed(PLAN, population=k).releases(),
     PLAN.relation,
     2.0,
     PLAN.delta,

@@ -23,7 +23,7 @@ from tests.privacy.updates import (
 from tff_asr.privacy.mechanism import (
   adaptive_query,
   discrete_gaussian,
-  layer_groups,
+  grouping,
 )
 
 CASES = settings(max_examples=40, deadline=None)
@@ -105,7 +105,7 @@ def test_noise_on_update_and_counts_is_as_accounted_for():
 
   The bits have the multiplier 0.7, so the update's is 0.714, not 0.5.
   """
-  layers = layer_groups.group({f'{i}': 1 for i in range(1_000)})
+  layers = grouping.group({f'{i}': 1 for i in range(1_000)})
   count_stddev = 0.7 * math.sqrt(1_000) / 2
   query = adaptive_query.AdaptiveLayerClippedGaussianSumQuery(
     layers, [0.1] * 1_000, 0.5, 1e3, rate=1.0, count_stddev=count_stddev

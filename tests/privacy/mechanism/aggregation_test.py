@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tests import plans
 from tff_asr import errors
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import aggregation, layer_clipping
 
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=8,
   cohort_size=4,
   rounds=1,

@@ -16,7 +16,7 @@ from tests.privacy.updates import FALSE_ALARM
 from tff_asr.privacy.mechanism import (
   discrete_gaussian,
   gaussian_query,
-  layer_groups,
+  grouping,
 )
 
 COORDINATES = 200_000
@@ -63,7 +63,7 @@ def test_it_finds_who_was_there_under_noise_in_float32(sums, multiplier):
 def test_it_finds_nothing_in_what_is_released(sums, multiplier):
   others, client = sums
   query = gaussian_query.LayerClippedGaussianSumQuery(
-    layer_groups.group({'a': COORDINATES}), [1.0], multiplier
+    grouping.group({'a': COORDINATES}), [1.0], multiplier
   )
   state = query.initial_global_state()
   params = query.derive_sample_params(state)
@@ -80,7 +80,7 @@ def test_it_finds_nothing_in_what_is_released(sums, multiplier):
 def test_what_is_released_lies_on_a_grid_whoever_was_there(sums):
   """In steps, before float32: membership changes integers by integers."""
   query = gaussian_query.LayerClippedGaussianSumQuery(
-    layer_groups.group({'a': COORDINATES}), [1.0], 2.048
+    grouping.group({'a': COORDINATES}), [1.0], 2.048
   )
   params = query.derive_sample_params(query.initial_global_state())
   (record,) = query.preprocess_record(params, [np.float32(sums[1])])

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow_federated as tff
 
+from tests import plans
 from tests.privacy.updates import LAYERS, SHAPES
 from tff_asr.executors import decomposition
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=8,
   cohort_size=4,
   rounds=1,
@@ -33,8 +33,8 @@ PLAN = plans.PrivacyPlan(
   ids=['fixed', 'adaptive', 'by block', 'normalised'],
 )
 def test_no_aggregation_of_a_plan_broadcasts_what_it_draws(changes):
-  clipping = dataclasses.replace(PLAN.clipping, **changes)
-  plan = dataclasses.replace(PLAN, clipping=clipping)
+  clipping = dataclasses.replace(PLAN.mechanism.clipping, **changes)
+  plan = plans.changed(PLAN, clipping=clipping)
   value_type = tff.types.to_type(
     collections.OrderedDict(
       (name, tff.TensorType(np.float32, shape))

@@ -26,7 +26,7 @@ from tff_asr.privacy.mechanism import (
   discrete_gaussian,
   gaussian_query,
 )
-from tff_asr.privacy.mechanism import layer_groups as groups
+from tff_asr.privacy.mechanism import grouping as groups
 
 CASES = settings(max_examples=40, deadline=None)
 GROUPINGS = pytest.mark.parametrize('grouping', GROUPS)

@@ -25,7 +25,7 @@ from tests.privacy.updates import (
 from tff_asr.privacy.mechanism import (
   allocation,
   gaussian_query,
-  layer_groups,
+  grouping,
   noise_seeds,
 )
 
@@ -38,7 +38,7 @@ COUNT = len(LAYERS)
 
 def query(name='equal', seed=None):
   return gaussian_query.LayerClippedGaussianSumQuery(
-    layer_groups.group(LAYERS),
+    grouping.group(LAYERS),
     BOUNDS,
     MULTIPLIER,
     name,
@@ -105,7 +105,7 @@ def test_layers_of_one_size_do_not_share_their_noise():
   """Layers of other sizes would hide it: each reads its words elsewhere."""
   size, layers = 20_000, 3
   a_query = gaussian_query.LayerClippedGaussianSumQuery(
-    layer_groups.group({f'{i}': size for i in range(layers)}),
+    grouping.group({f'{i}': size for i in range(layers)}),
     BOUNDS,
     MULTIPLIER,
   )

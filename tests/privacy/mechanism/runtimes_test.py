@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tests import plans
 from tests.privacy.updates import (
   are_independent,
   has_variance,
@@ -17,10 +18,9 @@ from tests.privacy.updates import (
   SHAPES,
 )
 from tff_asr.executors import context, native
-from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
 
-PLAN = plans.PrivacyPlan(
+PLAN = plans.make(
   population=8,
   cohort_size=4,
   rounds=1,
@@ -52,8 +52,8 @@ def runtime(request):
 
 
 def plan(kind='fixed', **changes):
-  clipping = dataclasses.replace(PLAN.clipping, **KINDS[kind])
-  return dataclasses.replace(PLAN, clipping=clipping, **changes)
+  clipping = dataclasses.replace(PLAN.mechanism.clipping, **KINDS[kind])
+  return plans.changed(PLAN, clipping=clipping, **changes)
 
 
 def process(a_plan, layers=LAYERS, shapes=SHAPES):
@@ -145,13 +145,13 @@ def test_noise_on_clip_counts_in_the_runtime_is_as_planned_and_fresh():
   shapes = [(1,)] * 40
   noisy = plan('adaptive', noise_multiplier=2.0)
   aggregation = process(
-    dataclasses.replace(
+    plans.changed(
       noisy,
       # Counts so far from 0 and from all that no share is cut off.
       cohort_size=4_000,
       population=8_000,
       clipping=dataclasses.replace(
-        noisy.clipping, count_stddev=100.0, adaptation_rate=1.0
+        noisy.mechanism.clipping, count_stddev=100.0, adaptation_rate=1.0
       ),
     ),
     layers,

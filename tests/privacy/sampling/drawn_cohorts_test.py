@@ -5,27 +5,27 @@ sampler that the program has.  Binomial tests are exact, and all that one test
 does fails by chance at most once in a billion runs.
 """
 
-import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 import scipy.stats
 
+from tests import plans
 from tff_asr.privacy import settings
-from tff_asr.privacy.mechanism import layer_clipping
-from tff_asr.privacy.sampling import availability, cohorts
+from tff_asr.privacy.mechanism import gaussian, layer_clipping
+from tff_asr.privacy.sampling import available_hours, cohorts, schemes
 
 CLIENTS = [f'client{i}' for i in range(24)]
 DRAWS = 3_000
 FALSE_ALARM = 1e-9
-DAY = availability.Daily(hours=12.0, rounds_a_day=4)
+DAY = available_hours.Daily(hours=12.0, rounds_a_day=4)
 CONFIG = settings.PrivacyConfig(
-  sampling='poisson',
-  cohort_size=6,
-  clipping=layer_clipping.LayerClipping(0.1),
-  noise_multiplier=1.0,
-  delta=1e-6,
+  sampling=schemes.SamplingSettings(sampling='poisson', cohort_size=6),
+  mechanism=gaussian.Gaussian(
+    clipping=layer_clipping.LayerClipping(0.1), noise_multiplier=1.0
+  ),
+  budget=settings.Budget(delta=1e-6),
 )
 # Of which rounds cohorts are drawn.  Clients are there at the same hour of
 # every day, or are not.
@@ -110,8 +110,8 @@ def unlike_poisson(included, probability):
   [
     dict(),
     dict(over_selection=1.5),
-    dict(drop_out=0.3, over_selection=1.25),
-    dict(availability=DAY, drop_out=0.2),
+    dict(client_drop_out=0.3, over_selection=1.25),
+    dict(availability=DAY, client_drop_out=0.2),
   ],
   ids=['plain', 'over-selection', 'drop-out', 'availability'],
 )
@@ -119,15 +119,15 @@ def test_poisson_cohorts_are_independent_of_all_else(changes, calls, source):
   """Of other clients, other rounds and other calls; sizes vary as they must."""
   if 'availability' in changes and calls == 'round after round':
     calls = 'an hour of each day'
-  config = dataclasses.replace(CONFIG, **changes)
+  config = plans.changed_privacy(CONFIG, **changes)
   sample, event = sampler(config, source)
   included = drawn(sample, CALLS[calls])
   hour = CALLS[calls][0]
   there = np.array(
-    [not config.availability or DAY.is_there(c, hour) for c in CLIENTS]
+    [not config.sampling.availability or DAY.is_there(c, hour) for c in CLIENTS]
   )
   assert not included[:, ~there].any() and there.sum() > 8
-  answer = 1.0 if source == 'plan' else 1.0 - config.drop_out
+  answer = 1.0 if source == 'plan' else 1.0 - config.client_drop_out
   probability = event.sampling_probability * answer
   assert not unlike_poisson(included[:, there], probability)
 
@@ -191,7 +191,7 @@ def test_fixed_cohorts_have_their_size_and_all_sets_are_equally_likely(
   calls, source
 ):
   """Each anew; all 15 sets of 2 in 6 clients."""
-  config = dataclasses.replace(
+  config = plans.changed_privacy(
     CONFIG, sampling='fixed', cohort_size=1, over_selection=2.0
   )
   plan = config.plan(6, rounds=DRAWS)
@@ -211,8 +211,8 @@ def test_fixed_cohorts_have_their_size_and_all_sets_are_equally_likely(
 
 
 def test_clients_of_a_fixed_cohort_drop_out_independently():
-  config = dataclasses.replace(
-    CONFIG, sampling='fixed', cohort_size=8, drop_out=0.25
+  config = plans.changed_privacy(
+    CONFIG, sampling='fixed', cohort_size=8, client_drop_out=0.25
   )
   sample, event = sampler(config)
   included = drawn(sample, CALLS['round after round'])
@@ -227,7 +227,7 @@ def test_clients_of_a_fixed_cohort_drop_out_independently():
 
 def test_fixed_cohorts_are_of_those_who_are_there():
   """Where nothing is promised: no accountant knows this sampling."""
-  config = dataclasses.replace(
+  config = plans.changed_privacy(
     CONFIG,
     **dict(sampling='fixed', cohort_size=3, availability=DAY),
     **dict(clipping=None, noise_multiplier=0.0),

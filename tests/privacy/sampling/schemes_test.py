@@ -4,7 +4,6 @@ Statistical checks here fail by chance at most once in a billion runs, or as
 they say.
 """
 
-import dataclasses
 import itertools
 
 from hypothesis import given, settings
@@ -13,14 +12,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from tests import plans
 from tff_asr import errors
-from tff_asr.privacy import plans
+from tff_asr.privacy import plan_words
 from tff_asr.privacy.mechanism import layer_clipping
-from tff_asr.privacy.sampling import availability, cohorts, schemes
+from tff_asr.privacy.sampling import available_hours, cohorts, schemes
 
 CLIENTS = [f'client{i}' for i in range(400)]
-NIGHT = availability.Daily(hours=8.0, rounds_a_day=24)
-PLAN = plans.PrivacyPlan(
+NIGHT = available_hours.Daily(hours=8.0, rounds_a_day=24)
+PLAN = plans.make(
   population=400,
   cohort_size=40,
   rounds=48,
@@ -43,7 +43,7 @@ def test_a_client_is_there_for_the_share_of_every_day(
 ):
   """Wherever the day begins."""
   try:
-    daily = availability.Daily(hours, rounds)
+    daily = available_hours.Daily(hours, rounds)
   except errors.UserError:
     window = round(hours / 24.0 * rounds)
     assert not 1 <= window < rounds
@@ -67,15 +67,15 @@ def test_more_clients_are_there_at_one_time_of_the_day_than_at_another():
   ('hours', 'rounds'), [(0.0, 24), (24.0, 24), (np.nan, 24), (1.0, 4), (8.0, 1)]
 )
 def test_hours_that_are_none_are_refused(hours, rounds):
-  with pytest.raises(errors.UserError, match='available_hours'):
-    availability.Daily(hours, rounds)
+  with pytest.raises(errors.UserError, match='`hours='):
+    available_hours.Daily(hours, rounds)
 
 
-@pytest.mark.parametrize('kind', [schemes.POISSON, schemes.FIXED])
+@pytest.mark.parametrize('kind', ['poisson', 'fixed'])
 def test_nobody_takes_part_who_is_not_there(kind):
   """And over a day, cohorts are as large as was asked for."""
-  drawn = schemes.Sampling(
-    population=400, cohort_size=40, sampling=kind, availability=NIGHT
+  drawn = schemes.named(kind)(
+    population=400, cohort_size=40, availability=NIGHT
   )
   sample = drawn.cohorts(CLIENTS)
   sizes = []
@@ -89,28 +89,28 @@ def test_nobody_takes_part_who_is_not_there(kind):
 
 def test_each_is_in_a_round_with_the_probability_that_is_accounted_for():
   """In those rounds in which they are there."""
-  plan = dataclasses.replace(PLAN, availability=NIGHT, over_selection=1.5)
-  assert plan.probability == pytest.approx(1.5 * 40 / 400 * 3)
-  assert plan.release(1).event.sampling_probability == plan.probability
+  plan = plans.changed(PLAN, availability=NIGHT, over_selection=1.5)
+  assert plan.sampling.probability == pytest.approx(1.5 * 40 / 400 * 3)
+  assert plan.release(1).event.sampling_probability == plan.sampling.probability
   sample, drawn, rounds = plan.cohorts(CLIENTS), 0, 240
   for number in range(rounds):
     drawn += len(sample(number))
   there = rounds * len(CLIENTS) // 3
-  found = scipy.stats.binomtest(drawn, there, plan.probability)
+  found = scipy.stats.binomtest(drawn, there, plan.sampling.probability)
   assert found.pvalue > FALSE_ALARM
   assert scipy.stats.binomtest(drawn, there, 0.3).pvalue < FALSE_ALARM
 
 
-@pytest.mark.parametrize('kind', [schemes.POISSON, schemes.FIXED])
+@pytest.mark.parametrize('kind', ['poisson', 'fixed'])
 def test_all_who_are_selected_are_accounted_for_and_the_mean_stays(kind):
-  plan = dataclasses.replace(PLAN, sampling=kind, over_selection=1.25)
-  larger = dataclasses.replace(PLAN, sampling=kind, cohort_size=50)
+  plan = plans.changed(PLAN, sampling=kind, over_selection=1.25)
+  larger = plans.changed(PLAN, sampling=kind, cohort_size=50)
   assert plan.epsilons() == larger.epsilons()
   assert plan.expected_cohort == 40
   sizes = [len(plan.cohorts(CLIENTS)(number)) for number in range(200)]
   # Poisson: 6 standard errors of a variance of at most 50.
   assert np.mean(sizes) == pytest.approx(50, abs=3.0)
-  assert '1.25 are selected' in str(plan)
+  assert '1.25 are selected' in plan_words.text(plan)
 
 
 def test_clients_drop_out_by_chance_and_independently_of_the_selection():
@@ -149,4 +149,4 @@ def test_clients_drop_out_by_chance_and_independently_of_the_selection():
 )
 def test_what_cannot_be_accounted_for_or_drawn_is_refused(bad, message):
   with pytest.raises(errors.UserError, match=message):
-    dataclasses.replace(PLAN, **bad)
+    plans.changed(PLAN, **bad)

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 import pathlib
 
-from tff_asr.privacy.accounting import accountants, priors
-from tff_asr.privacy.accounting import ledger as ledger_lib
+from tff_asr.privacy.accounting import accountants, ledger, priors
 
 
 def known(
@@ -21,11 +20,11 @@ def known(
       copies of one were both gone on with.
   """
   found = priors.Priors()
-  ledgers = [ledger_lib.Ledger.read(path, relation) for path in paths]
-  for ledger in ledgers:
-    found.add_all(ledger.known())
-  for ledger in ledgers:
-    found.warn_of_less(ledger.copy(), ledger.path)
+  books = [ledger.Ledger.read(path, relation) for path in paths]
+  for book in books:
+    found.add_all(book.known())
+  for book in books:
+    found.warn_of_less(book.copy(), book.path)
   return found
 
 
@@ -54,5 +53,5 @@ def relation_of(path: pathlib.Path) -> accountants.Relation:
   return _open(path).relation
 
 
-def _open(path: pathlib.Path) -> ledger_lib.Ledger:
-  return ledger_lib.Ledger(ledger_lib.file_of(path))
+def _open(path: pathlib.Path) -> ledger.Ledger:
+  return ledger.Ledger(ledger.file_of(path))

@@ -23,26 +23,29 @@ from tff_asr import durable, errors
 from tff_asr.privacy.accounting import (
   accountants,
   event_records,
+  ledger_contents,
   ledger_lines,
+  priors,
+  releases,
 )
-from tff_asr.privacy.accounting import priors as priors_lib
-from tff_asr.privacy.accounting import releases as releases_lib
 
 FILE_NAME = 'ledger.jsonl'
 
-_VERSION = 2
-
-RoundRelease = releases_lib.RoundRelease
+RoundRelease = releases.RoundRelease
 
 
 class Ledger:
   """The ledger of one run."""
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(
+    self, path: pathlib.Path, prior_paths: Sequence[pathlib.Path] = ()
+  ):
     """Reads a ledger.
 
     Args:
       path: Its file.
+      prior_paths: Ledgers (or run folders) of earlier runs on the same clients,
+        for `read_priors`.
 
     Raises:
       UserError: If there is none, or it is damaged.
@@ -53,25 +56,9 @@ class Ledger:
         ' the ledger was removed. Restore it, or give another folder.'
       )
     self.path = path
-    self._hashes: list[str] = []
-    self._rounds: list[tuple[int, RoundRelease, str]] = []
-    self._priors = priors_lib.Priors()
-    self._heads: set[str] = set()
-    self._prior_paths: tuple[pathlib.Path, ...] = ()
+    self._contents = ledger_contents.read(path)
+    self._prior_paths = tuple(prior_paths)
     self._seen: dict[pathlib.Path, tuple[int, int] | None] = {}
-    text, _, rest = path.read_text(errors='replace').rpartition('\n')
-    self._size = len((text + '\n').encode()) if text else 0
-    self._missing_end = ''
-    for number, line in enumerate(text.split('\n'), 1):
-      try:
-        self._take(line)
-      except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise errors.UserError(
-          f'Line {number} of the privacy ledger {path} is damaged: without it'
-          ' no epsilon is true. Restore it from a copy.'
-        ) from error
-    if rest:
-      self._take_rest(rest)
 
   @classmethod
   def read(cls, path: pathlib.Path, relation: accountants.Relation) -> 'Ledger':
@@ -89,7 +76,7 @@ class Ledger:
       ledger.relation is relation,
       f'The neighbours of {ledger.path} are by {ledger.relation.name}, of this'
       f' run by {relation.name}: their epsilons do not add up. Use the same'
-      ' --sampling.',
+      ' `sampling`.',
     )
     return ledger
 
@@ -119,13 +106,13 @@ class Ledger:
       path.write_text('')
       durable.sync(path.parent)
       header = {
-        'ledger': _VERSION,
+        'ledger': ledger_contents.VERSION,
         'name': str(uuid.uuid4()),
         'relation': relation.name,
         'plan': plan,
       }
       ledger_lines.append(path, 0, ledger_lines.line(header, ''))
-    ledger = cls(path)
+    ledger = cls(path, priors)
     if (ledger.plan, ledger.relation) != (plan, relation):
       changed = [
         f'{key} was {ledger.plan.get(key)}, is {plan.get(key)}'
@@ -134,16 +121,35 @@ class Ledger:
       ]
       raise errors.UserError(
         f'The privacy ledger {path} is of another plan ({"; ".join(changed)}):'
-        ' give another --output_dir, or the same settings to go on.'
+        ' give another `output_dir`, or the same settings to go on.'
       )
-    ledger._prior_paths = tuple(priors)
     ledger.read_priors()
     return ledger
 
   @property
+  def name(self) -> str:
+    """Name of the ledger, unlike that of any other."""
+    return self._contents.name
+
+  @property
+  def relation(self) -> accountants.Relation:
+    """Which populations are neighbours."""
+    return self._contents.relation
+
+  @property
+  def plan(self) -> dict[str, Any]:
+    """The facts of the plan with which it was opened."""
+    return self._contents.plan
+
+  @property
+  def entries(self) -> tuple[str, ...]:
+    """Hashes of all lines."""
+    return self._contents.hashes
+
+  @property
   def rounds(self) -> set[int]:
     """Rounds of which there is an entry."""
-    return {number for number, _, _ in self._rounds}
+    return {recorded.number for recorded in self._contents.rounds}
 
   @property
   def last_round(self) -> int:
@@ -153,16 +159,17 @@ class Ledger:
   @property
   def head(self) -> str:
     """Hash of the last line."""
-    return self._hashes[-1]
+    return self._contents.head
 
   @property
   def has_old(self) -> bool:
     """Whether version 1 of the format is among all that is counted."""
-    return self._version == priors_lib.OLD_VERSION or self._priors.has_old
+    is_old = self._contents.version == priors.OLD_VERSION
+    return is_old or self._contents.priors.has_old
 
   def has(self, entry: str) -> bool:
     """Whether there is a line with a hash."""
-    return entry in self._hashes
+    return entry in self.entries
 
   def append(self, number: int, release: RoundRelease) -> str:
     """Records a round; on the disk when this returns.
@@ -193,7 +200,7 @@ class Ledger:
     Raises:
       UserError: As `open`.
     """
-    lines, copies = len(self._hashes), []
+    lines, copies = len(self.entries), []
     for path in self._prior_paths:
       file = file_of(path)
       stat = file.stat() if file.is_file() else None
@@ -203,8 +210,8 @@ class Ledger:
         self._seen[path] = state
     for path, copy in copies:
       if copy.name != self.name:
-        self._priors.warn_of_less(copy, path)
-    return len(self._hashes) > lines
+        self._contents.priors.warn_of_less(copy, path)
+    return len(self.entries) > lines
 
   def releases(
     self, further: Iterable[RoundRelease] = ()
@@ -217,17 +224,17 @@ class Ledger:
       further: Releases that are still to come.
     """
     return accountants.merged(
-      [*self._priors.releases(), *self._own_releases(further)]
+      [*self.prior_releases(), *self._contents.own_releases(further)]
     )
 
   @property
   def has_priors(self) -> bool:
     """Whether releases of earlier runs are counted."""
-    return bool(self._priors.releases())
+    return bool(self.prior_releases())
 
   def prior_releases(self) -> accountants.Releases:
     """Those of earlier runs alone."""
-    return self._priors.releases()
+    return self._contents.priors.releases()
 
   def epsilons(self, delta: float) -> accountants.Epsilons:
     """Epsilon of all that is in the ledger."""
@@ -235,28 +242,23 @@ class Ledger:
 
   def own_epsilons(self, delta: float) -> accountants.Epsilons:
     """Epsilon of the rounds of this run alone."""
-    return accountants.epsilons(self._own_releases(), self.relation, delta)
+    own = self._contents.own_releases()
+    return accountants.epsilons(own, self.relation, delta)
 
-  def known(self) -> priors_lib.Priors:
+  def known(self) -> priors.Priors:
     """Returns what it knows of all ledgers, itself among them.
 
     Raises:
       UserError: If it knows of a fork of itself.
     """
-    found = priors_lib.Priors()
-    found.add_all(self._priors)
+    found = priors.Priors()
+    found.add_all(self._contents.priors)
     found.add(self.copy())
     return found
 
-  def copy(self) -> priors_lib.Copy:
+  def copy(self) -> priors.Copy:
     """Returns what it has released itself, as other ledgers know it."""
-    return priors_lib.Copy(
-      self.name,
-      self._version,
-      tuple(priors_lib.short(entry) for _, _, entry in self._rounds),
-      self._own_releases(),
-      frozenset(self._heads),
-    )
+    return self._contents.copy()
 
   def check_fits(self, number: int, entry: str) -> None:
     """Checks that a checkpoint is of this ledger.
@@ -268,11 +270,11 @@ class Ledger:
     Raises:
       UserError: If the checkpoint has a round that the ledger does not count.
     """
-    if number and entry not in self._hashes:
+    if number and not self.has(entry):
       raise errors.UserError(
         f'The privacy ledger {self.path} lacks the entry of round {number}, of'
         ' which there is a checkpoint: it was cut short or is of another run.'
-        ' Restore it, or give another --output_dir.'
+        ' Restore it, or give another `output_dir`.'
       )
     if self.last_round > number:
       logging.warning(
@@ -283,78 +285,39 @@ class Ledger:
         number,
       )
 
-  def _own_releases(
-    self, further: Iterable[RoundRelease] = ()
-  ) -> accountants.Releases:
-    own = [release for _, release, _ in self._rounds]
-    return accountants.merged(releases_lib.most_concerned([*own, *further]))
-
-  def _add_prior(self, path: pathlib.Path) -> priors_lib.Copy:
+  def _add_prior(self, path: pathlib.Path) -> priors.Copy:
     """Takes over what an earlier run has released since it was last read."""
     ledger = Ledger.read(path, self.relation)
     known = ledger.known()
     self._check_is_latest(known)
-    for record in self._priors.news(known, own=self.name):
+    for record in self._contents.priors.news(known, own=self.name):
       self._write(record)
     return ledger.copy()
 
-  def _check_is_latest(self, known: priors_lib.Priors) -> None:
+  def _check_is_latest(self, known: priors.Priors) -> None:
     """Checks that nobody knows rounds of this ledger that it lacks."""
     own, other = self.copy(), known.copy_of(self.name)
     for head in known.heads_of(self.name):
-      priors_lib.require_one_run(own.has(head))
+      priors.require_one_run(own.has(head))
     if other is None:
       return
-    priors_lib.require_one_run(own.begins(other) or other.begins(own))
+    priors.require_one_run(own.begins(other) or other.begins(own))
     more = len(other.rounds) - len(own.rounds)
     errors.require(
       more <= 0,
       f'The privacy ledger {self.path} was cut short, or is an older copy: a'
-      f' ledger of --prior_ledger knows {more} further rounds of it. Restore'
-      ' it, or give another --output_dir.',
+      f' ledger of `prior_ledger` knows {more} further rounds of it. Restore'
+      ' it, or give another `output_dir`.',
     )
 
   def _write(self, record: dict[str, Any]) -> None:
     line = ledger_lines.line(record, self.head)
-    added = self._missing_end + line
-    ledger_lines.append(self.path, self._size, added)
-    self._size += len(added.encode())
-    self._missing_end = ''
-    self._take(line.rstrip('\n'))
-
-  def _take_rest(self, rest: str) -> None:
-    """Takes over a last line that lacks its end, if all else of it is there.
-
-    A line that was cut was never synced: nothing followed from it.
-    """
-    try:
-      self._take(rest)
-    except (ValueError, KeyError, TypeError, AttributeError):
-      return
-    self._size += len(rest.encode())
-    self._missing_end = '\n'
-
-  def _take(self, line: str) -> None:
-    """Takes over one line; raises errors of many kinds if it is damaged."""
-    before = self._hashes[-1] if self._hashes else ''
-    record, digest = ledger_lines.parsed(line, before)
-    if not self._hashes:
-      if record['ledger'] not in (priors_lib.OLD_VERSION, _VERSION):
-        raise ValueError('The version is unknown.')
-      self._version: int = record['ledger']
-      self.name: str = record['name']
-      self.relation = accountants.Relation[record['relation']]
-      self.plan: dict[str, Any] = record['plan']
-    elif 'prior' in record:
-      self._priors.read(record)
-    else:
-      turn = tuple(record['turn']) if 'turn' in record else None
-      release = RoundRelease(event_records.from_json(record['event']), turn)
-      self._rounds.append((record['round'], release, digest))
-    self._hashes.append(digest)
-    is_old = self._version == priors_lib.OLD_VERSION
-    if is_old and record.keys() & {'ledger', 'head'}:
-      self._heads.add(priors_lib.short(digest))
+    added = '\n' * self._contents.lacks_end + line
+    before = self._contents.size
+    ledger_lines.append(self.path, before, added)
+    self._contents = self._contents.with_line(
+      line.rstrip('\n'), before + len(added.encode())
+    )
 
 
 def has_begun(path: pathlib.Path) -> bool:

@@ -33,12 +33,12 @@ import tensorflow as tf
 
 from tff_asr.privacy.mechanism import (
   allocation,
+  bounds,
   discrete_gaussian,
   gaussian_query,
-  layer_groups,
+  grouping,
   noise_seeds,
 )
-from tff_asr.privacy.mechanism import bounds as bounds_lib
 
 # A bit is at least a step of its grid, which is 2^-22 of the noise.
 _GREATEST_COUNT_STDDEV = discrete_gaussian.STDDEV / 2.0
@@ -95,10 +95,11 @@ class AdaptiveLayerClippedGaussianSumQuery(
 
   def __init__(
     self,
-    groups: layer_groups.LayerGroups,
+    groups: grouping.LayerGroups,
     initial_bounds: Sequence[float],
     noise_multiplier: float,
     expected_clients: float,
+    *,
     quantile: float = 0.5,
     rate: float = 0.2,
     count_stddev: float | None = None,
@@ -184,11 +185,11 @@ class AdaptiveLayerClippedGaussianSumQuery(
       (bits,) = discrete_gaussian.add_noise([bits], [seeds[-1]])
     count = tf.cast(bits, tf.float64) / (2.0 * self._bit)
     within = tf.clip_by_value(count / self._expected_clients + 0.5, 0.0, 1.0)
-    bounds = global_state.bounds * tf.exp(
+    adapted = global_state.bounds * tf.exp(
       -self._rate * (within - self._quantile)
     )
     state = gaussian_query.State(
-      tf.clip_by_value(bounds, bounds_lib.LEAST, bounds_lib.GREATEST),
+      tf.clip_by_value(adapted, bounds.LEAST, bounds.GREATEST),
       global_state.draw + 1,
     )
     return noised, state, dp_accounting.GaussianDpEvent(self._noise_multiplier)

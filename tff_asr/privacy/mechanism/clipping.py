@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tff_asr import tracing
-from tff_asr.privacy.mechanism import layer_groups
+from tff_asr.privacy.mechanism import grouping
 
 CLIP = 'clip'
 NORMALISE = 'normalise'
@@ -45,7 +45,7 @@ def _kept_if(condition, tensor):
 
 
 def norms(
-  tensors: Sequence[tf.Tensor], groups: layer_groups.LayerGroups
+  tensors: Sequence[tf.Tensor], groups: grouping.LayerGroups
 ) -> tf.Tensor:
   """L2 norms of the layer groups, float64 `[H]`, of finite tensors."""
   squares = [_sum_of_squares(t) for t in tensors]
@@ -106,7 +106,7 @@ FACTORS = {CLIP: clip_factors, NORMALISE: normalise_factors}
 def scale(
   tensors: Sequence[tf.Tensor],
   factors: tf.Tensor,
-  groups: layer_groups.LayerGroups,
+  groups: grouping.LayerGroups,
 ) -> list[tf.Tensor]:
   """Scales every tensor by the factor of its group, float64 `[H]`."""
   return [
@@ -124,7 +124,7 @@ def scale_to_steps(
   tensors: Sequence[tf.Tensor],
   factors: tf.Tensor,
   steps: tf.Tensor,
-  groups: layer_groups.LayerGroups,
+  groups: grouping.LayerGroups,
 ) -> list[tf.Tensor]:
   """Scales every tensor, and counts its coordinates in steps of a grid.
 

@@ -29,12 +29,12 @@ import tensorflow_privacy as tfp
 from tff_asr import tracing
 from tff_asr.privacy.mechanism import (
   allocation,
+  bounds,
   clipping,
   discrete_gaussian,
-  layer_groups,
+  grouping,
   noise_seeds,
 )
-from tff_asr.privacy.mechanism import bounds as bounds_lib
 
 State = collections.namedtuple('State', ['bounds', 'draw'])
 """Bounds of the groups, float64 `[H]`; number of the draw, int64 scalar."""
@@ -51,8 +51,8 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
 
   def __init__(
     self,
-    groups: layer_groups.LayerGroups,
-    bounds: Sequence[float],
+    groups: grouping.LayerGroups,
+    layer_bounds: Sequence[float],
     noise_multiplier: float,
     noise_allocation: str = allocation.EQUAL,
     mode: str = clipping.CLIP,
@@ -63,7 +63,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     Args:
       groups: The layer groups, in which the tensors of an update come in the
         order of `tf.nest.flatten`.
-      bounds: L2 bound C_h of every group.
+      layer_bounds: L2 bound C_h of every group.
       noise_multiplier: Joint multiplier z of the noise on the sum; 0 for none.
       noise_allocation: How the noise is divided over the groups.
       mode: How an update is brought within its bounds.
@@ -74,14 +74,16 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
         the groups of a normalised update, which keep within the total bound
         only, were to get unequal noise.
     """
-    if len(bounds) != len(groups.names):
-      raise ValueError(f'{len(bounds)} bounds, {len(groups.names)} groups.')
-    for name, bound in zip(groups.names, bounds, strict=True):
-      if not bounds_lib.LEAST <= bound <= bounds_lib.GREATEST:
+    if len(layer_bounds) != len(groups.names):
+      raise ValueError(
+        f'{len(layer_bounds)} bounds, {len(groups.names)} groups.'
+      )
+    for name, bound in zip(groups.names, layer_bounds, strict=True):
+      if not bounds.LEAST <= bound <= bounds.GREATEST:
         raise ValueError(
           f'The bound {bound:g} of layer {name} must be from'
-          f' {bounds_lib.LEAST:g} to {bounds_lib.GREATEST:g}: change clip_norm,'
-          ' or the given bounds.'
+          f' {bounds.LEAST:g} to {bounds.GREATEST:g}: change'
+          ' `clip_norm`, or `given_bounds`.'
         )
     if not allocation.is_noise_multiplier(noise_multiplier):
       raise ValueError(
@@ -92,7 +94,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     if mode == clipping.NORMALISE and noise_allocation != allocation.EQUAL:
       raise ValueError('Normalised updates are covered by equal noise only.')
     self._groups = groups
-    self._bounds = tuple(bounds)
+    self._bounds = tuple(layer_bounds)
     self._noise_multiplier = noise_multiplier
     self._update_multiplier = noise_multiplier
     self._allocation = noise_allocation

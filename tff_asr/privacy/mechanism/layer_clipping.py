@@ -1,19 +1,15 @@
-"""How client updates are clipped, and the query that does it."""
+"""How client updates are clipped."""
 
-from collections.abc import Mapping
 import dataclasses
 import math
 
 from tff_asr import errors
 from tff_asr.privacy.mechanism import (
-  adaptive_query,
   allocation,
   bounds,
   clipping,
-  gaussian_query,
-  noise_seeds,
+  grouping,
 )
-from tff_asr.privacy.mechanism import layer_groups as groups_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +33,7 @@ class LayerClipping:
   """
 
   clip_norm: float
-  layer_groups: str = groups_lib.TENSOR
+  layer_groups: str = grouping.TENSOR
   layer_bounds: str = bounds.UNIFORM
   given_bounds: tuple[tuple[str, float], ...] = ()
   mode: str = clipping.CLIP
@@ -49,49 +45,49 @@ class LayerClipping:
     require = errors.require
     require(
       bounds.LEAST <= self.clip_norm <= bounds.GREATEST,
-      f'clip_norm {self.clip_norm} must be from {bounds.LEAST:g} to'
+      f'`clip_norm={self.clip_norm}` must be from {bounds.LEAST:g} to'
       f' {bounds.GREATEST:g}.',
     )
     for name, allowed in (
-      ('layer_groups', groups_lib.NAMES),
+      ('layer_groups', grouping.NAMES),
       ('layer_bounds', bounds.NAMES),
       ('mode', clipping.MODES),
     ):
       require(
         getattr(self, name) in allowed,
-        f'{name} {getattr(self, name)!r} must be one of {allowed}.',
+        f'`{name}={getattr(self, name)}` must be one of {allowed}.',
       )
     require(
       bool(self.given_bounds) == (self.layer_bounds == bounds.GIVEN),
-      "A file of bounds and layer_bounds 'given' go together.",
+      '`given_bounds` and `layer_bounds=given` go together.',
     )
     if self.given_bounds:
       total = bounds.total([bound for _, bound in self.given_bounds])
       require(
         math.isclose(total, self.clip_norm, rel_tol=1e-6),
-        f'clip_norm {self.clip_norm:g} is not that of the given bounds,'
+        f'`clip_norm={self.clip_norm:g}` is not that of the given bounds,'
         f' {total:g}: leave it out.',
       )
     if self.layer_bounds == bounds.ADAPTIVE:
       require(
         self.mode == clipping.CLIP,
-        "Adaptive bounds are those of mode 'clip': a normalised update need not"
-        ' be within them.',
+        '`layer_bounds=adaptive` needs `mode=clip`: a normalised'
+        ' update need not be within its bounds.',
       )
       require(
         0.0 < self.quantile < 1.0,
-        f'clip_quantile {self.quantile} must be between 0 and 1.',
+        f'`quantile={self.quantile}` must be between 0 and 1.',
       )
       require(
         0.0 < self.adaptation_rate <= 10.0,
-        f'clip_adaptation_rate {self.adaptation_rate} must be in (0, 10].',
+        f'`adaptation_rate={self.adaptation_rate}` must be in (0, 10].',
       )
       require(
         self.count_stddev is None or 0.0 < self.count_stddev < math.inf,
-        f'clip_count_stddev {self.count_stddev} must be positive and finite.',
+        f'`count_stddev={self.count_stddev}` must be positive and finite.',
       )
 
-  def bounds_of(self, groups: groups_lib.LayerGroups) -> list[float]:
+  def bounds_of(self, groups: grouping.LayerGroups) -> list[float]:
     """Bounds C_h of the groups, of the first round if they are adaptive.
 
     Raises:
@@ -112,61 +108,15 @@ class LayerClipping:
       )
     return [given[name] for name in groups.names]
 
-  def query(
-    self,
-    layers: Mapping[str, int],
-    noise_multiplier: float,
-    noise_allocation: str,
-    expected_clients: float,
-    source: noise_seeds.SeedSource,
-  ) -> gaussian_query.LayerClippedGaussianSumQuery:
-    """Returns the noised sum of clipped updates as a query.
-
-    Args:
-      layers: Number of coordinates of each tensor of an update, by name.
-      noise_multiplier: Joint multiplier of all that the query releases.
-      noise_allocation: How noise is divided over the groups.
-      expected_clients: Expected size of a cohort.
-      source: Of the noise's seeds.
-
-    Raises:
-      UserError: If the settings do not fit the layers.
-    """
-    groups = groups_lib.group(layers, self.layer_groups)
-    layer_bounds = self.bounds_of(groups)
-    try:
-      if self.layer_bounds == bounds.ADAPTIVE:
-        return adaptive_query.AdaptiveLayerClippedGaussianSumQuery(
-          groups,
-          layer_bounds,
-          noise_multiplier,
-          expected_clients,
-          self.quantile,
-          self.adaptation_rate,
-          self.count_stddev,
-          noise_allocation,
-          source,
-        )
-      return gaussian_query.LayerClippedGaussianSumQuery(
-        groups,
-        layer_bounds,
-        noise_multiplier,
-        noise_allocation,
-        self.mode,
-        source,
-      )
-    except ValueError as error:
-      raise errors.UserError(str(error)) from error
-
   def covers(self, noise_allocation: str) -> bool:
     """Whether noise so divided covers what a clipped client contributes."""
     return self.mode == clipping.CLIP or noise_allocation == allocation.EQUAL
 
   def __str__(self) -> str:
     what = {
-      groups_lib.TENSOR: 'every tensor',
-      groups_lib.BLOCK: 'every block',
-      groups_lib.MODEL: 'the whole update',
+      grouping.TENSOR: 'every tensor',
+      grouping.BLOCK: 'every block',
+      grouping.MODEL: 'the whole update',
     }[self.layer_groups]
     if self.layer_bounds == bounds.ADAPTIVE:
       return (
@@ -178,7 +128,7 @@ class LayerClipping:
         f'{what} of an update longer than {self.clip_norm:g} scaled to its'
         f' {self.layer_bounds!r} bound'
       )
-    if self.layer_groups == groups_lib.MODEL:
+    if self.layer_groups == grouping.MODEL:
       return f'{what} to at most {self.clip_norm:g}'
     return (
       f'{what} to its {self.layer_bounds!r} bound, at most {self.clip_norm:g}'

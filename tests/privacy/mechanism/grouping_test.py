@@ -1,7 +1,7 @@
 import pytest
 
 from tff_asr import errors
-from tff_asr.privacy.mechanism import layer_groups
+from tff_asr.privacy.mechanism import grouping
 
 LAYERS = {'in/kernel': 6, 'block_0/qkv': 12, 'block_0/norm/scale': 4, 'out': 2}
 
@@ -15,7 +15,7 @@ LAYERS = {'in/kernel': 6, 'block_0/qkv': 12, 'block_0/norm/scale': 4, 'out': 2}
   ],
 )
 def test_tensors_are_grouped(by, names, sizes, members):
-  found = layer_groups.group(LAYERS, by)
+  found = grouping.group(LAYERS, by)
   assert (found.names, found.sizes, found.members) == (names, sizes, members)
   assert [found.tensors_of(g) for g in range(len(names))] == [
     [i for i, m in enumerate(members) if m == g] for g in range(len(names))
@@ -23,7 +23,7 @@ def test_tensors_are_grouped(by, names, sizes, members):
 
 
 def test_tensors_of_a_block_need_not_be_neighbours():
-  found = layer_groups.group({'a/x': 1, 'b/x': 2, 'a/y': 3}, 'block')
+  found = grouping.group({'a/x': 1, 'b/x': 2, 'a/y': 3}, 'block')
   assert (found.sizes, found.members) == ((4, 2), (0, 1, 0))
 
 
@@ -32,4 +32,4 @@ def test_tensors_of_a_block_need_not_be_neighbours():
 )
 def test_what_cannot_be_grouped_is_refused(layers, by):
   with pytest.raises(errors.UserError):
-    layer_groups.group(layers, by)
+    grouping.group(layers, by)

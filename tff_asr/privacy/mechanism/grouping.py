@@ -44,7 +44,7 @@ def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
     UserError: If there is no such grouping, or a tensor without coordinates.
   """
   if by not in NAMES:
-    raise errors.UserError(f'layer_groups {by!r} must be one of {NAMES}.')
+    raise errors.UserError(f'`layer_groups={by}` must be one of {NAMES}.')
   if not layers or min(layers.values()) < 1:
     raise errors.UserError('An update needs tensors with coordinates.')
   group_of = {

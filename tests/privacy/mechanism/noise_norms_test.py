@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import plans
 from tests.privacy.updates import has_variance
-from tff_asr.privacy import noise_norms, plans, recorded_plan
-from tff_asr.privacy.mechanism import allocation, layer_clipping, layer_groups
+from tff_asr.privacy.mechanism import allocation, grouping, layer_clipping
 
 # Sizes at which a tenth of the scale is seen at the stated rate.
 LAYERS = {'a/kernel': 20_000, 'a/bias': 15_000, 'b/kernel': 30_000}
 
 
 def make(noise_allocation='equal', **clipping):
-  return plans.PrivacyPlan(
+  return plans.make(
     population=100,
     cohort_size=10,
     rounds=5,
@@ -46,8 +46,8 @@ def noise_of_a_round(plan, bounds):
   ('plan', 'bounds'),
   [
     *((make(name, layer_bounds='dim'), None) for name in allocation.NAMES),
-    (make('per_layer', layer_groups=layer_groups.BLOCK), None),
-    (make(layer_groups=layer_groups.MODEL), None),
+    (make('per_layer', layer_groups=grouping.BLOCK), None),
+    (make(layer_groups=grouping.MODEL), None),
     (make(layer_bounds='adaptive'), None),
     (
       make('optimal', layer_bounds='adaptive'),
@@ -57,22 +57,10 @@ def noise_of_a_round(plan, bounds):
 )
 def test_the_noise_on_each_layer_is_as_large_as_is_said(plan, bounds):
   """A false alarm in a billion; a tenth more or less is noticed."""
-  norms = noise_norms.NoiseNorms(plan, LAYERS).of_round(bounds)
+  norms = plan.noise_norms(LAYERS).of_round(bounds)
   samples = noise_of_a_round(plan, bounds)
   for (name, size), sample in zip(LAYERS.items(), samples, strict=True):
     stddev = norms[name] / math.sqrt(size)
     assert has_variance(sample, stddev, len(LAYERS))
     for wrong in 0.9, 1.1:
       assert not has_variance(wrong * sample, stddev, len(LAYERS))
-
-
-@pytest.mark.parametrize(
-  'plan',
-  [
-    make('per_layer', layer_bounds='adaptive'),
-    make(layer_bounds='given', given_bounds=(('a', 0.3), ('b', 0.4))),
-  ],
-)
-def test_the_plan_of_a_run_is_to_be_had_from_its_ledger(tmp_path, plan):
-  book = plan.open_ledger(tmp_path / 'ledger.jsonl')
-  assert recorded_plan.of(book, 5) == plan

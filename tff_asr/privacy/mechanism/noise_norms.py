@@ -9,19 +9,31 @@ import math
 
 import tensorflow as tf
 
-from tff_asr.privacy import plans
-from tff_asr.privacy.mechanism import layer_groups
+from tff_asr.privacy.mechanism import gaussian_query, grouping
 
 
-class NoiseNorms:
-  """Norms of the noise in the rounds of a plan."""
+class QueryNoiseNorms:
+  """Norms of the noise that a query adds."""
 
-  def __init__(self, plan: plans.PrivacyPlan, layers: Mapping[str, int]):
-    """Takes the plan, and the number of coordinates of each tensor by name."""
+  def __init__(
+    self,
+    query: gaussian_query.LayerClippedGaussianSumQuery,
+    groups: grouping.LayerGroups,
+    layers: Mapping[str, int],
+    denominator: float,
+  ):
+    """Takes the parts.
+
+    Args:
+      query: Adds the noise to the sum.
+      groups: Its layer groups.
+      layers: Number of coordinates of each tensor by its name.
+      denominator: Divides the sum.
+    """
+    self._query = query
+    self._groups = groups
     self._layers = dict(layers)
-    self._groups = layer_groups.group(layers, plan.clipping.layer_groups)
-    self._query = plan.noised_sum(layers)
-    self._denominator = plan.expected_cohort
+    self._denominator = denominator
 
   def of_round(
     self, bounds: Mapping[str, float] | None = None

@@ -35,12 +35,12 @@ class Daily:
   def __post_init__(self):
     errors.require(
       0.0 < self.hours < 24.0,
-      f'--available_hours={self.hours} must be more than 0 and less than 24.',
+      f'`hours={self.hours}` must be more than 0 and less than 24.',
     )
     errors.require(
       self.rounds_a_day >= 2 and 1 <= self._window < self.rounds_a_day,
-      f'--available_hours={self.hours:g} of a day of {self.rounds_a_day} rounds'
-      ' (--rounds_a_day) must be at least one round and less than all.',
+      f'`hours={self.hours:g}` of a day of {self.rounds_a_day} rounds'
+      ' (`rounds_a_day`) must be at least one round and less than all.',
     )
 
   @property

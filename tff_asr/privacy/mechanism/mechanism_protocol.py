@@ -1,0 +1,200 @@
+"""The interface of a mechanism."""
+
+import abc
+from collections.abc import Mapping
+import dataclasses
+from typing import Any, ClassVar, Protocol, Self
+
+import dp_accounting
+import tensorflow_federated as tff
+import tensorflow_privacy as tfp
+
+from tff_asr import errors
+from tff_asr.privacy.mechanism import (
+  aggregation,
+  allocation,
+  layer_clipping,
+)
+
+
+class NoiseNorms(Protocol):
+  """Norms of the noise in the rounds of a run, from what is public."""
+
+  def of_round(
+    self, bounds: Mapping[str, float] | None = None
+  ) -> Mapping[str, float]:
+    """Root mean square of the norm of the noise in the mean, by tensor.
+
+    Args:
+      bounds: State of the round, as `Mechanism.released_bounds` gives it; by
+        default that of the first round.
+    """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mechanism(abc.ABC):
+  """How updates are clipped, noised and aggregated.
+
+  To add a mechanism, write a subclass and add it to `mechanisms.MECHANISMS`.
+
+  Class attributes:
+    name: Value of the setting `mechanism`.
+    help: The mechanism in words, for the help of that setting.
+    assumed: Assumption on those who run the mechanism, in words.
+
+  Attributes:
+    clipping: How updates are clipped.
+    noise_multiplier: Standard deviation z of the noise on the sum, over the
+      clip norm C, with all that a round releases included.  Zero means no
+      guarantee, `None` that the noise is not yet calibrated.
+    noise_allocation: How noise is divided over layers, see `allocation`.
+    insecure_noise_seed: Debugging only: noise that repeats.  No guarantee.
+
+  Raises:
+    UserError: If a value is out of its range.
+  """
+
+  name: ClassVar[str]
+  help: ClassVar[str]
+  assumed: ClassVar[str] = (
+    'clipping and noise are applied as planned, by whoever adds up the updates'
+  )
+
+  clipping: layer_clipping.LayerClipping
+  noise_multiplier: float | None
+  noise_allocation: str = allocation.EQUAL
+  insecure_noise_seed: int | None = None
+
+  def __post_init__(self):
+    errors.require(
+      self.noise_multiplier is None
+      or allocation.is_noise_multiplier(self.noise_multiplier),
+      f'`noise_multiplier={self.noise_multiplier}` must be from'
+      f' {allocation.LEAST_NOISE_MULTIPLIER:g} to'
+      f' {allocation.GREATEST_NOISE_MULTIPLIER:g}, or 0 for none.',
+    )
+    errors.require(
+      self.noise_allocation in allocation.NAMES,
+      f'`noise_allocation={self.noise_allocation}` must be one of'
+      f' {allocation.NAMES}.',
+    )
+
+  @property
+  def is_private(self) -> bool:
+    """Whether the noise is, or will be, fresh and more than zero."""
+    return self.noise_multiplier != 0.0 and self.insecure_noise_seed is None
+
+  def with_noise(self, noise_multiplier: float) -> Self:
+    """Returns this mechanism with other noise."""
+    return dataclasses.replace(self, noise_multiplier=noise_multiplier)
+
+  def check_answers(  # noqa: B027  No mechanism must.
+    self, over_selection: float, client_drop_out: float
+  ) -> None:
+    """Raises a `UserError` if too few clients would answer.
+
+    Args:
+      over_selection: Clients selected for each of the expected cohort.
+      client_drop_out: Probability with which one of them does not answer.
+    """
+
+  @abc.abstractmethod
+  def event(self, contributions: float) -> dp_accounting.DpEvent:
+    """Returns the privacy event of one participation.
+
+    Args:
+      contributions: Number of clients' contributions by which the sums of
+        neighbours differ, see `sampling_protocol.Scheme`.
+    """
+
+  @abc.abstractmethod
+  def noised_sum(
+    self, layers: Mapping[str, int], expected_cohort: float
+  ) -> tfp.SumAggregationDPQuery:
+    """Returns the query: clip, sum, add noise.
+
+    Args:
+      layers: Number of coordinates of each tensor of an update by its name, in
+        the order of the update.
+      expected_cohort: Expected number of clients in a round.
+
+    Raises:
+      UserError: If the settings do not fit the layers.
+    """
+
+  def query(
+    self, layers: Mapping[str, int], expected_cohort: float
+  ) -> tfp.DPQuery:
+    """Returns the query: clip, sum, add noise, divide by the expected cohort.
+
+    Args:
+      layers: As for `noised_sum`.
+      expected_cohort: As for `noised_sum`.
+
+    Raises:
+      UserError: As `noised_sum`.
+    """
+    return tfp.NormalizedQuery(
+      self.noised_sum(layers, expected_cohort), expected_cohort
+    )
+
+  def aggregation_factory(
+    self, layers: Mapping[str, int] | None, expected_cohort: float
+  ) -> tff.aggregators.UnweightedAggregationFactory:
+    """Returns the aggregation of client updates.
+
+    Args:
+      layers: As for `noised_sum`, checked against the type of the updates; by
+        default from that type.
+      expected_cohort: As for `noised_sum`.
+    """
+    return aggregation.PrivateAggregation(
+      lambda found: self.query(found, expected_cohort), layers
+    )
+
+  def released_bounds(
+    self, layers: Mapping[str, int], measurements: Mapping[str, Any]
+  ) -> dict[str, float]:
+    """Returns the bounds of the next round, where the mechanism adapts them.
+
+    Args:
+      layers: As for `noised_sum`.
+      measurements: Measurements of the aggregation, which are public.
+
+    Returns:
+      Bounds by layer group, empty for a mechanism that keeps no such state.
+    """
+    del layers, measurements
+    return {}
+
+  @abc.abstractmethod
+  def noise_norms(
+    self, layers: Mapping[str, int], expected_cohort: float
+  ) -> NoiseNorms:
+    """Returns the estimate of the noise by tensor, for the report.
+
+    Args:
+      layers: As for `noised_sum`.
+      expected_cohort: As for `noised_sum`.
+    """
+
+  @abc.abstractmethod
+  def noise_in_words(self) -> str:
+    """Returns the noise for a reader; `str(clipping)` is the clipping."""
+
+  def facts(self) -> dict[str, Any]:
+    """Returns the settings as the ledger records them."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def recorded(cls, facts: Mapping[str, Any]) -> Self:
+    """Returns the mechanism from its recorded settings.
+
+    Raises:
+      KeyError, TypeError, ValueError: If they are none of this release.
+    """
+    clipping = dict(facts['clipping'])
+    clipping['given_bounds'] = tuple(map(tuple, clipping['given_bounds']))
+    return cls(
+      **{**facts, 'clipping': layer_clipping.LayerClipping(**clipping)}
+    )

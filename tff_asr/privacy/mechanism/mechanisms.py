@@ -1,0 +1,94 @@
+"""The table of mechanisms."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tff_asr import errors
+from tff_asr.privacy.mechanism import (
+  allocation,
+  gaussian,
+  layer_clipping,
+  mechanism_protocol,
+)
+
+MECHANISMS: dict[str, type[mechanism_protocol.Mechanism]] = {
+  mechanism.name: mechanism for mechanism in (gaussian.Gaussian,)
+}
+DEFAULT = gaussian.Gaussian.name
+UNRECORDED = gaussian.Gaussian.name
+"""The mechanism of runs whose records name none: there was no other."""
+
+
+def named(name: str) -> type[mechanism_protocol.Mechanism]:
+  """Returns the mechanism of a name.
+
+  Raises:
+    UserError: If there is none.
+  """
+  errors.require(
+    name in MECHANISMS,
+    f'`mechanism={name}` must be one of {tuple(MECHANISMS)}.',
+  )
+  return MECHANISMS[name]
+
+
+def in_words() -> str:
+  """Returns the mechanisms with their names, for the help of a setting."""
+  return ' '.join(f'{name}: {m.help}.' for name, m in MECHANISMS.items())
+
+
+def make(
+  name: str = DEFAULT,
+  *,
+  clipping: layer_clipping.LayerClipping | None,
+  noise_multiplier: float | None,
+  noise_allocation: str = allocation.EQUAL,
+  insecure_noise_seed: int | None = None,
+) -> mechanism_protocol.Mechanism | None:
+  """Returns a mechanism, or `None` where updates are not clipped.
+
+  Args:
+    name: In `MECHANISMS`.
+    clipping: How updates are clipped, or `None`: then nothing is promised.
+    noise_multiplier: As in `Mechanism`.
+    noise_allocation: As in `Mechanism`.
+    insecure_noise_seed: As in `Mechanism`.
+
+  Raises:
+    UserError: If there is no such mechanism, its settings contradict each
+      other, or there were noise without clipping.
+  """
+  mechanism = named(name)
+  if clipping is None:
+    errors.require(
+      noise_multiplier == 0.0,
+      'Noise without `clipping` protects nobody: one update may be of any'
+      ' size. Give `clipping=per_layer`, or `noise_multiplier=0` and no'
+      ' `target_epsilon`.',
+    )
+    return None
+  return mechanism(
+    clipping=clipping,
+    noise_multiplier=noise_multiplier,
+    noise_allocation=noise_allocation,
+    insecure_noise_seed=insecure_noise_seed,
+  )
+
+
+def facts(mechanism: mechanism_protocol.Mechanism) -> dict[str, Any]:
+  """Returns a mechanism as the ledger records it; see `recorded`."""
+  name = {'mechanism': mechanism.name} if mechanism.name != UNRECORDED else {}
+  return name | mechanism.facts()
+
+
+def recorded(record: Mapping[str, Any]) -> mechanism_protocol.Mechanism:
+  """Returns the mechanism of a ledger's record.
+
+  Args:
+    record: See `facts`.
+
+  Raises:
+    KeyError, TypeError, ValueError: If it is none of this release.
+  """
+  rest = dict(record)
+  return named(rest.pop('mechanism', UNRECORDED)).recorded(rest)

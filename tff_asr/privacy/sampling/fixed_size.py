@@ -1,0 +1,65 @@
+"""Cohorts of a fixed size, without replacement."""
+
+from collections.abc import Sequence
+import dataclasses
+import math
+
+import dp_accounting
+
+from tff_asr import errors
+from tff_asr.privacy.accounting import accountants, releases
+from tff_asr.privacy.sampling import cohorts, sampling_protocol
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FixedSize(sampling_protocol.Scheme):
+  """Every round has as many different clients, all sets equally likely.
+
+  Population sizes are public, and neighbours differ in the data of one client,
+  which moves the sum by up to 2 C.
+  """
+
+  name = 'fixed'
+  help = 'a set of a fixed size, all sets equally likely'
+  neighbours = (
+    'the data of one client replaced by any other; how many there are is public'
+  )
+  assumed = 'who is in a round stays unknown'
+  relation = accountants.Relation.REPLACE_ONE
+  contributions = 2.0
+
+  @property
+  def selected(self) -> int:
+    """Clients selected in every round."""
+    return math.ceil(super().selected)
+
+  def check_accountable(self) -> None:
+    errors.require(
+      self.availability is None,
+      '`sampling=fixed` with `available_hours`: the number of clients who are'
+      ' there changes by the round, which the accountant does not know of. Take'
+      ' `sampling=poisson`.',
+    )
+
+  def _sampler(
+    self, client_ids: Sequence[str], insecure_seed: int | None
+  ) -> cohorts.Cohorts:
+    return cohorts.fixed_size(
+      client_ids, self.selected, insecure_seed, **self._availability_check
+    )
+
+  def release(
+    self, number: int, event: dp_accounting.DpEvent
+  ) -> releases.RoundRelease:
+    del number
+    return releases.RoundRelease(
+      dp_accounting.SampledWithoutReplacementDpEvent(
+        self.population, self.selected, event
+      )
+    )
+
+  def in_words(self) -> str:
+    return (
+      f'{self.selected} different clients, all sets equally likely'
+      f'{self._settings_in_words()}'
+    )

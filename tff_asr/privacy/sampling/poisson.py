@@ -1,0 +1,60 @@
+"""Poisson sampling."""
+
+from collections.abc import Sequence
+import dataclasses
+
+import dp_accounting
+
+from tff_asr import errors
+from tff_asr.privacy.accounting import releases
+from tff_asr.privacy.sampling import cohorts, sampling_protocol
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Poisson(sampling_protocol.Scheme):
+  """Each client is in each round with the same probability, independently.
+
+  `cohort_size` is the expected number of clients in a round.
+  """
+
+  name = 'poisson'
+  help = 'each client independently with the same probability'
+  neighbours = 'one client there or not, at the same probability of sampling'
+  assumed = 'who is in a round stays unknown'
+
+  def __post_init__(self):
+    super().__post_init__()
+    errors.require(
+      self.probability <= 1.0,
+      f'A cohort of {self.cohort_size} on average is more than the'
+      f' {self.population} clients can give who are there'
+      f' {self._available_share:.0%} of the time: lower `cohort_size`'
+      ' or `over_selection`, or raise `available_hours`.',
+    )
+
+  @property
+  def probability(self) -> float:
+    """Probability with which an available client is in a round."""
+    return self.selected / (self._available_share * self.population)
+
+  def _sampler(
+    self, client_ids: Sequence[str], insecure_seed: int | None
+  ) -> cohorts.Cohorts:
+    return cohorts.poisson(
+      client_ids, self.probability, insecure_seed, **self._availability_check
+    )
+
+  def release(
+    self, number: int, event: dp_accounting.DpEvent
+  ) -> releases.RoundRelease:
+    del number
+    return releases.RoundRelease(
+      dp_accounting.PoissonSampledDpEvent(self.probability, event)
+    )
+
+  def in_words(self) -> str:
+    available = ' they are there for' if self.availability else ''
+    return (
+      f'each client is in a round{available} with probability'
+      f' {self.probability:.4g}, independently{self._settings_in_words()}'
+    )

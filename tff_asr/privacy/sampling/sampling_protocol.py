@@ -1,0 +1,169 @@
+"""The interface of a sampling scheme."""
+
+import abc
+from collections.abc import Mapping, Sequence
+import dataclasses
+from typing import Any, ClassVar, Self
+
+import dp_accounting
+
+from tff_asr import errors
+from tff_asr.privacy.accounting import accountants, releases
+from tff_asr.privacy.sampling import available_hours, cohorts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scheme(abc.ABC):
+  """How the clients of a round are drawn, and how that is accounted for.
+
+  To add a scheme, write a subclass and add it to `schemes.SCHEMES`.  All
+  selected clients are accounted for, whether or not they drop out, and in all
+  rounds, whether or not a client was available.
+
+  Class attributes:
+    name: Value of the setting `sampling`.
+    help: How cohorts are drawn, for the help of that setting.
+    neighbours: Neighbouring populations, in words.
+    assumed: Assumption of the accounting on the cohorts, in words.
+    relation: Which populations are neighbours.
+    contributions: Number of clients' contributions by which the sums of
+      neighbours differ: 2 where one client replaces another.
+
+  Attributes:
+    population: Number of clients K that may be sampled.
+    cohort_size: Clients S <= K that a round is to have.
+    over_selection: Clients selected for each that a round is to have, at least
+      1: more than are needed, since some drop out.
+    availability: When clients can take part, or `None` for always.
+
+  Raises:
+    UserError: If a value is out of its range; says which and what is allowed.
+  """
+
+  name: ClassVar[str]
+  help: ClassVar[str]
+  neighbours: ClassVar[str]
+  assumed: ClassVar[str]
+  relation: ClassVar[accountants.Relation] = (
+    accountants.Relation.ADD_OR_REMOVE_ONE
+  )
+  contributions: ClassVar[float] = 1.0
+
+  population: int
+  cohort_size: int
+  over_selection: float = 1.0
+  availability: available_hours.Daily | None = None
+
+  def __post_init__(self):
+    errors.require(
+      1 <= self.cohort_size <= self.population,
+      f'`cohort_size={self.cohort_size}` must be at least 1 and at most the'
+      f' population of {self.population} clients.',
+    )
+    errors.require(
+      1.0 <= self.over_selection < float('inf'),
+      f'`over_selection={self.over_selection}` must be at least 1.',
+    )
+    errors.require(
+      self.selected <= self.population,
+      f'`cohort_size={self.cohort_size}` x'
+      f' `over_selection={self.over_selection:g}` is more than the population'
+      f' of {self.population} clients.',
+    )
+
+  def check_accountable(self) -> None:  # noqa: B027  No scheme must.
+    """Raises a `UserError` if no accountant knows this sampling."""
+
+  @property
+  def selected(self) -> float:
+    """Clients selected in a round, on average."""
+    return self.over_selection * self.cohort_size
+
+  @property
+  def expected_cohort(self) -> float:
+    """The denominator of the mean, however many clients answered."""
+    return float(self.cohort_size)
+
+  @property
+  def _availability_check(self) -> dict[str, cohorts.IsThere]:
+    """Argument `is_there` of the samplers."""
+    if self.availability is None:
+      return {}
+    return {'is_there': self.availability.is_there}
+
+  @abc.abstractmethod
+  def _sampler(
+    self, client_ids: Sequence[str], insecure_seed: int | None
+  ) -> cohorts.Cohorts:
+    """Returns the sampler of a population that was checked."""
+
+  def cohorts(
+    self, client_ids: Sequence[str], insecure_seed: int | None = None
+  ) -> cohorts.Cohorts:
+    """Returns the sampler, unpredictable unless there is a seed.
+
+    Args:
+      client_ids: The population.
+      insecure_seed: For repeatable cohorts, where nothing is promised.
+
+    Raises:
+      UserError: If it is not this population, or a client is in it twice.
+    """
+    if len(set(client_ids)) != len(client_ids):
+      raise errors.UserError('A client is in the population twice.')
+    if len(client_ids) != self.population:
+      raise errors.UserError(
+        f'The plan is for a population of {self.population}, found'
+        f' {len(client_ids)} clients.'
+      )
+    return self._sampler(client_ids, insecure_seed)
+
+  @abc.abstractmethod
+  def release(
+    self, number: int, event: dp_accounting.DpEvent
+  ) -> releases.RoundRelease:
+    """Returns the release of a round, as a client sees it who may take part.
+
+    The event is the same in all rounds.
+
+    Args:
+      number: The round, from 1.
+      event: Privacy event of one participation, for `contributions`.
+    """
+
+  def participations(self, rounds: int) -> int:
+    """Returns the most rounds, of so many, in which a client may take part."""
+    return rounds
+
+  @abc.abstractmethod
+  def in_words(self) -> str:
+    """Returns how clients are chosen, for a reader."""
+
+  def facts(self) -> dict[str, Any]:
+    """Returns the scheme as the ledger records it."""
+    return {'sampling': self.name, **dataclasses.asdict(self)}
+
+  @classmethod
+  def recorded(cls, facts: Mapping[str, Any]) -> Self:
+    """Returns the scheme from its recorded facts, but for its name.
+
+    Raises:
+      KeyError, TypeError, ValueError: If they are none of this release.
+    """
+    hours = facts.get('availability')
+    available = hours and available_hours.Daily(**hours)
+    return cls(**{**facts, 'availability': available})
+
+  @property
+  def _available_share(self) -> float:
+    """Share of the rounds in which a client can take part."""
+    return self.availability.share if self.availability else 1.0
+
+  def _settings_in_words(self) -> str:
+    """Returns over-selection and availability, to end a sentence."""
+    more = ''
+    if self.over_selection != 1.0:
+      more = f'; {self.over_selection:g} are selected for each that is needed'
+    if self.availability:
+      more += f'; clients are there in {self.availability}'
+    return more

@@ -1,0 +1,64 @@
+"""Clients who take turns, without chance."""
+
+from collections.abc import Sequence
+import dataclasses
+import math
+
+import dp_accounting
+
+from tff_asr import errors
+from tff_asr.privacy.accounting import releases
+from tff_asr.privacy.sampling import cohorts, sampling_protocol
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Turns(sampling_protocol.Scheme):
+  """Clients take turns; no privacy is gained by chance.
+
+  `cohort_size` is about the number of clients in a round, see
+  `expected_cohort`.
+  """
+
+  name = 'none'
+  help = 'not by chance: clients take turns'
+  neighbours = 'one client there or not, at the same period of turns'
+  assumed = 'clients keep to their turns'
+
+  def __post_init__(self):
+    errors.require(
+      self.over_selection == 1.0 and self.availability is None,
+      '`sampling=none`: clients keep to their turns, whoever drops out and'
+      ' whenever they are there. Leave out `over_selection` and'
+      ' `available_hours`, or take `sampling=poisson`.',
+    )
+    super().__post_init__()
+
+  @property
+  def turns(self) -> int:
+    """Number of rounds after which it is a client's turn again."""
+    return max(1, round(self.population / self.cohort_size))
+
+  @property
+  def expected_cohort(self) -> float:
+    return self.population / self.turns
+
+  def _sampler(
+    self, client_ids: Sequence[str], insecure_seed: int | None
+  ) -> cohorts.Cohorts:
+    del insecure_seed  # Nothing is drawn.
+    return cohorts.rotation(client_ids, self.turns)
+
+  def release(
+    self, number: int, event: dp_accounting.DpEvent
+  ) -> releases.RoundRelease:
+    turn = (number - 1) % self.turns
+    return releases.RoundRelease(event, (turn, self.turns))
+
+  def participations(self, rounds: int) -> int:
+    return math.ceil(rounds / self.turns)
+
+  def in_words(self) -> str:
+    return (
+      f'clients take turns, each in one of {self.turns} rounds; nothing is'
+      ' gained by chance'
+    )
