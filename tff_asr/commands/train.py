@@ -343,7 +343,7 @@ def _run_rounds(
   parts = program.Parts(
     account=run.account,
     cohorts=run.privacy.cohorts,
-    paths=run.folder,
+    paths=folders.RunPaths(run.folder.path),
     store=run.chosen.train_store,
     rehearsal=run.chosen.without_promise,
     encoder=encoder,

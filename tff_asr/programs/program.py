@@ -120,7 +120,7 @@ def run(config: RoundsConfig, parts: Parts) -> int:
   """
   process = _Process(config, parts)
   running = config.execution.running(
-    parts.devices, process.client_seconds, parts.promises
+    parts.devices, process.client_seconds(), parts.promises
   )
   with running as runtime, stopping.StopRequest() as stop:
     print(f'The rounds run on {runtime.description}.')
@@ -242,9 +242,13 @@ class _Process:
     """Samples the clients of a round; returns their names in it."""
     return self._names.in_round(self._parts.cohorts(number), number)
 
-  def client_seconds(self, name: str) -> float:
-    """Returns the duration of the audio of a client, by its name in a round."""
-    return self._parts.store.client_seconds[self._names.client_of(name)]
+  def client_seconds(self) -> Callable[[str], float]:
+    """Returns a function: a client's name in a round to its seconds of audio.
+
+    TFF keeps the function after the run, so it holds nothing else.
+    """
+    seconds, names = self._parts.store.client_seconds, self._names
+    return lambda name: seconds[names.client_of(name)]
 
   def next_round(
     self, state: Any, cohort: Sequence[str]
