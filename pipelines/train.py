@@ -30,7 +30,7 @@ from tff_asr import durable, errors
 from tff_asr.commands import prepare, train
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.models import precision, presets
-from tff_asr.programs import json_log
+from tff_asr.programs import release_managers
 from tff_asr.runs import folders
 
 _TRAIN_STORE = flag_kinds.define_path(
@@ -127,7 +127,7 @@ _DEFAULT_EVAL_CLIENTS = 12
 
 def main() -> str:
   """Runs or goes on with the run and returns its result."""
-  log = json_log.JsonLog(sys.stdout) if _LOG_JSON.value else None
+  log = release_managers.JsonLog(sys.stdout) if _LOG_JSON.value else None
   with contextlib.redirect_stdout(sys.stderr if log else sys.stdout):
     _check_not_moved()
     set_defaults()

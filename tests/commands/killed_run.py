@@ -110,7 +110,7 @@ def _run(folder):
     lambda: checkpoints.figures(folder / 'checkpoints'),
   )
   state = asyncio.run(
-    program_logic.train(
+    program_logic.Program(
       next_round=_next_round,
       initial_state={'sum': 0.0},
       last_released=metrics.last_round,
@@ -123,7 +123,7 @@ def _run(folder):
       evaluate=lambda state: {'wer': 0.5},
       evaluate_every=1,
       on_round=lambda number, metrics: None,
-    )
+    ).train()
   )
   assert float(state.learning['sum']) == _ROUNDS
 

@@ -16,7 +16,7 @@ from tff_asr import checksums, errors
 from tff_asr.commands import evaluate, train
 from tff_asr.corpora import client_store
 from tff_asr.privacy.accounting import ledger
-from tff_asr.programs import execution, json_log
+from tff_asr.programs import execution, release_managers
 from tff_asr.reports import run_report
 from tff_asr.runs import lineage
 
@@ -195,7 +195,7 @@ def test_a_log_has_what_was_released_and_some_speakers_are_heard_between(
   settings = training.changed(
     quick, output_dir=tmp_path / 'run', evaluate_clients=1
   )
-  table = train.train(settings, flags, json_log.JsonLog(stream))
+  table = train.train(settings, flags, release_managers.JsonLog(stream))
   start, *rounds, result = map(json.loads, stream.getvalue().splitlines())
   assert start == {
     **{'event': 'start', 'run': str(tmp_path / 'run')},
@@ -224,7 +224,7 @@ def test_a_log_has_what_was_released_and_some_speakers_are_heard_between(
 
 def test_a_log_is_json_whatever_the_figures():
   stream = io.StringIO()
-  log = json_log.JsonLog(stream)
+  log = release_managers.JsonLog(stream)
   log.write('result', a=math.nan, b=[math.inf, 1.0], c={'d': -math.inf})
   assert json.loads(stream.getvalue()) == {
     **{'event': 'result', 'a': None, 'b': [None, 1.0], 'c': {'d': None}},

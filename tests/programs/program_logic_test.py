@@ -68,7 +68,7 @@ class Program:
     return {'wer': 1 / (1 + int(state['total']))}
 
   def run(self):
-    return asyncio.run(program_logic.train(**self.arguments))
+    return asyncio.run(program_logic.Program(**self.arguments).train())
 
   def rows(self):
     return [

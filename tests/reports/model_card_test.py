@@ -23,7 +23,12 @@ def finish(tmp_path, plan, opened, rounds=2):
     opened, opened, ['ann'], ['bob'] if rounds else (), promises
   )
   run_report.write(
-    folder, promised, rounds, runs.TRANSCRIPTS, runs.MINUTES, facts
+    folder,
+    promised,
+    rounds,
+    runs.TRANSCRIPTS,
+    runs.MINUTES,
+    provenance=facts,
   )
   return folder, folder.model_card.read_text()
 
@@ -59,7 +64,7 @@ def test_the_card_knows_the_store_by_name_and_by_content(
     0,
     runs.TRANSCRIPTS,
     1.5,
-    model_card.provenance(opened, opened, ['ann'], (), False),
+    provenance=model_card.provenance(opened, opened, ['ann'], (), False),
   )
   card = folder.model_card.read_text()
   assert card.count('on 1 speakers of the same store') == 1

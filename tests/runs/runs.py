@@ -82,7 +82,7 @@ def finish(
     rounds,
     transcripts,
     MINUTES,
-    provenance,
+    provenance=provenance,
     private_details=private_details,
   )
   return folder, table

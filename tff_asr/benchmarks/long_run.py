@@ -14,13 +14,13 @@ from tff_asr.learning import central, federated
 from tff_asr.privacy import settings
 from tff_asr.privacy.mechanism import gaussian, layer_clipping
 from tff_asr.privacy.sampling import schemes
-from tff_asr.programs import execution, json_log
+from tff_asr.programs import execution, release_managers
 
 _COHORT = 4
 _EVALUATE_EVERY = 25
 
 
-class _Resident(json_log.JsonLog):
+class _Resident(release_managers.JsonLog):
   """Notes the memory in the place of the metrics."""
 
   async def release(self, value, key):

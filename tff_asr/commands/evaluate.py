@@ -1,5 +1,6 @@
 """Evaluates a model on a store."""
 
+from collections.abc import Sequence
 import dataclasses
 import math
 import pathlib
@@ -9,7 +10,7 @@ from tff_asr import errors
 from tff_asr.commands import personalised
 from tff_asr.corpora import client_store, content_check
 from tff_asr.learning import error_statistics, evaluation, personalisation
-from tff_asr.models import beam_search, model_folder
+from tff_asr.models import beam_search, model_folder, transformer
 from tff_asr.runs import lineage
 from tff_asr.text import arpa
 from tff_asr.text import vocabulary as vocabulary_lib
@@ -119,16 +120,47 @@ def evaluate(
       together, or something was promised to the speakers.
   """
   with content_check.ContentCheck() as check:
-    text = _evaluate(
-      model_dir, eval_store, worst, personalise, decoding, unprotected, check
+    subject = _load(model_dir, eval_store, unprotected)
+    check.begin(subject.store)
+    search = decoding.search(subject.vocabulary)
+    evaluator = evaluation.Evaluator(
+      subject.encoder, subject.vocabulary, search
     )
+    transcripts = evaluator.transcribe(evaluation.batches(subject.store))
+    lines = [*subject.notes, *_table(transcripts), *_worst(transcripts, worst)]
+    if personalise:
+      found = personalised.table(subject.encoder, subject.store, personalise)
+      lines += ['', *found]
     check.wait()
-    return text
+    return '\n'.join(lines)
 
 
-def _evaluate(
-  model_dir, eval_store, worst, personalise, decoding, unprotected, check
-) -> str:
+@dataclasses.dataclass(frozen=True)
+class _Subject:
+  """A model and the store on which it is evaluated.
+
+  Attributes:
+    encoder: The model.
+    vocabulary: The vocabulary of both.
+    store: The store.
+    notes: Warnings for the output, as lines.
+  """
+
+  encoder: transformer.Transformer
+  vocabulary: vocabulary_lib.Vocabulary
+  store: client_store.ClientStore
+  notes: list[str]
+
+
+def _load(
+  model_dir: pathlib.Path, eval_store: pathlib.Path, unprotected: bool
+) -> _Subject:
+  """Loads a model and opens a store.
+
+  Raises:
+    UserError: If they do not go together, or something was promised to the
+      speakers.
+  """
   encoder, vocabulary = model_folder.load(model_dir)
   store = client_store.ClientStore(eval_store)
   if store.vocabulary != vocabulary:
@@ -138,19 +170,17 @@ def _evaluate(
     )
   trained_on = lineage.of_run(model_dir)
   lineage.check_evaluated(trained_on, store, unprotected)
-  check.begin(store)
-  evaluator = evaluation.Evaluator(
-    encoder, vocabulary, decoding.search(vocabulary)
-  )
-  transcripts = evaluator.transcribe(evaluation.batches(store))
-  lines = []
+  notes = []
   if lineage.UNKNOWN in trained_on:
-    lines += [_UNKNOWN_NOTE, '']
+    notes += [_UNKNOWN_NOTE, '']
   if lineage.has_promised(trained_on, store):
-    lines += [_UNPROTECTED_NOTE, '']
-  lines.append(
-    f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}'
-  )
+    notes += [_UNPROTECTED_NOTE, '']
+  return _Subject(encoder, vocabulary, store, notes)
+
+
+def _table(transcripts: Sequence[evaluation.Transcript]) -> list[str]:
+  """Returns the error rates by speaker, in all and by length, as lines."""
+  lines = [f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
 
   def add(name: str, rates: evaluation.ErrorRates) -> None:
     lines.append(
@@ -166,15 +196,18 @@ def _evaluate(
   add(f'worst tenth ({found.worst_speakers} speakers)', found.worst_tenth)
   for words, rates in found.by_length.items():
     add(f'utterances of {words} words', rates)
-  lines += ['', *error_statistics.in_words(found)]
-  if worst:
-    lines += ['', 'worst utterances']
-  for transcript in sorted(transcripts, key=lambda t: -t.wer)[:worst]:
+  return [*lines, '', *error_statistics.in_words(found)]
+
+
+def _worst(
+  transcripts: Sequence[evaluation.Transcript], number: int
+) -> list[str]:
+  """Returns the utterances of the highest word error rate, as lines."""
+  lines = ['', 'worst utterances'] if number else []
+  for transcript in sorted(transcripts, key=lambda t: -t.wer)[:number]:
     lines += [
       f'{transcript.utterance_id}  WER {transcript.wer:.0%}',
       f'  said   {transcript.reference}',
       f'  heard  {transcript.hypothesis}',
     ]
-  if personalise:
-    lines += ['', *personalised.table(encoder, store, personalise)]
-  return '\n'.join(lines)
+  return lines

@@ -40,63 +40,70 @@ def export(
       ' address.'
     )
   errors.require_positive(max_seconds=max_seconds)
-  run = records.read(run_dir)
-  if not run.is_finished or not model_folder.is_complete(run.paths.model):
-    raise errors.UserError(
-      f'The run in {run_dir} has not come to its end: call //pipelines:train'
-      ' with its flags again, which goes on with it.'
-    )
-  _check_is_of(run)
-  if not checksums.exists(run.paths.model_card):
-    raise errors.UserError(
-      f'The run in {run_dir} has no {run.paths.model_card.name}: call'
-      ' //pipelines:report on it first.'
-    )
+  run = _finished(run_dir)
   encoder, vocabulary = model_folder.load(run.paths.model)
   model = transcriber.Transcriber(encoder, vocabulary, beam, max_seconds)
   facts = provenance(run)
-  made = facts['exported_with']
-  version = saved_model.export(
-    model,
-    export_dir,
-    name,
-    {
-      'provenance.json': json.dumps(facts, indent=2) + '\n',
-      'vocabulary.json': json.dumps(
-        {**vocabulary.to_json(), 'pieces': vocabulary.pieces}, indent=2
-      )
-      + '\n',
-      'flags.txt': ''.join(f'--{k}={v}\n' for k, v in facts['flags'].items()),
-      run.paths.model_card.name: '\n\n'.join(
-        [
-          _card(run),
-          '## Served',
-          f'As `{name}`, utterances of up to {max_seconds:g} s; exported by'
-          f' tff_asr at revision {made["revision"] or "unknown"}, with'
-          f' TensorFlow {made["packages"]["tensorflow"]}.\n',
-        ]
-      ),
-    },
-    tflite.models(encoder, phones, max_seconds),
-  )
-  lines = [f'Version {version.name} of {name}: {version}', 'Signatures']
-  for signature, function in model.functions.items():
-    inputs = ', '.join(s.name for s in function.structured_input_signature[0])
-    outputs = ', '.join(function.structured_outputs)
-    lines.append(f'  {signature:16}{inputs} -> {outputs}')
+  files = {
+    'provenance.json': _json(facts),
+    'vocabulary.json': _json(
+      {**vocabulary.to_json(), 'pieces': vocabulary.pieces}
+    ),
+    'flags.txt': ''.join(f'--{k}={v}\n' for k, v in facts['flags'].items()),
+    run.paths.model_card.name: _served_card(run, facts, name, max_seconds),
+  }
+  small = tflite.models(encoder, phones, max_seconds)
+  version = saved_model.export(model, export_dir, name, files, small)
+  lines = [f'Version {version.name} of {name}: {version}', *_signatures(model)]
   lines += [
     f'For phones: {version / saved_model.EXTRA / file}.tflite'
     for file in phones
   ]
-  if f'"{name}"' not in (
-    (export_dir / server_files.MODELS).read_text(errors='replace')
-  ):
-    lines.append(
-      f'{export_dir / server_files.MODELS} stays as it is, and has no model'
-      f' {name}: add it there.'
-    )
+  lines += _not_served(export_dir / server_files.MODELS, name)
   lines += ['Privacy', *(f'  {p}' for p in facts['privacy'])]
   return '\n'.join(lines)
+
+
+def _finished(run_dir: pathlib.Path) -> records.RunRecord:
+  """Reads a run.
+
+  Raises:
+    UserError: If it is unfinished, or its model is not its own.
+  """
+  run = records.read(run_dir)
+  if not run.is_finished or not model_folder.is_complete(run.paths.model):
+    raise errors.UserError(
+      f'The run in {run_dir} has not come to its end: run the train'
+      ' command with its flags again, which resumes it.'
+    )
+  _check_is_of(run)
+  if not checksums.exists(run.paths.model_card):
+    raise errors.UserError(
+      f'The run in {run_dir} has no {run.paths.model_card.name}: run'
+      ' the report command on it first.'
+    )
+  return run
+
+
+def _json(value: Mapping[str, Any]) -> str:
+  return json.dumps(value, indent=2) + '\n'
+
+
+def _signatures(model: transcriber.Transcriber) -> list[str]:
+  """Returns the signatures of an exported model, as lines."""
+  lines = ['Signatures']
+  for signature, function in model.functions.items():
+    inputs = ', '.join(s.name for s in function.structured_input_signature[0])
+    outputs = ', '.join(function.structured_outputs)
+    lines.append(f'  {signature:16}{inputs} -> {outputs}')
+  return lines
+
+
+def _not_served(models: pathlib.Path, name: str) -> list[str]:
+  """Returns a line if the file of a server lacks a model."""
+  if f'"{name}"' in models.read_text(errors='replace'):
+    return []
+  return [f'{models} stays as it is, and has no model {name}: add it there.']
 
 
 def _check_is_of(run: records.RunRecord) -> None:
@@ -126,6 +133,29 @@ def _card(run: records.RunRecord) -> str:
     if note not in card:
       card = card.replace('## Privacy\n', f'## Privacy\n\n{note}\n', 1)
   return card
+
+
+def _served_card(
+  run: records.RunRecord,
+  facts: Mapping[str, Any],
+  name: str,
+  max_seconds: float,
+) -> str:
+  """Returns the card of a model that is served.
+
+  Args:
+    run: The run.
+    facts: The result of `provenance`.
+    name: The name of the model on the server.
+    max_seconds: The longest utterance.
+  """
+  made = facts['exported_with']
+  served = (
+    f'As `{name}`, utterances of up to {max_seconds:g} s; exported by'
+    f' tff_asr at revision {made["revision"] or "unknown"}, with'
+    f' TensorFlow {made["packages"]["tensorflow"]}.\n'
+  )
+  return '\n\n'.join([_card(run), '## Served', served])
 
 
 def provenance(run: records.RunRecord) -> Mapping[str, Any]:

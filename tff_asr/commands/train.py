@@ -1,7 +1,9 @@
 """A training run: stores, seed model, federated rounds, evaluation, report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import statistics
@@ -11,11 +13,10 @@ import tensorflow as tf
 import tqdm
 
 from tff_asr import checksums, durable, errors
-from tff_asr.corpora import client_store, content_check
-from tff_asr.learning import central, evaluation
+from tff_asr.corpora import content_check
+from tff_asr.learning import central, evaluation, seed_models
 from tff_asr.models import model_folder, precision, presets, transformer
-from tff_asr.privacy.accounting import earlier_runs, ledger
-from tff_asr.programs import json_log, program, program_logic
+from tff_asr.programs import program, program_logic, release_managers
 from tff_asr.reports import model_card, run_report
 from tff_asr.runs import (
   accounts,
@@ -23,7 +24,7 @@ from tff_asr.runs import (
   lineage,
   metrics_file,
   participants,
-  whole_ledger,
+  run_privacy,
 )
 
 # A call on an existing run may ask for more rounds or another budget, and tell
@@ -83,12 +84,12 @@ class TrainConfig(program.RoundsConfig):
 def train(
   config: TrainConfig,
   flags: Mapping[str, str],
-  log: json_log.JsonLog | None = None,
+  log: release_managers.JsonLog | None = None,
 ) -> str:
-  """Runs or goes on with a run; returns its result as text.
+  """Runs or resumes a run; returns its result as text.
 
   Args:
-    config: What to do.
+    config: Settings.
     flags: Every flag in force, for the record.
     log: Gets the beginning, the rounds and the result as well.
 
@@ -99,251 +100,217 @@ def train(
     return _train(config, flags, log, check)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Run:
+  """A run whose settings are checked and whose folder is open.
+
+  Attributes:
+    config: Settings.
+    chosen: The speakers.
+    privacy: The plan and the cohorts.
+    folder: The run's folder, locked.
+    account: The ledger.
+    check: Reads the stores in the background.
+    log: Gets the rounds as well, if there is one.
+  """
+
+  config: TrainConfig
+  chosen: participants.Participants
+  privacy: run_privacy.RunPrivacy
+  folder: folders.RunFolder
+  account: accounts.Account
+  check: content_check.ContentCheck
+  log: release_managers.JsonLog | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _HeldOut:
+  """The held-out speakers, to be transcribed more than once.
+
+  Attributes:
+    evaluator: Transcribes with the encoder as it is.
+    everybody: Batches of all of them.
+    between: Batches of the speakers of an evaluation between rounds.
+  """
+
+  evaluator: evaluation.Evaluator
+  everybody: tf.data.Dataset
+  between: tf.data.Dataset
+
+  def transcribe(self) -> list[evaluation.Transcript]:
+    """Transcribes every utterance."""
+    return self.evaluator.transcribe(self.everybody)
+
+  def rates_between(self) -> program_logic.Metrics:
+    """Returns the metrics of an evaluation between rounds."""
+    transcripts = self.evaluator.transcribe(self.between)
+    rates = evaluation.error_rates(transcripts)
+    loss = statistics.fmean(t.loss for t in transcripts)
+    return {'wer': rates.wer, 'cer': rates.cer, 'eval_loss': loss}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Results:
+  """The final model on the held-out speakers.
+
+  Attributes:
+    rounds: Number of rounds done.
+    transcripts: The transcripts of all utterances.
+    seed_rates: Error rates of the seed model, where the metrics of round 0
+      are not on all speakers.
+  """
+
+  rounds: int
+  transcripts: list[evaluation.Transcript]
+  seed_rates: evaluation.ErrorRates | None
+
+
 def _train(
   config: TrainConfig,
   flags: Mapping[str, str],
-  log: json_log.JsonLog | None,
+  log: release_managers.JsonLog | None,
   check: content_check.ContentCheck,
 ) -> str:
   started = time.monotonic()
   devices = config.execution.select(
-    trains_clients=config.rounds > 0,
-    promises=bool(config.rounds) and config.privacy.promises,
+    trains_clients=config.rounds > 0, promises=config.promises
   )
   precision.check(config.precision)
-  train_store = client_store.ClientStore(config.train_store)
-  eval_store = client_store.ClientStore(config.eval_store)
-  participants.check_held_out(train_store, eval_store)
-  heard_between = participants.sample(
-    eval_store, config.evaluate_clients, config.seed
-  )
-  promises = bool(config.rounds) and config.privacy.promises
-  names = lineage.names_of(train_store, config.output_dir, promises)
-  given, trained_on = None, ()
-  if config.seed_model:
-    given = _load_seed(
-      config.seed_model, train_store, config.precision, config.chance
-    )
-    trained_on = lineage.renamed(
-      lineage.read(model_folder.find(config.seed_model)),
-      train_store.digest,
-      names,
-    )
-  seed_ids, population = participants.split(
-    train_store,
-    config.seed_clients,
-    config.seed,
-    left_out=lineage.unprotected(trained_on, names),
-    promises=promises,
-  )
-  if config.rounds and not population:
-    raise errors.UserError(
-      f'--seed_clients={config.seed_clients} leaves nobody for the'
-      f' {config.rounds} federated rounds: give fewer, or --rounds=0.'
-    )
-  plan = hypothetical = cohorts = run_ledger = None
-  if config.rounds:
-    for path in (
-      config.privacy.budget.prior_ledger if config.privacy.mechanism else ()
-    ):
-      whole_ledger.check(path)
-    plan = config.privacy.plan(
-      len(population),
-      config.rounds,
-      config.output_dir / ledger.FILE_NAME,
-    )
-    cohorts = config.privacy.cohorts(plan, population)
-  if plan:
-    plan.query(_layers(config, given, train_store))  # Raises what it raises.
-  if plan and plan.is_guarantee:
-    hypothetical = config.privacy.hypothetical(plan)
-    lineage.check_told(
-      trained_on,
-      names,
-      earlier_runs.names(config.privacy.budget.prior_ledger),
-    )
-  lineage.check_evaluated(
-    lineage.of_run(config.seed_model) if config.seed_model else (),
-    eval_store,
-    config.privacy.unprotected_metrics,
-  )
-  released = max(
-    metrics_file.readable(config.output_dir / 'metrics.csv'), default=-1
-  )
-  if config.rounds < released:
-    raise errors.UserError(
-      f'{config.output_dir} has done {released} rounds, which cannot be undone:'
-      f' --rounds={config.rounds} must be at least that.'
-    )
-  run_folder = folders.RunFolder(
+  loader = seed_models.Loader(config.precision, config.chance)
+  chosen = _choose(config, loader)
+  privacy = run_privacy.settle(
+    config.privacy,
+    config.rounds,
+    chosen,
     config.output_dir,
-    flags,
-    {'train': train_store.digest, 'eval': eval_store.digest},
-    _MAY_CHANGE,
-    names,
+    functools.partial(_layers, config, chosen),
   )
-  check.begin(eval_store, train_store)
-  print(f'Run folder: {run_folder.path}')
-  seed_speakers = len(train_store.client_ids) - len(population)
-  count = len(eval_store.client_ids)
-  held_out = f'{count} held-out speakers of {eval_store.path.name}'
-  if config.evaluate_clients:
-    held_out += f', {len(heard_between)} of them heard between rounds'
-  print(
-    f'{len(population)} clients in the population, {seed_speakers} seed'
-    f' speakers, {held_out}.'
+  folder = _open_folder(config, flags, chosen)
+  check.begin(chosen.eval_store, chosen.train_store)
+  account = _open_account(config, chosen, privacy, folder)
+  run = _Run(config, chosen, privacy, folder, account, check, log)
+  trained_on = chosen.record_seed(folder.seed_model)
+  encoder = _seed_model(run, loader)
+  held_out = _HeldOut(
+    evaluation.Evaluator(encoder, chosen.train_store.vocabulary),
+    evaluation.batches(chosen.eval_store),
+    evaluation.batches(chosen.eval_store, chosen.evaluated_between),
   )
-  if plan:
-    whole_ledger.check(run_folder.path)
-    run_ledger = plan.open_ledger(
-      run_folder.ledger, config.privacy.budget.prior_ledger
-    )
-  account = accounts.Account(plan, run_ledger, hypothetical)
-  if plan:
-    print(account.plan_text())
-  elif config.rounds:
-    print('No privacy: updates are neither clipped nor noised.')
-  if plan and plan.unprotected_metrics:
-    durable.write_text(run_folder.unprotected, f'{accounts.UNPROTECTED_NOTE}\n')
+  checksums.remove(folder.summary)  # Of an earlier call.
+  rounds = _run_rounds(run, encoder, held_out.rates_between, devices)
+  _save_model(run, encoder, trained_on)
+  results = _evaluate(run, encoder, held_out, rounds)
+  return _write_report(run, results, started)
 
-  if seed_ids:
-    trained_on += lineage.trainings(names, seed_ids)
-  if model_folder.is_complete(run_folder.seed_model):
-    trained_on = lineage.check_seeds(
-      run_folder.seed_model, trained_on, {train_store.digest, *names}
-    )
-  lineage.write(run_folder.seed_model, trained_on)
-  encoder = _seed_model(config, run_folder, train_store, seed_ids, given, check)
-  evaluator = evaluation.Evaluator(encoder, train_store.vocabulary)
-  everybody = evaluation.batches(eval_store)
-  some = evaluation.batches(eval_store, heard_between)
-  checksums.remove(run_folder.summary)  # Of an earlier call.
-  if log:
-    log.write(
-      'start',
-      run=str(run_folder.path),
-      rounds=config.rounds,
-      population=len(population),
-    )
-  rounds = 0
-  if cohorts:
-    rounds = program.run(
-      config,
-      plan,
-      run_ledger,
-      cohorts,
-      run_folder,
-      train_store,
-      sorted(set(train_store.client_ids) - set(population)),
-      encoder,
-      devices,
-      lambda: _rates(evaluator.transcribe(some)),
-      check.wait,
-      log,
-    )
-  if rounds < config.rounds:
-    print(
-      f'Stopped after {rounds} of {config.rounds} rounds: the next would bring'
-      f' epsilon above {config.privacy.budget.limit:g}.'
-    )
-  if cohorts:
-    private = plan is not None and plan.is_guarantee
-    trained_on += lineage.trainings(
-      names,
-      unprotected=() if private else population,
-      ledger=run_ledger.name if private else None,
-    )
-  check.wait()
-  lineage.write(run_folder.model, trained_on)
-  model_folder.save(run_folder.model, encoder, train_store.vocabulary)
-  transcripts = evaluator.transcribe(everybody)
-  seed_rates = None
-  if (
-    rounds and config.evaluate_clients
-  ):  # The first row has some speakers only.
-    seed_encoder, _ = model_folder.load(run_folder.seed_model)
-    encoder.set_weights(seed_encoder.get_weights())
-    seed_rates = evaluation.error_rates(evaluator.transcribe(everybody))
-  if run_ledger:
-    run_ledger.read_priors()  # They may have gone on since the last round.
-  table = run_report.write(
-    run_folder,
-    account,
-    rounds=rounds,
-    transcripts=transcripts,
-    seed_rates=seed_rates,
-    minutes=(time.monotonic() - started) / 60,
-    provenance=model_card.provenance(
-      train_store,
-      eval_store,
-      seed_ids,
-      population if config.rounds else (),
-      promises=plan is not None and plan.is_guarantee,
-    ),
-    private_details=config.private_details,
+
+def _choose(
+  config: TrainConfig, loader: seed_models.Loader
+) -> participants.Participants:
+  return participants.choose(
+    config.train_store,
+    config.eval_store,
+    config.output_dir,
+    seed_model=config.seed_model,
+    loader=loader,
+    seed_clients=config.seed_clients,
+    evaluate_clients=config.evaluate_clients,
+    seed=config.seed,
+    rounds=config.rounds,
+    promises=config.promises,
   )
-  if log:
-    log.write('result', **json.loads(run_folder.summary.read_text()))
-  return table
 
 
 def _layers(
-  config: TrainConfig,
-  given: transformer.Transformer | None,
-  store: client_store.ClientStore,
+  config: TrainConfig, chosen: participants.Participants
 ) -> dict[str, int]:
-  """Sizes of the layers of the model, which need not exist yet."""
-  if given:
-    return transformer.layer_sizes(given)
+  """Returns the sizes of the layers of the model, which need not exist yet."""
+  if chosen.given:
+    return transformer.layer_sizes(chosen.given)
   with tf.Graph().as_default():
     return transformer.layer_sizes(
-      transformer.build(config.encoder(store.vocabulary.size))
+      transformer.build(config.encoder(chosen.train_store.vocabulary.size))
     )
+
+
+def _open_folder(
+  config: TrainConfig,
+  flags: Mapping[str, str],
+  chosen: participants.Participants,
+) -> folders.RunFolder:
+  """Makes or opens the run's folder.
+
+  Raises:
+    UserError: If it is of another run, or has done more rounds.
+  """
+  released = max(
+    metrics_file.readable(config.output_dir / 'metrics.csv'), default=-1
+  )
+  errors.require(
+    config.rounds >= released,
+    f'{config.output_dir} has done {released} rounds, which cannot be undone:'
+    f' `rounds={config.rounds}` must be at least that.',
+  )
+  return folders.RunFolder(
+    config.output_dir,
+    flags,
+    {'train': chosen.train_store.digest, 'eval': chosen.eval_store.digest},
+    _MAY_CHANGE,
+    chosen.names,
+  )
+
+
+def _open_account(
+  config: TrainConfig,
+  chosen: participants.Participants,
+  privacy: run_privacy.RunPrivacy,
+  folder: folders.RunFolder,
+) -> accounts.Account:
+  """Opens the run's ledger; prints who takes part and what is promised."""
+  print(f'Run folder: {folder.path}')
+  print(chosen.in_words())
+  account = privacy.open_account(folder)
+  if account.plan:
+    print(account.plan_text())
+  elif config.rounds:
+    print('No privacy: updates are neither clipped nor noised.')
+  if account.is_unprotected:
+    durable.write_text(folder.unprotected, f'{accounts.UNPROTECTED_NOTE}\n')
+  return account
 
 
 def _seed_model(
-  config: TrainConfig,
-  run_folder: folders.RunFolder,
-  store: client_store.ClientStore,
-  seed_ids: list[str],
-  given: transformer.Transformer | None,
-  check: content_check.ContentCheck,
+  run: _Run, loader: seed_models.Loader
 ) -> transformer.Transformer:
-  """Returns the model the rounds begin with, kept in the run's folder."""
-  if model_folder.is_complete(run_folder.seed_model):
-    return _load_seed(
-      run_folder.seed_model, store, config.precision, config.chance
-    )
-  tf.keras.utils.set_random_seed(config.seed)
-  encoder = given or transformer.build(
-    config.encoder(store.vocabulary.size), config.precision
+  """Returns the model with which the rounds begin."""
+  config, store = run.config, run.chosen.train_store
+  return seed_models.get(
+    run.folder.seed_model,
+    store,
+    loader,
+    lambda: (
+      run.chosen.given
+      or transformer.build(
+        config.encoder(store.vocabulary.size), config.precision
+      )
+    ),
+    seed_models.SeedTraining(
+      run.chosen.seed_ids,
+      config.central,
+      config.seed,
+      progress=_seed_progress(config.central),
+      before_saving=run.check.wait,
+    ),
   )
-  if seed_ids:
-    _train_centrally(config, encoder, store, seed_ids)
-    check.wait()
-  model_folder.save(run_folder.seed_model, encoder, store.vocabulary)
-  return encoder
 
 
-def _load_seed(
-  folder: pathlib.Path,
-  store: client_store.ClientStore,
-  precision_name: str,
-  chance: Mapping[str, float],
-) -> transformer.Transformer:
-  encoder, vocabulary = model_folder.load(folder, precision_name, chance)
-  if vocabulary != store.vocabulary:
-    raise errors.UserError(
-      f'The model in {folder} and the store {store.path} have different'
-      ' vocabularies: prepare the store with that of the model.'
-    )
-  return encoder
-
-
-def _train_centrally(config, encoder, store, seed_ids) -> None:
-  steps = config.central.steps
+@contextlib.contextmanager
+def _seed_progress(
+  config: central.CentralConfig,
+) -> Iterator[Callable[[int, int, float], None]]:
+  """Shows a progress bar; yields a function that `central.train` calls."""
+  steps = config.steps
   with tqdm.tqdm(
-    total=steps or config.central.epochs,
+    total=steps or config.epochs,
     desc='seed model',
     unit='step' if steps else 'epoch',
     disable=None,
@@ -353,13 +320,101 @@ def _train_centrally(config, encoder, store, seed_ids) -> None:
       bar.set_postfix_str(f'loss {loss:.1f}')
       bar.update((steps_done if steps else number) - bar.n)
 
-    epoch = central.batches(store, seed_ids, config.central)
-    central.train(encoder, epoch, config.central, on_epoch)
+    yield on_epoch
 
 
-def _rates(
-  transcripts: Sequence[evaluation.Transcript],
-) -> program_logic.Metrics:
-  rates = evaluation.error_rates(transcripts)
-  loss = statistics.fmean(t.loss for t in transcripts)
-  return {'wer': rates.wer, 'cer': rates.cer, 'eval_loss': loss}
+def _run_rounds(
+  run: _Run,
+  encoder: transformer.Transformer,
+  error_rates: Callable[[], program_logic.Metrics],
+  devices: list[str],
+) -> int:
+  """Runs the federated rounds, if any; returns how many are done."""
+  planned, population = run.config.rounds, run.chosen.population
+  if run.log:
+    run.log.write(
+      'start',
+      run=str(run.folder.path),
+      rounds=planned,
+      population=len(population),
+    )
+  if not run.privacy.cohorts:
+    return 0
+  parts = program.Parts(
+    account=run.account,
+    cohorts=run.privacy.cohorts,
+    paths=folders.RunPaths(run.folder.path),
+    store=run.chosen.train_store,
+    rehearsal=run.chosen.without_promise,
+    encoder=encoder,
+    devices=devices,
+    error_rates=error_rates,
+    verify=run.check.wait,
+    log=run.log,
+  )
+  rounds = program.run(run.config, parts)
+  if rounds < planned:
+    print(
+      f'Stopped after {rounds} of {planned} rounds: the next would bring'
+      f' epsilon above {run.config.privacy.budget.limit:g}.'
+    )
+  return rounds
+
+
+def _save_model(
+  run: _Run, encoder: transformer.Transformer, trained_on: lineage.Lineage
+) -> None:
+  """Saves the final model; before it the record of its trainings."""
+  if run.privacy.cohorts:
+    private = run.privacy.is_guarantee
+    trained_on += lineage.trainings(
+      run.chosen.names,
+      unprotected=() if private else run.chosen.population,
+      ledger=run.account.ledger.name if private else None,
+    )
+  run.check.wait()
+  lineage.write(run.folder.model, trained_on)
+  vocabulary = run.chosen.train_store.vocabulary
+  model_folder.save(run.folder.model, encoder, vocabulary)
+
+
+def _evaluate(
+  run: _Run,
+  encoder: transformer.Transformer,
+  held_out: _HeldOut,
+  rounds: int,
+) -> _Results:
+  """Evaluates the final model; afterwards the encoder may be the seed model."""
+  transcripts, seed_rates = held_out.transcribe(), None
+  # Else the first row of the metrics has the rates of the seed model.
+  if rounds and run.config.evaluate_clients:
+    seed_encoder, _ = model_folder.load(run.folder.seed_model)
+    encoder.set_weights(seed_encoder.get_weights())
+    seed_rates = evaluation.error_rates(held_out.transcribe())
+  return _Results(rounds, transcripts, seed_rates)
+
+
+def _write_report(run: _Run, results: _Results, started: float) -> str:
+  """Writes the report and the final figures; returns them as a table."""
+  config, chosen = run.config, run.chosen
+  if run.account.ledger:  # Earlier runs may have released more meanwhile.
+    run.account.ledger.read_priors()
+  table = run_report.write(
+    run.folder,
+    run.account,
+    results.rounds,
+    results.transcripts,
+    minutes=(time.monotonic() - started) / 60,
+    provenance=model_card.provenance(
+      chosen.train_store,
+      chosen.eval_store,
+      chosen.seed_ids,
+      chosen.population if config.rounds else (),
+      promises=run.privacy.is_guarantee,
+    ),
+    seed_rates=results.seed_rates,
+    private_details=config.private_details,
+  )
+  if run.log:
+    run.log.write('result', **json.loads(run.folder.summary.read_text()))
+  return table

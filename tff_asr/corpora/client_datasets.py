@@ -265,14 +265,28 @@ def _starts(frames: tf.Tensor, seconds: float) -> tf.Tensor:
   return tf.cast(tf.where(is_first)[:, 0], tf.int32)
 
 
-def in_round(client_id: str, round_number: int) -> str:
-  """Returns the name of a client in a round, for a `dataset_computation`."""
-  return f'{client_id}{_ROUND}{round_number}'
+@dataclasses.dataclass(frozen=True)
+class RoundNames:
+  """Names of the clients of a round, as a `dataset_computation` takes them.
 
+  Attributes:
+    insecure_seed: As in `dataset_computation`. Without it the name of a client
+      is the same in all rounds.
+  """
 
-def client_of(name: str) -> str:
-  """Returns the client of an `in_round`."""
-  return name.rpartition(_ROUND)[0]
+  insecure_seed: int | None
+
+  def in_round(self, client_ids: Sequence[str], round_number: int) -> list[str]:
+    """Returns the names of some clients in a round."""
+    if self.insecure_seed is None:
+      return list(client_ids)
+    return [f'{c}{_ROUND}{round_number}' for c in client_ids]
+
+  def client_of(self, name: str) -> str:
+    """Returns the client that has a name in some round."""
+    if self.insecure_seed is None:
+      return name
+    return name.rpartition(_ROUND)[0]
 
 
 def dataset_computation(
@@ -289,8 +303,8 @@ def dataset_computation(
   Args:
     store: The clients.
     config: See `client_batches`.
-    insecure_seed: For batches that repeat: with it the computation is of the
-      names that `in_round` gives, and the same name has the same batches.
+    insecure_seed: For batches that repeat: with it the computation takes the
+      names of `RoundNames`, and the same name has the same batches.
     portable: As in `ClientStore.all_records`.
   """
 

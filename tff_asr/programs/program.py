@@ -7,6 +7,7 @@ The order of things is in `program_logic.py`, what a round computes in
 import asyncio
 from collections.abc import Callable, Sequence
 import dataclasses
+from typing import Any
 
 import tensorflow_federated as tff
 
@@ -15,21 +16,19 @@ from tff_asr.corpora import client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
 from tff_asr.models import transformer
-from tff_asr.privacy import plans, settings
-from tff_asr.privacy.accounting import ledger
+from tff_asr.privacy import settings
 from tff_asr.privacy.mechanism import bounds
 from tff_asr.privacy.sampling import cohorts as cohorts_lib
 from tff_asr.programs import (
   execution,
-  json_log,
   program_logic,
   progress,
   recorded_rounds,
+  release_managers,
   round_metrics,
   stopping,
-  tensorboard,
 )
-from tff_asr.runs import checkpoints, columns, folders, metrics_file
+from tff_asr.runs import accounts, checkpoints, columns, folders, metrics_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,39 +60,56 @@ class RoundsConfig:
   keep_checkpoints: int
   execution: execution.ExecutionConfig
 
+  @property
+  def promises(self) -> bool:
+    """Whether there are rounds, and they will have a guarantee."""
+    return self.rounds > 0 and self.privacy.promises
 
-def run(
-  config: RoundsConfig,
-  plan: plans.PrivacyPlan | None,
-  run_ledger: ledger.Ledger | None,
-  cohorts: cohorts_lib.Cohorts,
-  run_folder: folders.RunFolder,
-  store: client_store.ClientStore,
-  rehearsal: Sequence[str],
-  encoder: transformer.Transformer,
-  devices: list[str],
-  error_rates: Callable[[], program_logic.Metrics],
-  verify: Callable[[], None],
-  log: json_log.JsonLog | None = None,
-) -> int:
-  """Runs the rounds that are still to do.
 
-  Args:
-    config: Settings.
-    plan: The privacy plan, if there is one.
-    run_ledger: Where what is released is recorded, with a plan.
-    cohorts: Says who takes part in a round.
-    run_folder: Where checkpoints and metrics are.
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """The parts of a run that its rounds use.
+
+  Attributes:
+    account: The privacy plan and the ledger, if there is a plan.
+    cohorts: Samples the clients of a round.
+    paths: Where checkpoints and metrics are.
     store: The clients.
     rehearsal: Speakers of the store to whom nothing is promised.  Under a
       guarantee one of them trains first, for nothing: an error that clients
       have in common shows, and those of single clients never do.
     encoder: Has the weights to begin with, and the last ones afterwards.
-    devices: What `execution.select` gave.
+    devices: The result of `ExecutionConfig.select`.
     error_rates: Evaluates `encoder` as it is.
     verify: Raises a `UserError` if the data are damaged; called before anything
       made of them is kept.
     log: Gets the metrics of each round as well.
+  """
+
+  account: accounts.Account
+  cohorts: cohorts_lib.Cohorts
+  paths: folders.RunPaths
+  store: client_store.ClientStore
+  rehearsal: Sequence[str]
+  encoder: transformer.Transformer
+  devices: list[str]
+  error_rates: Callable[[], program_logic.Metrics]
+  verify: Callable[[], None]
+  log: release_managers.JsonLog | None = None
+
+  @property
+  def promises(self) -> bool:
+    """Whether the rounds have a guarantee."""
+    plan = self.account.plan
+    return plan is not None and plan.is_guarantee
+
+
+def run(config: RoundsConfig, parts: Parts) -> int:
+  """Runs the rounds that are still to do.
+
+  Args:
+    config: Settings.
+    parts: The parts of the run.
 
   Returns:
     The number of rounds done, by all calls.
@@ -102,119 +118,177 @@ def run(
     Stopped: If a signal asked for it; the rounds until then are saved.
     UserError: If more clients fail than may.
   """
-  process = federated.build_learning_process(
-    encoder.config, config.federated, plan, config.precision
+  process = _Process(config, parts)
+  running = config.execution.running(
+    parts.devices, process.client_seconds(), parts.promises
   )
-  seed = config.privacy.insecure_cohort_seed
-  batches = client_datasets.dataset_computation(
-    store,
-    config.batches,
-    seed,
-    portable=config.execution.executor == execution.NATIVE,
-  )
-  composed = tff.simulation.compose_dataset_computation_with_learning_process(
-    batches, process
-  )
-  released = round_metrics.RoundMetrics(
-    transformer.layer_sizes(encoder), plan, run_ledger
-  )
-  if plan:
-    rounds = recorded_rounds.RecordedRounds(
-      plan, run_ledger, config.privacy.budget.limit
-    )
-  else:
-    rounds = recorded_rounds.UnrecordedRounds(config.rounds)
-
-  def evaluate(state) -> program_logic.Metrics:
-    encoder.set_weights(process.get_model_weights(state).trainable)
-    rates = error_rates()
-    verify()
-    return rates
-
-  def cohort_of(number):
-    clients = cohorts(number)
-    if seed is None:
-      return clients
-    return [client_datasets.in_round(c, number) for c in clients]
-
-  def client_seconds(name):
-    client_id = name if seed is None else client_datasets.client_of(name)
-    return store.client_seconds[client_id]
-
-  def next_round(state, cohort):
-    # Otherwise all clients would fail, round after round, each for itself.
-    store.check_can_be_read()
-    try:
-      output = composed.next(state, cohort)
-    except map_reduce.ExecutionError as error:
-      raise errors.UserError(
-        f'A round cannot be completed: {errors.in_a_line(error)}. Those'
-        ' before are saved: mend the data and call again, or allow for more'
-        ' clients that fail (--max_bad_clients).'
-      ) from error
-    verify()
-    return output
-
-  promises = plan is not None and plan.is_guarantee
-  running = config.execution.running(devices, client_seconds, promises)
   with running as runtime, stopping.StopRequest() as stop:
     print(f'The rounds run on {runtime.description}.')
-    initial_state = process.set_model_weights(
-      process.initialize(),
-      tff.learning.models.ModelWeights(
-        trainable=[w.numpy() for w in encoder.trainable_variables],
-        non_trainable=[],
-      ),
-    )
-    metrics = metrics_file.MetricsFile(
-      run_folder.metrics,
-      saved=lambda: checkpoints.figures(run_folder.checkpoints),
-    )
-    last_released = metrics.last_round
-    if promises and rehearsal and last_released < config.rounds:
-      # No client may tell that all of them fail, for instance of no memory.
-      longest = max(rehearsal, key=store.client_seconds.get)
-      with runtime.strictly():
-        next_round(
-          initial_state,
-          [longest if seed is None else client_datasets.in_round(longest, 0)],
-        )
-    with progress.Progress(
-      config.rounds,
-      config.privacy.sampling.cohort_size,
-      shows_time=columns.client_prefix(plan) is not None,
-    ) as bar:
-      state = asyncio.run(
-        program_logic.train(
-          next_round=next_round,
-          initial_state=initial_state,
-          last_released=last_released,
-          cohorts=cohort_of,
-          rounds=rounds,
-          checkpoints=checkpoints.Checkpoints(
-            run_folder.checkpoints, config.keep_checkpoints
-          ),
-          checkpoint_every=config.checkpoint_every,
-          release_managers=[
-            metrics,
-            tensorboard.TensorBoard(run_folder.tensorboard),
-            *([log] if log else []),
-          ],
-          round_metrics=released,
-          evaluate=evaluate,
-          evaluate_every=config.evaluate_every,
-          on_round=bar.show,
-          timed=released.timed,
-          should_stop=stop.is_made,
-        )
-      )
+    state = _train(config, parts, process, runtime, stop)
     if stop.is_made() and state.round_number < config.rounds:
       raise stopping.Stopped(
         f'Stopped after round {state.round_number} of {config.rounds}: the same'
         ' command goes on.',
         stop.signal,
       )
-    encoder.set_weights(process.get_model_weights(state.learning).trainable)
-    if released.bounds:
-      bounds.write(run_folder.layer_bounds, released.bounds)
+    process.give_weights(state.learning)
+    if process.metrics.bounds:
+      bounds.write(parts.paths.layer_bounds, process.metrics.bounds)
     return int(state.round_number)
+
+
+def _train(
+  config: RoundsConfig,
+  parts: Parts,
+  process: '_Process',
+  runtime: execution.Runtime,
+  stop: stopping.StopRequest,
+) -> program_logic.ProgramState:
+  initial_state = process.initial_state()
+  metrics = metrics_file.MetricsFile(
+    parts.paths.metrics,
+    saved=lambda: checkpoints.figures(parts.paths.checkpoints),
+  )
+  if parts.promises and metrics.last_round < config.rounds:
+    process.rehearse(initial_state, runtime)
+  with progress.Progress(
+    config.rounds,
+    config.privacy.sampling.cohort_size,
+    shows_time=columns.client_prefix(parts.account.plan) is not None,
+  ) as bar:
+    program = program_logic.Program(
+      next_round=process.next_round,
+      initial_state=initial_state,
+      last_released=metrics.last_round,
+      cohorts=process.cohort,
+      rounds=_rounds(config, parts.account),
+      checkpoints=checkpoints.Checkpoints(
+        parts.paths.checkpoints, config.keep_checkpoints
+      ),
+      checkpoint_every=config.checkpoint_every,
+      release_managers=[
+        metrics,
+        release_managers.TensorBoard(parts.paths.tensorboard),
+        *([parts.log] if parts.log else []),
+      ],
+      round_metrics=process.metrics,
+      evaluate=process.evaluate,
+      evaluate_every=config.evaluate_every,
+      on_round=bar.show,
+      timed=process.metrics.timed,
+      should_stop=stop.is_made,
+    )
+    return asyncio.run(program.train())
+
+
+def _rounds(
+  config: RoundsConfig, account: accounts.Account
+) -> program_logic.Rounds:
+  if account.plan is None:
+    return recorded_rounds.UnrecordedRounds(config.rounds)
+  return recorded_rounds.RecordedRounds(
+    account.plan, account.ledger, config.privacy.budget.limit
+  )
+
+
+class _Process:
+  """The learning process of a run, on the clients of its store.
+
+  Attributes:
+    metrics: From TFF's metrics of a round to those that are released.
+  """
+
+  def __init__(self, config: RoundsConfig, parts: Parts):
+    self._parts = parts
+    self._process = federated.build_learning_process(
+      parts.encoder.config,
+      config.federated,
+      parts.account.plan,
+      config.precision,
+    )
+    seed = config.privacy.insecure_cohort_seed
+    self._names = client_datasets.RoundNames(seed)
+    batches = client_datasets.dataset_computation(
+      parts.store,
+      config.batches,
+      seed,
+      portable=config.execution.executor == execution.NATIVE,
+    )
+    self._composed = (
+      tff.simulation.compose_dataset_computation_with_learning_process(
+        batches, self._process
+      )
+    )
+    self.metrics = round_metrics.RoundMetrics(
+      transformer.layer_sizes(parts.encoder),
+      parts.account.plan,
+      parts.account.ledger,
+    )
+
+  def initial_state(self) -> Any:
+    """Returns the state of round 0, with the weights of the encoder."""
+    weights = [w.numpy() for w in self._parts.encoder.trainable_variables]
+    return self._process.set_model_weights(
+      self._process.initialize(),
+      tff.learning.models.ModelWeights(trainable=weights, non_trainable=[]),
+    )
+
+  def give_weights(self, state: Any) -> None:
+    """Gives the encoder the weights of a state."""
+    weights = self._process.get_model_weights(state).trainable
+    self._parts.encoder.set_weights(weights)
+
+  def cohort(self, number: int) -> list[str]:
+    """Samples the clients of a round; returns their names in it."""
+    return self._names.in_round(self._parts.cohorts(number), number)
+
+  def client_seconds(self) -> Callable[[str], float]:
+    """Returns a function: a client's name in a round to its seconds of audio.
+
+    TFF keeps the function after the run, so it holds nothing else.
+    """
+    seconds, names = self._parts.store.client_seconds, self._names
+    return lambda name: seconds[names.client_of(name)]
+
+  def next_round(
+    self, state: Any, cohort: Sequence[str]
+  ) -> tff.learning.templates.LearningProcessOutput:
+    """Trains on a cohort.
+
+    Raises:
+      UserError: If more clients fail than may, or the store is damaged.
+    """
+    # Otherwise all clients would fail, round after round, each for itself.
+    self._parts.store.check_can_be_read()
+    try:
+      output = self._composed.next(state, cohort)
+    except map_reduce.ExecutionError as error:
+      raise errors.UserError(
+        f'A round cannot be completed: {errors.in_a_line(error)}. Those'
+        ' before are saved: mend the data and call again, or allow for more'
+        ' clients that fail (`max_bad_clients`).'
+      ) from error
+    self._parts.verify()
+    return output
+
+  def rehearse(self, state: Any, runtime: execution.Runtime) -> None:
+    """Trains on one speaker to whom nothing is promised, for nothing.
+
+    No client may tell that all of them fail, for instance of no memory.
+
+    Raises:
+      UserError: If the speaker fails.
+    """
+    if not self._parts.rehearsal:
+      return
+    seconds = self._parts.store.client_seconds
+    longest = max(self._parts.rehearsal, key=seconds.get)
+    with runtime.strictly():
+      self.next_round(state, self._names.in_round([longest], 0))
+
+  def evaluate(self, state: Any) -> program_logic.Metrics:
+    """Returns the error rates of a state."""
+    self.give_weights(state)
+    rates = self._parts.error_rates()
+    self._parts.verify()
+    return rates

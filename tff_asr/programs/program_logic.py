@@ -7,6 +7,7 @@ depends on the privacy plan, and error rates come from text.
 """
 
 from collections.abc import Callable, Sequence
+import dataclasses
 import json
 import time
 from typing import Any, NamedTuple, Protocol
@@ -65,31 +66,11 @@ class Checkpoints(Protocol):
     """Keeps a state that was saved for good if its WER is the lowest."""
 
 
-async def train(
-  *,
-  next_round: Callable[[Any, list[str]], Any],
-  initial_state: Any,
-  last_released: int,
-  cohorts: cohorts_lib.Cohorts,
-  rounds: Rounds,
-  checkpoints: Checkpoints,
-  checkpoint_every: int,
-  release_managers: Sequence[compat.ReleaseManager],
-  round_metrics: Callable[[Any, float], Metrics],
-  evaluate: Callable[[Any], Metrics],
-  evaluate_every: int,
-  on_round: Callable[[int, Metrics], None],
-  timed: Callable[[str, float], Metrics] = lambda name, s: {name: s},
-  should_stop: Callable[[], bool] = lambda: False,
-) -> ProgramState:
-  """Runs the rounds that are still to do; returns the last state.
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """The parts of the program.
 
-  A round is recorded before its state is saved, and that before anything of the
-  round is released: the record has every round whose result was seen.  A run
-  that is interrupted and called again goes on from the last checkpoint; rounds
-  since then are repeated, and recorded again.
-
-  Args:
+  Attributes:
     next_round: From a learning state and a cohort to TFF's
       `LearningProcessOutput`.
     initial_state: Learning state of round 0.
@@ -110,69 +91,99 @@ async def train(
     timed: From the name of a duration, and its seconds, to the metrics that are
       released of it.
     should_stop: Asked after each round.
-
-  Raises:
-    UserError: If rounds were released of which there is no checkpoint.
   """
 
-  def is_evaluated(number: int) -> bool:
-    return number % evaluate_every == 0 or number == last
+  next_round: Callable[[Any, list[str]], Any]
+  initial_state: Any
+  last_released: int
+  cohorts: cohorts_lib.Cohorts
+  rounds: Rounds
+  checkpoints: Checkpoints
+  checkpoint_every: int
+  release_managers: Sequence[compat.ReleaseManager]
+  round_metrics: Callable[[Any, float], Metrics]
+  evaluate: Callable[[Any], Metrics]
+  evaluate_every: int
+  on_round: Callable[[int, Metrics], None]
+  timed: Callable[[str, float], Metrics] = lambda name, s: {name: s}
+  should_stop: Callable[[], bool] = lambda: False
 
-  async def save(state: ProgramState) -> Metrics:
-    started = time.monotonic()
-    await checkpoints.save(state, int(state.round_number))
-    return timed(SAVING, time.monotonic() - started)
+  async def train(self) -> ProgramState:
+    """Runs the rounds that are still to do; returns the last state.
 
-  async def release(state: ProgramState, timing: Metrics) -> None:
-    number = int(state.round_number)
-    metrics = json.loads(str(state.metrics)) | timing
-    if is_evaluated(number):
-      started = time.monotonic()
-      metrics |= evaluate(state.learning)
-      metrics |= timed(EVALUATING, time.monotonic() - started)
-    for manager in release_managers:
-      await manager.release(metrics, number)
-    if 'wer' in metrics:
-      checkpoints.offer_best(number, metrics['wer'])
-    on_round(number, metrics)
+    A round is recorded before its state is saved, and that before anything of
+    the round is released: the record has every round whose result was seen.  A
+    run that is interrupted and called again resumes from the last checkpoint;
+    rounds since then are repeated, and recorded again.
 
-  first = ProgramState(initial_state, 0, '', '{}')
-  timing: Metrics = {}
-  state, _ = await checkpoints.load_latest(first)
-  if state is None:
-    if last_released > 0:
-      raise errors.UserError(
-        f'Rounds up to {last_released} were released, but there is no'
-        ' checkpoint: restore the checkpoints, or give another --output_dir.'
-      )
-    state = first
-    rounds.check_fits(0, '')
-    timing = await save(state)
-  else:
-    rounds.check_fits(int(state.round_number), str(state.entry))
-    if state.round_number < last_released:
+    Raises:
+      UserError: If rounds were released of which there is no checkpoint.
+    """
+    state, timing = await self._begin()
+    last = self.rounds.last_round(int(state.round_number))
+    if state.round_number > self.last_released:
+      await self._release(state, timing, last)
+    is_stopped = self.should_stop()
+    while state.round_number < last and not is_stopped:
+      number = int(state.round_number) + 1
+      cohort, started = self.cohorts(number), time.monotonic()
+      output = self.next_round(state.learning, cohort)
+      seconds = time.monotonic() - started
+      entry = self.rounds.record(number)
+      last = self.rounds.last_round(number)  # Less, if others have released.
+      metrics = json.dumps(self.round_metrics(output.metrics, seconds))
+      state = ProgramState(output.state, number, entry, metrics)
+      timing, is_stopped = {}, self.should_stop()
+      if is_stopped or self._is_saved(number, last):
+        timing = await self._save(state)
+      await self._release(state, timing, last)
+    return state
+
+  def _is_evaluated(self, number: int, last: int) -> bool:
+    return number % self.evaluate_every == 0 or number == last
+
+  def _is_saved(self, number: int, last: int) -> bool:
+    is_evaluated = self._is_evaluated(number, last)
+    return number % self.checkpoint_every == 0 or is_evaluated
+
+  async def _begin(self) -> tuple[ProgramState, Metrics]:
+    """Returns the state to resume from, and the time that saving it took."""
+    first = ProgramState(self.initial_state, 0, '', '{}')
+    state, _ = await self.checkpoints.load_latest(first)
+    if state is None:
+      if self.last_released > 0:
+        raise errors.UserError(
+          f'Rounds up to {self.last_released} were released, but there is no'
+          ' checkpoint: restore the checkpoints, or give another `output_dir`.'
+        )
+      self.rounds.check_fits(0, '')
+      return first, await self._save(first)
+    self.rounds.check_fits(int(state.round_number), str(state.entry))
+    if state.round_number < self.last_released:
       logging.warning(
         'Metrics were released up to round %d, but the last checkpoint is of'
         ' round %d: those between are done again.',
-        last_released,
+        self.last_released,
         state.round_number,
       )
-  last = rounds.last_round(int(state.round_number))
-  if state.round_number > last_released:
-    await release(state, timing)
-  is_stopped = should_stop()
-  while state.round_number < last and not is_stopped:
-    number = int(state.round_number) + 1
-    cohort, started = cohorts(number), time.monotonic()
-    output = next_round(state.learning, cohort)
-    seconds = time.monotonic() - started
-    entry = rounds.record(number)
-    last = rounds.last_round(number)  # Less, if others have released since.
-    metrics = json.dumps(round_metrics(output.metrics, seconds))
-    state = ProgramState(output.state, number, entry, metrics)
-    timing = {}
-    is_stopped = should_stop()
-    if number % checkpoint_every == 0 or is_evaluated(number) or is_stopped:
-      timing = await save(state)
-    await release(state, timing)
-  return state
+    return state, {}
+
+  async def _save(self, state: ProgramState) -> Metrics:
+    started = time.monotonic()
+    await self.checkpoints.save(state, int(state.round_number))
+    return self.timed(SAVING, time.monotonic() - started)
+
+  async def _release(
+    self, state: ProgramState, timing: Metrics, last: int
+  ) -> None:
+    number = int(state.round_number)
+    metrics = json.loads(str(state.metrics)) | timing
+    if self._is_evaluated(number, last):
+      started = time.monotonic()
+      metrics |= self.evaluate(state.learning)
+      metrics |= self.timed(EVALUATING, time.monotonic() - started)
+    for manager in self.release_managers:
+      await manager.release(metrics, number)
+    if 'wer' in metrics:
+      self.checkpoints.offer_best(number, metrics['wer'])
+    self.on_round(number, metrics)

@@ -252,29 +252,8 @@ def _layers(run: records.RunRecord) -> list[markup.Html]:
     + (', after clipping and noise.' if plan else '.'),
   )
   if plan and plan.noise_multiplier and set(norms.layers) <= set(run.layers):
-    noises = layer_heat.noise(plan, run.layers, run.rows, norms)
-    svg = run_plots.heat_map(
-      layer_heat.signal_to_noise(norms, noises, run.layers),
-      'signal to noise, dB',
-      'Signal to noise by layer and round',
-      limits=(-20.0, 20.0),
-    )
-    caption = (
-      'Energy of the signal over that of the noise, in decibels: 0 is as much'
-      ' signal as noise. How much noise was added is known from the plan; what'
-      ' the norm has beyond it is an estimate of the signal. Empty: too little'
-      ' to tell from noise. It is made from what was released, and costs no'
-      ' privacy.'
-    )
-    plots.append(markup.plot(svg, caption))
-    share = layer_heat.share_of_noise(norms, noises)
-    if np.any(np.isfinite(share)):
-      words.append(
-        markup.paragraph(
-          f'Of the energy of the aggregate, {np.nanmedian(share):.1%} is noise'
-          ' in the median round, over all layers.'
-        )
-      )
+    plot, words = _signal_to_noise(run, norms)
+    plots.append(plot)
   add(
     layer_heat.of_metrics(run.rows, 'bound/'),
     'Clipping bound',
@@ -290,6 +269,36 @@ def _layers(run: records.RunRecord) -> list[markup.Html]:
       f'{note}norms of updates before clipping, their mean over clients.',
     )
   return [*words, markup.plots(plots)]
+
+
+def _signal_to_noise(
+  run: records.RunRecord, norms: layer_heat.Heat
+) -> tuple[markup.Html, list[markup.Html]]:
+  """Returns the plot of the signal-to-noise ratio, and words on the noise."""
+  noises = layer_heat.noise(run.account.plan, run.layers, run.rows, norms)
+  svg = run_plots.heat_map(
+    layer_heat.signal_to_noise(norms, noises, run.layers),
+    'signal to noise, dB',
+    'Signal to noise by layer and round',
+    limits=(-20.0, 20.0),
+  )
+  caption = (
+    'Energy of the signal over that of the noise, in decibels: 0 is as much'
+    ' signal as noise. How much noise was added is known from the plan; what'
+    ' the norm has beyond it is an estimate of the signal. Empty: too little'
+    ' to tell from noise. It is made from what was released, and costs no'
+    ' privacy.'
+  )
+  words = []
+  share = layer_heat.share_of_noise(norms, noises)
+  if np.any(np.isfinite(share)):
+    words.append(
+      markup.paragraph(
+        f'Of the energy of the aggregate, {np.nanmedian(share):.1%} is noise'
+        ' in the median round, over all layers.'
+      )
+    )
+  return markup.plot(svg, caption), words
 
 
 def _clients_and_time(run: records.RunRecord) -> list[markup.Html]:

@@ -26,6 +26,7 @@ def write(
   rounds: int,
   transcripts: Sequence[evaluation.Transcript],
   minutes: float,
+  *,
   provenance: Mapping[str, Any] | None = None,
   seed_rates: evaluation.ErrorRates | None = None,
   private_details: bool = False,

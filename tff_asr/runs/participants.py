@@ -1,9 +1,146 @@
 """Which speakers of the stores do what in a run; nobody does two things."""
 
+import dataclasses
+import pathlib
+
 from tff_asr import errors
 from tff_asr.corpora import client_store, draws
+from tff_asr.learning import seed_models
+from tff_asr.models import model_folder, transformer
+from tff_asr.runs import lineage
 
 ALL = -1  # For the number of seed speakers.
+
+
+@dataclasses.dataclass(frozen=True)
+class Participants:
+  """The speakers of a run, and the model with which it begins.
+
+  Attributes:
+    train_store: Store of the seed speakers and of the clients.
+    eval_store: Store of the held-out speakers.
+    names: The names by which the run knows `train_store`.
+    seed_ids: Seed speakers, to whom nothing is promised.
+    population: Clients that the rounds may sample.
+    evaluate_clients: Number of held-out speakers of an evaluation between
+      rounds, 0 for all.
+    evaluated_between: These held-out speakers.
+    seed_model: Folder of a given model to begin with, or `None`.
+    given: The model in it.
+    trained_on: The record of its trainings.
+  """
+
+  train_store: client_store.ClientStore
+  eval_store: client_store.ClientStore
+  names: tuple[str, ...]
+  seed_ids: list[str]
+  population: list[str]
+  evaluate_clients: int
+  evaluated_between: list[str]
+  seed_model: pathlib.Path | None
+  given: transformer.Transformer | None
+  trained_on: lineage.Lineage
+
+  @property
+  def without_promise(self) -> list[str]:
+    """Speakers of `train_store` to whom nothing is promised."""
+    return sorted(set(self.train_store.client_ids) - set(self.population))
+
+  def in_words(self) -> str:
+    """Returns how many speakers have which part."""
+    count = len(self.eval_store.client_ids)
+    held_out = f'{count} held-out speakers of {self.eval_store.path.name}'
+    if self.evaluate_clients:
+      between = len(self.evaluated_between)
+      held_out += f', {between} of them heard between rounds'
+    return (
+      f'{len(self.population)} clients in the population,'
+      f' {len(self.without_promise)} seed speakers, {held_out}.'
+    )
+
+  def record_seed(self, folder: pathlib.Path) -> lineage.Lineage:
+    """Writes on whose data the seed model of a run is trained.
+
+    Args:
+      folder: Of the seed model, which need not exist yet.
+
+    Returns:
+      The record, of the given model too.
+
+    Raises:
+      UserError: If the seed model there was trained on other speakers.
+    """
+    trained_on = self.trained_on
+    if self.seed_ids:
+      trained_on += lineage.trainings(self.names, self.seed_ids)
+    if model_folder.is_complete(folder):
+      trained_on = lineage.check_seeds(
+        folder, trained_on, {self.train_store.digest, *self.names}
+      )
+    lineage.write(folder, trained_on)
+    return trained_on
+
+
+def choose(
+  train_store: pathlib.Path,
+  eval_store: pathlib.Path,
+  run_dir: pathlib.Path,
+  *,
+  seed_model: pathlib.Path | None,
+  loader: seed_models.Loader,
+  seed_clients: int,
+  evaluate_clients: int,
+  seed: int,
+  rounds: int,
+  promises: bool,
+) -> Participants:
+  """Opens the stores of a run and chooses who does what in it.
+
+  Args:
+    train_store: Store of the seed speakers and of the clients.
+    eval_store: Store of the held-out speakers.
+    run_dir: Folder of the run, which may be new.
+    seed_model: Folder of the model to begin with, or `None`.
+    loader: Loads it.
+    seed_clients: Number of seed speakers, or `ALL`.
+    evaluate_clients: Number of held-out speakers of an evaluation between
+      rounds, 0 for all.
+    seed: Of the choices.
+    rounds: Number of federated rounds.
+    promises: Whether something is promised to the population.
+
+  Raises:
+    UserError: If the stores, the model and the numbers do not go together.
+  """
+  clients = client_store.ClientStore(train_store)
+  held_out = client_store.ClientStore(eval_store)
+  check_held_out(clients, held_out)
+  evaluated_between = sample(held_out, evaluate_clients, seed)
+  names = lineage.names_of(clients, run_dir, promises)
+  given, trained_on = None, ()
+  if seed_model:
+    given = loader.load(seed_model, clients)
+    recorded = lineage.read(model_folder.find(seed_model))
+    trained_on = lineage.renamed(recorded, clients.digest, names)
+  left_out = lineage.unprotected(trained_on, names)
+  seed_ids, population = split(clients, seed_clients, seed, left_out, promises)
+  errors.require(
+    bool(population) or not rounds,
+    f'`seed_clients={seed_clients}` leaves nobody for the {rounds} federated'
+    ' rounds: give fewer, or `rounds=0`.',
+  )
+  return Participants(
+    train_store=clients,
+    eval_store=held_out,
+    names=names,
+    seed_ids=seed_ids,
+    population=population,
+    evaluate_clients=evaluate_clients,
+    evaluated_between=evaluated_between,
+    seed_model=seed_model,
+    given=given,
+    trained_on=trained_on,
+  )
 
 
 def check_held_out(

@@ -9,12 +9,12 @@ import pytest
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
 
-from tff_asr.programs import tensorboard
+from tff_asr.programs import release_managers
 
 
 def release(folder, rounds):
   """Writes what a call of a run does that has these rounds."""
-  manager = tensorboard.TensorBoard(folder)
+  manager = release_managers.TensorBoard(folder)
   for number, released in rounds.items():
     asyncio.run(manager.release(released, number))
 
@@ -49,7 +49,7 @@ def test_every_figure_of_every_round_can_be_read(tmp_path):
 
 
 def test_what_is_written_can_be_read_at_once_and_by_tensorflow(tmp_path):
-  manager = tensorboard.TensorBoard(tmp_path)
+  manager = release_managers.TensorBoard(tmp_path)
   asyncio.run(manager.release({'wer': 0.25}, 7))
   (path,) = tmp_path.iterdir()
   *_, event = tf.compat.v1.train.summary_iterator(str(path))
@@ -62,7 +62,7 @@ def test_what_is_written_can_be_read_at_once_and_by_tensorflow(tmp_path):
 def test_neither_time_nor_machine_is_told(tmp_path):
   """The same rounds leave the same bytes whenever and however fast."""
   rounds = {n: {'wer': 1 / (n + 1)} for n in range(3)}
-  manager = tensorboard.TensorBoard(tmp_path / 'slow')
+  manager = release_managers.TensorBoard(tmp_path / 'slow')
   for number, released in rounds.items():
     asyncio.run(manager.release(released, number))
     time.sleep(0.05 * number)
@@ -105,7 +105,7 @@ def test_files_of_tffs_manager_stay(tmp_path):
 
 def test_memory_does_not_grow(tmp_path):
   """TensorFlow would keep every number of Python's that it is given."""
-  manager = tensorboard.TensorBoard(tmp_path)
+  manager = release_managers.TensorBoard(tmp_path)
 
   async def rounds(first, last):
     for number in range(first, last):

@@ -1,14 +1,11 @@
-"""Metrics of rounds in the format of TensorBoard, without any time.
-
-TFF's manager writes the time of day with every event, and that and the name of
-the machine into the name of the file: who reads them knows how long each round
-took.  Here the clock that TensorBoard shows is the number of the round, in
-seconds.
-"""
+"""Managers to which the program releases the metrics of every round."""
 
 from collections.abc import Mapping
+import json
+import math
 import pathlib
 import re
+from typing import Any, TextIO
 
 from absl import logging
 import tensorflow as tf
@@ -25,8 +22,52 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 )
 
 
+class JsonLog(compat.ReleaseManager):
+  """Writes one object a line: what happened under `event`, and its figures.
+
+  Figures are those that `metrics.csv` has; what is not finite is null.
+  """
+
+  def __init__(self, stream: TextIO):
+    """Takes where the lines go."""
+    self._stream = stream
+
+  async def release(self, value: Mapping[str, Any], key: int) -> None:
+    """Writes the metrics of a round.
+
+    Args:
+      value: By name.
+      key: The round.
+    """
+    self.write('round', round=key, **value)
+
+  def write(self, event: str, **figures: Any) -> None:
+    """Writes a line."""
+    print(
+      json.dumps({'event': event, **_finite(figures)}, allow_nan=False),
+      file=self._stream,
+      flush=True,
+    )
+
+
+def _finite(value: Any) -> Any:
+  if isinstance(value, Mapping):
+    return {name: _finite(v) for name, v in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite(v) for v in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
 class TensorBoard(compat.ReleaseManager):
-  """Writes a file of events; a run that goes on begins a further one."""
+  """Writes a file of events, without any time; a resumed run begins another.
+
+  TFF's manager writes the time of day with every event, and the time and the
+  name of the machine into the name of the file: a reader knows how long each
+  round took.  Here the clock that TensorBoard shows is the number of the round,
+  in seconds.
+  """
 
   def __init__(self, folder: pathlib.Path):
     """Takes the folder, which is made with the first round."""
