@@ -39,7 +39,7 @@ class PrivacyPlan:
 
   Raises:
     UserError: If a value is out of its range, or no true guarantee could be
-      given for the combination; says which and what is allowed.
+      given for the combination; names the value and the range.
   """
 
   sampling: sampling_protocol.Scheme
@@ -146,7 +146,7 @@ class PrivacyPlan:
     return self.mechanism.aggregation_factory(layers, self.expected_cohort)
 
   def release(self, number: int) -> ledger.RoundRelease:
-    """What a round releases, to be recorded before it does.
+    """Returns the release of a round, which is recorded before it happens.
 
     Args:
       number: The round, from 1.
@@ -157,7 +157,7 @@ class PrivacyPlan:
     return self.sampling.release(number, event)
 
   def releases(self, rounds: int | None = None) -> accountants.Releases:
-    """All that a client is released in, by default in the planned rounds."""
+    """Returns the releases to one client, by default in the planned rounds."""
     rounds = self.rounds if rounds is None else rounds
     participations = self.sampling.participations(rounds)
     return ((self.release(1).event, participations),) if participations else ()

@@ -1,4 +1,4 @@
-"""From a run's settings to its privacy plan."""
+"""Settings of a run's privacy, which make its privacy plan."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -50,7 +50,7 @@ class Budget:
     return min(self._limits.values(), default=None)
 
   def released(self, relation: accountants.Relation) -> accountants.Releases:
-    """Returns all that earlier runs have released to the same clients.
+    """Returns the releases of earlier runs to the same clients.
 
     Args:
       relation: Which populations are neighbours.
@@ -86,7 +86,7 @@ class PrivacyConfig:
     mechanism: How updates are clipped and noised, or `None`: then there is no
       plan.  Its noise is yet to be calibrated if there is a target.
     budget: The epsilon that the run may come to.
-    client_drop_out: Probability with which a selected client does not answer.
+    client_drop_out: Probability that a selected client does not answer.
     accounting_cohort_size: Of a hypothetical run that is reported as well.
     accounting_population: Of the same.
     insecure_cohort_seed: Makes cohorts repeatable; nothing may be promised.
@@ -157,7 +157,7 @@ class PrivacyConfig:
   def cohorts(
     self, plan: plans.PrivacyPlan | None, client_ids: Sequence[str]
   ) -> cohorts.Cohorts:
-    """Returns who takes part: as planned, less those who drop out.
+    """Returns the sampler of the rounds: the plan's, without dropped clients.
 
     Args:
       plan: The plan of this population, if there is one.

@@ -37,7 +37,7 @@ class RecordedRound:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-  """All that a ledger has.
+  """The contents of a ledger.
 
   Attributes:
     version: Of its format.
@@ -47,7 +47,7 @@ class Contents:
     hashes: Hashes of all lines.
     rounds: Entries of rounds, in order.
     priors: Known releases of other ledgers.
-    heads: Short hashes of lines by which version 1 may have known the ledger.
+    heads: Short hashes of lines that version 1 may have recorded elsewhere.
     size: Number of bytes of its lines.
     lacks_end: Whether the last line lacks its line feed.
   """
@@ -110,8 +110,8 @@ class Contents:
 def read(path: pathlib.Path) -> Contents:
   """Reads a ledger.
 
-  A last line that lacks its end counts if all else of it is there.  A line that
-  was cut was never synced: nothing followed from it.
+  A last line that lacks only its line feed counts.  A line that was cut was
+  never synced: nothing followed from it.
 
   Args:
     path: Its file.

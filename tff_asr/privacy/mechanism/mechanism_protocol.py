@@ -18,7 +18,7 @@ from tff_asr.privacy.mechanism import (
 
 
 class NoiseNorms(Protocol):
-  """Norms of the noise in the rounds of a run, from what is public."""
+  """Norms of the noise in the rounds of a run, from public values."""
 
   def of_round(
     self, bounds: Mapping[str, float] | None = None
@@ -27,25 +27,25 @@ class NoiseNorms(Protocol):
 
     Args:
       bounds: State of the round, as `Mechanism.released_bounds` gives it; by
-        default that of the first round.
+        default the state of the first round.
     """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mechanism(abc.ABC):
-  """How updates are clipped, noised and aggregated.
+  """Clipping, noise and aggregation of client updates.
 
   To add a mechanism, write a subclass and add it to `mechanisms.MECHANISMS`.
 
   Class attributes:
     name: Value of the setting `mechanism`.
     help: The mechanism in words, for the help of that setting.
-    assumed: Assumption on those who run the mechanism, in words.
+    assumed: Assumption on the party that runs the mechanism, in words.
 
   Attributes:
     clipping: How updates are clipped.
     noise_multiplier: Standard deviation z of the noise on the sum, over the
-      clip norm C, with all that a round releases included.  Zero means no
+      clip norm C, for all releases of a round together.  Zero means no
       guarantee, `None` that the noise is not yet calibrated.
     noise_allocation: How noise is divided over layers, see `allocation`.
     insecure_noise_seed: Debugging only: noise that repeats.  No guarantee.
@@ -95,7 +95,7 @@ class Mechanism(abc.ABC):
 
     Args:
       over_selection: Clients selected for each of the expected cohort.
-      client_drop_out: Probability with which one of them does not answer.
+      client_drop_out: Probability that a selected client does not answer.
     """
 
   @abc.abstractmethod
@@ -103,8 +103,8 @@ class Mechanism(abc.ABC):
     """Returns the privacy event of one participation.
 
     Args:
-      contributions: Number of clients' contributions by which the sums of
-        neighbours differ, see `sampling_protocol.Scheme`.
+      contributions: Largest difference between the sums of neighbours, in
+        contributions of a client, see `sampling_protocol.Scheme`.
     """
 
   @abc.abstractmethod

@@ -34,7 +34,7 @@ class Poisson(sampling_protocol.Scheme):
 
   @property
   def probability(self) -> float:
-    """Probability with which an available client is in a round."""
+    """Probability that an available client is in a round."""
     return self.selected / (self._available_share * self.population)
 
   def _sampler(

@@ -14,7 +14,7 @@ from tff_asr.privacy.sampling import available_hours, cohorts
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scheme(abc.ABC):
-  """How the clients of a round are drawn, and how that is accounted for.
+  """Draws the clients of a round, and gives the privacy event of a round.
 
   To add a scheme, write a subclass and add it to `schemes.SCHEMES`.  All
   selected clients are accounted for, whether or not they drop out, and in all
@@ -26,8 +26,8 @@ class Scheme(abc.ABC):
     neighbours: Neighbouring populations, in words.
     assumed: Assumption of the accounting on the cohorts, in words.
     relation: Which populations are neighbours.
-    contributions: Number of clients' contributions by which the sums of
-      neighbours differ: 2 where one client replaces another.
+    contributions: Largest difference between the sums of neighbours, in
+      contributions of a client: 2 where one client replaces another.
 
   Attributes:
     population: Number of clients K that may be sampled.
@@ -37,7 +37,7 @@ class Scheme(abc.ABC):
     availability: When clients can take part, or `None` for always.
 
   Raises:
-    UserError: If a value is out of its range; says which and what is allowed.
+    UserError: If a value is out of its range; names the value and the range.
   """
 
   name: ClassVar[str]
@@ -122,7 +122,7 @@ class Scheme(abc.ABC):
   def release(
     self, number: int, event: dp_accounting.DpEvent
   ) -> releases.RoundRelease:
-    """Returns the release of a round, as a client sees it who may take part.
+    """Returns the release of a round to a client who may take part.
 
     The event is the same in all rounds.
 
