@@ -31,6 +31,12 @@ HELD = (
   'docs/privacy.md',
   'docs/runs.md',
   'docs/serving.md',
+  'tff_asr',
+  'tff_asr/audio',
+  'tff_asr/executors',
+  'tff_asr/optimizers',
+  'tff_asr/serving',
+  'tff_asr/text',
 )
 
 HELP = 'help'
