@@ -9,7 +9,7 @@ from typing import NamedTuple
 import zlib
 
 _HEADER_BYTES = 27
-_GRANULE = 6  # Position in a header.
+_GRANULE = 6  # Position of the granule in a header.
 _IS_FIRST, _IS_LAST = 2, 4
 _BITS_REVERSED = bytes(int(f'{byte:08b}'[::-1], 2) for byte in range(256))
 _KINDS = {b'\x01vorbis': 'Vorbis', b'OpusHead': 'Opus'}

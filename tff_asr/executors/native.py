@@ -90,7 +90,7 @@ def _stub(port: int) -> tff.framework.RemoteExecutorGrpcStub:
     (f'grpc.max_{direction}_message_length', _MAX_MESSAGE_BYTES)
     for direction in ('send', 'receive')
   ]
-  # The worker is on this machine, which no proxy needs to reach.
+  # The worker is on this machine, so the connection needs no proxy.
   options.append(('grpc.enable_http_proxy', 0))
   channel = grpc.insecure_channel(f'localhost:{port}', options)
   return tff.framework.RemoteExecutorGrpcStub(channel)

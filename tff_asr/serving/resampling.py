@@ -7,7 +7,7 @@ import tensorflow as tf
 from tff_asr.audio import features
 
 MAX_RATES = 16  # Most rates in a batch, because each rate needs its own matrix.
-_ZERO_CROSSINGS = 80  # Number on each side of the filter.
+_ZERO_CROSSINGS = 80  # Zero crossings on each side of the filter.
 # The filter passes half at this share of the highest frequency, and all up to a
 # share of 0.91, like the filter of training.
 _ROLL_OFF = 0.9565

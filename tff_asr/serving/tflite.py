@@ -76,7 +76,7 @@ def _transcribe(encoder, waveform, max_seconds):
   limit = int(max_seconds * features.SAMPLE_RATE)
   is_short = tf.size(waveform) <= limit
   waveform = waveform[:limit]
-  # Zero, but no constant to the converter: infinity times zero is not a number.
+  # Zero, but the converter sees no constant.  Infinity times zero is NaN.
   nothing = tf.cast(tf.size(waveform) < 0, tf.float32)
   are_numbers = tf.reduce_all(tf.equal(nothing * waveform, 0.0))
   waveform = waveform[: tf.where(is_short & are_numbers, limit, 0)]
@@ -85,8 +85,8 @@ def _transcribe(encoder, waveform, max_seconds):
   # The encoder needs at least as many frames as one frame of its output covers.
   least = features.WINDOW + (features.OUTPUT_STRIDE - 1) * features.HOP
   missing = tf.maximum(least - tf.size(waveform), 0)
-  # One, but no constant to the converter.  The converter would store a constant
-  # product as weights of 8 bits, but the features must be exact.
+  # One, but the converter sees no constant.  It would store the constant matrix
+  # of a product as weights of 8 bits, but the features must be exact.
   one = tf.cast(frames >= 0, tf.float32)
   log_mel = features.log_mel_float32(tf.pad(waveform, [[0, missing]]), one)
   logits = encoder.call(log_mel[None], frames[None], training=False)[0]
