@@ -1,9 +1,10 @@
-"""Check sums of files that are read again: `checksums.txt` in their folder.
+"""Check sums of files, in `checksums.txt` of the files' folder.
 
-It has a line for each file, as `sha256sum` writes them.  Before a new content
-gets its name, its sum is added under another one, and takes the place of the
-old sum afterwards: wherever a process is killed, one of the two is right.  A
-file without a line, as of an earlier release, is read as it is.
+`checksums.txt` has a line for each file, in the format of `sha256sum`.  Before
+a new version of a file gets the file's name, the check sum of the new version
+is added under a temporary name; afterwards it replaces the old check sum.  So
+one of the two is correct, whenever a process is killed.  A file without a line,
+such as a file from an earlier release, is read without a check.
 """
 
 from collections.abc import Iterator, Mapping, Set
@@ -18,7 +19,7 @@ from tff_asr import durable, errors
 
 NAME = 'checksums.txt'
 
-_BETWEEN = '  '  # Between a sum and a name.
+_BETWEEN = '  '  # Separates a check sum from a name.
 _BLOCK = 1 << 20
 _TRIES = 2  # Another process may replace a file while it is read.
 
@@ -26,11 +27,16 @@ _Sums = dict[str, Set[str]]
 
 
 def replace(*paths: pathlib.Path) -> None:
-  """Gives files of one folder their names, in order.
+  """Renames complete partial files of one folder to their names, in order.
 
-  Each was written where `durable.partial_of` says.
+  When this function returns, the files are on the disk.
 
-  They are on the disk when this returns.
+  Args:
+    *paths: The names.  Each file has been written at `durable.partial_of` of
+      its name.
+
+  Raises:
+    OSError: If a file cannot be read or renamed.
   """
   folder = paths[0].parent
   for path in paths:
@@ -49,10 +55,14 @@ def replace(*paths: pathlib.Path) -> None:
 
 
 def write(path: pathlib.Path, contents: str | bytes) -> None:
-  """Writes a file with its check sum; a reader finds the old or the new one.
+  """Writes a file and its check sum; a reader finds the old or the new file.
+
+  Args:
+    path: The file; its folder must exist.
+    contents: The complete contents; text becomes UTF-8.
 
   Raises:
-    OSError: If it cannot be written; names the file.
+    OSError: If the file cannot be written; names the file.
   """
   if isinstance(contents, str):
     contents = contents.encode()
@@ -67,7 +77,7 @@ def write(path: pathlib.Path, contents: str | bytes) -> None:
 
 
 def remove(path: pathlib.Path) -> None:
-  """Removes a file, if it is there, and its check sum."""
+  """Removes a file and its check sum, if they exist."""
   with _locked(path.parent):
     sums = _listed(path.parent)
     names = {path.name, durable.partial_of(path).name}
@@ -77,25 +87,25 @@ def remove(path: pathlib.Path) -> None:
 
 
 def add(path: pathlib.Path) -> None:
-  """Adds the check sum of a file that is there and will not change."""
+  """Adds the check sum of an existing file that will not change."""
   with _locked(path.parent):
     _write(path.parent, _listed(path.parent) | {path.name: {_sum(path)}})
 
 
 def write_all(folder: pathlib.Path) -> None:
-  """Writes the check sums of all files in a folder and below it.
+  """Writes the check sums of all files in a folder and in its subfolders.
 
-  For a folder that nobody reads before it is complete.
+  Nobody may read the folder before this function returns.
   """
   files = [p for p in sorted(folder.rglob('*')) if p.is_file()]
   _write(folder, {str(p.relative_to(folder)): {_sum(p)} for p in files})
 
 
 def exists(path: pathlib.Path) -> bool:
-  """Whether there is a file.
+  """Returns whether a file exists.
 
   Raises:
-    UserError: If it was written and is not there any more.
+    UserError: If the file has a check sum but no longer exists.
   """
   if path.is_file():
     return True
@@ -106,11 +116,11 @@ def exists(path: pathlib.Path) -> bool:
 
 
 def read(path: pathlib.Path) -> bytes:
-  """Reads a file.
+  """Reads a file and checks its check sum.
 
   Raises:
-    OSError: If it cannot be read.
-    UserError: If it is not as it was written, or was removed.
+    OSError: If the file cannot be read.
+    UserError: If the file was changed or removed after it was written.
   """
   exists(path)
   for _ in range(_TRIES):
@@ -126,16 +136,16 @@ def check(
   folder: pathlib.Path | None = None,
   stop: threading.Event | None = None,
 ) -> None:
-  """Checks a file that is read by something else.
+  """Checks the check sum of a file that other code reads.
 
   Args:
     path: The file.
-    folder: The one that has the check sums, by default the file's.
-    stop: Once it is set, this ends without a result.
+    folder: The folder with the check sums; by default the file's folder.
+    stop: Once this event is set, the function ends without a check.
 
   Raises:
-    OSError: If it cannot be read.
-    UserError: As `read`.
+    OSError: If the file cannot be read.
+    UserError: If the file was changed or removed after it was written.
   """
   folder = folder or path.parent
   name = str(path.relative_to(folder))
@@ -149,16 +159,16 @@ def check(
 
 
 def is_listed(path: pathlib.Path) -> bool:
-  """Whether a file has a check sum."""
+  """Returns whether a file has a check sum."""
   return path.name in _listed(path.parent)
 
 
 def check_all(folder: pathlib.Path) -> None:
-  """Checks all files that `write_all` has seen.
+  """Checks all files that have a check sum in a folder, see `write_all`.
 
   Raises:
-    OSError: If one cannot be read.
-    UserError: If one is not as it was written, or was removed.
+    OSError: If a file cannot be read.
+    UserError: If a file was changed or removed after it was written.
   """
   for path in map(folder.joinpath, _listed(folder)):
     errors.require(path.is_file(), _missing(path, folder))
@@ -166,7 +176,7 @@ def check_all(folder: pathlib.Path) -> None:
 
 
 def _may_be(folder: pathlib.Path, name: str, digest: str) -> bool:
-  """Whether a file may have a sum; any, if it has no line."""
+  """Returns whether a file may have a check sum; always true without a line."""
   sums = _listed(folder)
   return digest in sums.get(name, {digest}) | sums.get(
     durable.PARTIAL + name, set()
@@ -175,16 +185,17 @@ def _may_be(folder: pathlib.Path, name: str, digest: str) -> bool:
 
 def _missing(path: pathlib.Path, folder: pathlib.Path) -> str:
   return (
-    f'{path} is missing, which {folder / NAME} has: restore it from a copy; if'
-    f' you removed it yourself, take its line out of {NAME}.'
+    f'{path} is missing, but has a line in {folder / NAME}: restore the file'
+    ' from a copy. If you removed the file yourself, delete its line from'
+    f' {NAME}.'
   )
 
 
 def _changed(path: pathlib.Path, folder: pathlib.Path) -> errors.UserError:
   return errors.UserError(
-    f'{path} is not as it was written: its check sum differs from that in'
-    f' {folder / NAME}, or that file is damaged. Restore it from a copy; if you'
-    f' changed it yourself, take its line out of {NAME}.'
+    f'{path} is not as it was written: its check sum differs from its line in'
+    f' {folder / NAME}, or {NAME} is damaged. Restore the file from a copy. If'
+    f' you changed the file yourself, delete its line from {NAME}.'
   )
 
 
@@ -199,7 +210,7 @@ def _sum(path: pathlib.Path, stop: threading.Event | None = None) -> str:
 
 
 def _listed(folder: pathlib.Path) -> _Sums:
-  """The sums that files of a folder may have, by name."""
+  """Returns the check sums that files of a folder may have, by name."""
   try:
     text = (folder / NAME).read_text(errors='replace')
   except FileNotFoundError:
@@ -215,7 +226,11 @@ def _listed(folder: pathlib.Path) -> _Sums:
 def _write(
   folder: pathlib.Path, sums: Mapping[str, Set[str]], is_synced: bool = False
 ) -> None:
-  """Writes the sums; those that are lost in a power cut are not looked for."""
+  """Writes the check sums.
+
+  A check sum that is lost in a power cut does no harm: a file without a line is
+  read without a check.
+  """
   path = folder / NAME
   lines = [
     f'{digest}{_BETWEEN}{name}\n'
@@ -230,10 +245,10 @@ def _write(
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
-  """Lets one process at a time change the sums of a folder."""
+  """Lets only one process at a time change the check sums of a folder."""
   descriptor = os.open(folder, os.O_RDONLY)
   try:
-    with contextlib.suppress(OSError):  # File systems without locks.
+    with contextlib.suppress(OSError):  # Some file systems have no locks.
       fcntl.flock(descriptor, fcntl.LOCK_EX)
     yield
   finally:

@@ -1,4 +1,4 @@
-"""Child processes that do not outlive who started them."""
+"""Child processes that do not outlive their parent."""
 
 from collections.abc import Sequence
 from concurrent import futures
@@ -8,8 +8,9 @@ import sys
 import threading
 from typing import Any
 
-# Runs a program in place of itself.  1 is PR_SET_PDEATHSIG, 9 is SIGKILL; the
-# parent may have died before the request, so that is looked at afterwards.
+# Replaces itself by a program that Linux kills when the parent dies.  1 is
+# PR_SET_PDEATHSIG, 9 is SIGKILL.  The parent may die before `prctl`, so the
+# launcher checks the parent afterwards.
 _LAUNCHER = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)
@@ -19,10 +20,10 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 def bound(command: Sequence[str]) -> list[str]:
-  """Returns a command that Linux kills when this process dies, however it does.
+  """Returns a command that Linux kills when this process dies in any way.
 
-  To Linux the parent that dies is the thread that starts the command, not the
-  program: it must live as long.
+  For Linux the parent is the thread that starts the command, not the process.
+  This thread must therefore live as long as the command.
 
   Args:
     command: A program and its arguments.
@@ -32,14 +33,14 @@ def bound(command: Sequence[str]) -> list[str]:
 
 
 def start(command: Sequence[str], **kwargs: Any) -> subprocess.Popen:
-  """Starts a bound command from a thread that lives as long as it does.
+  """Starts a bound command from a thread that lives as long as the command.
 
   Args:
     command: A program and its arguments.
-    **kwargs: Of `subprocess.Popen`.
+    **kwargs: Arguments of `subprocess.Popen`.
 
   Raises:
-    OSError: If it cannot be started.
+    OSError: If the command cannot be started.
   """
   started = futures.Future()
 

@@ -1,8 +1,10 @@
-"""The names that TFF's main branch has moved since release 0.87.
+"""Names that moved to another package on TFF's main branch after release 0.87.
 
-There the language and the neutral half of `tff.program` are a package of their
-own, `federated_language`.  All modules take these names from here, so that a
-later move changes this file alone.
+The other package is `federated_language`: it has TFF's language and the part of
+`tff.program` that does not depend on an execution platform.  Modules import the
+names below from here.  Many modules use other moved names directly from `tff`,
+such as types, `tff.SERVER` and `tff.framework`: an update of TFF must change
+these uses, too.
 """
 
 import tensorflow_federated as tff

@@ -1,4 +1,4 @@
-"""Files that outlast a power cut, and messages where a disk fails."""
+"""Files that survive a power cut, and messages about full or failing disks."""
 
 from collections.abc import Iterator
 import contextlib
@@ -9,16 +9,16 @@ import re
 
 from tff_asr import errors
 
-PARTIAL = 'partial.'  # Before the name of a file that is not whole.
+PARTIAL = 'partial.'  # Prefix of the name of an incomplete file.
 
-# What libraries say of a full disk, HDF5, SQLite and TensorFlow among them.
+# Messages of libraries (HDF5, SQLite, TensorFlow and others) about a full disk.
 _FULL = re.compile(r'no space left|disk is full|errno = 28\b', re.IGNORECASE)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOO_LARGE = re.compile(r'file too large|errno = 27\b', re.IGNORECASE)
 
 
 def sync(path: pathlib.Path) -> None:
-  """Brings a file, or the names in a folder, to the disk."""
+  """Flushes a file, or the names in a folder, to the disk."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)
@@ -27,20 +27,20 @@ def sync(path: pathlib.Path) -> None:
 
 
 def sync_tree(folder: pathlib.Path) -> None:
-  """Brings all that is in a folder to the disk."""
+  """Flushes a folder and all its contents to the disk."""
   for path in [*folder.rglob('*'), folder]:
     sync(path)
 
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[None]:
-  """Says of a full disk where it is, whatever has found it full.
+  """Adds the path to errors about a full disk that this block raises.
 
   Args:
-    path: What is written within: a file, or a folder.
+    path: The file or folder that the block writes.
 
   Raises:
-    OSError: Instead of an error that does not name a file.
+    OSError: Replaces any error about a full disk that names no file.
   """
   try:
     yield
@@ -55,12 +55,12 @@ def writing(path: pathlib.Path) -> Iterator[None]:
 
 
 def is_full(error: Exception) -> bool:
-  """Whether an error says that there is no room."""
+  """Returns whether an error reports a full disk, quota or file size limit."""
   return _number(error) in _NO_ROOM
 
 
 def in_words(error: Exception) -> str:
-  """Returns an error of the file system in a line."""
+  """Returns the one-line message of an error of the file system."""
   number = _number(error)
   where = getattr(error, 'filename', None)
   where = f': {os.fsdecode(where)}' if isinstance(where, str | bytes) else ''
@@ -72,7 +72,7 @@ def in_words(error: Exception) -> str:
 
 
 def _number(error: Exception) -> int | None:
-  """The number of an error of the file system, `None` if it is another."""
+  """Returns the number of an error of the file system, `None` for others."""
   number = getattr(error, 'errno', None)
   if isinstance(error, OSError) and number:
     return number
@@ -82,19 +82,19 @@ def _number(error: Exception) -> int | None:
 
 
 def partial_of(path: pathlib.Path) -> pathlib.Path:
-  """Returns where a file is until it is whole."""
+  """Returns the path of a file while it is incomplete."""
   return path.with_name(f'{PARTIAL}{path.name}')
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file of UTF-8 that is as it was before, or whole.
+  """Writes a file in UTF-8; after a failure the file is as it was before.
 
   Args:
-    path: Its folder must exist.
-    text: All of it.
+    path: The file; its folder must exist.
+    text: The complete contents.
 
   Raises:
-    OSError: If it cannot be written; names the file.
+    OSError: If the file cannot be written; names the file.
   """
   aside = partial_of(path)
   try:

@@ -1,24 +1,28 @@
-"""What is said to a user who gave something that cannot be used."""
+"""Errors about the user's input, and one-line messages of errors."""
 
 import math
 import re
 
 
 class UserError(ValueError):
-  """Bad input: the message says what, where and what to do, in one line.
+  """An error about the user's input.
 
-  Commands print it without a traceback and end with exit code 1.
+  The message has one line: the fault, its place and the remedy.  It names a
+  setting by its field in backticks, with a value as `field=value` inside the
+  backticks.  Commands print the message without a traceback and end with exit
+  code 1.
   """
 
 
-# Lines around the reason where TensorFlow says where in a graph it failed.
+# Lines in TensorFlow's messages that locate the failure in a graph.  The reason
+# is in another line.
 _AROUND = re.compile(
   r'\s*$|\s+\S|Graph execution error|Detected at node|Node: |\[\['
 )
 
 
 def in_a_line(error: BaseException) -> str:
-  """Returns the reason of an error, also of one from within a graph."""
+  """Returns the reason of an error in one line, also for errors of graphs."""
   text = str(error)
   ours = re.search(rf'\b{UserError.__name__}: (.*)', text)
   if ours:
@@ -28,10 +32,14 @@ def in_a_line(error: BaseException) -> str:
 
 
 def require_positive(**values: float) -> None:
-  """Raises a `UserError` for a value that is not positive and finite."""
+  """Raises a `UserError` for a value that is not positive and finite.
+
+  Args:
+    **values: Values by the name of their field.
+  """
   for name, value in values.items():
     if not 0.0 < value < math.inf:
-      raise UserError(f'--{name}={value} must be positive and finite.')
+      raise UserError(f'`{name}={value}` must be positive and finite.')
 
 
 def require(condition: bool, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Small graphs: what is done with each of many tensors is held once."""
+"""Functions that a graph stores once and calls for many tensors."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,16 +9,16 @@ def once_per_shape(
   function: Callable,
   input_signature: Sequence[tf.TensorSpec] | None = None,
 ) -> tf.types.experimental.GenericFunction:
-  """Lets a graph hold a function once, and call it for each tensor.
+  """Returns a function that a graph stores once and calls for each tensor.
 
-  A graph with the operations themselves, for each of the hundreds of tensors of
-  a model, takes as many times longer to make, to optimise and to ship.
-  TensorFlow is kept from putting them in the place of the calls.
+  A model has hundreds of tensors.  A graph that repeats the operations for each
+  tensor takes hundreds of times longer to trace, optimise and send.  The
+  returned function forbids TensorFlow to replace its calls by its operations.
 
   Args:
-    function: Takes and returns tensors; captures none.
-    input_signature: What it is traced with; by default it is traced once for
-      each combination of shapes and types.
+    function: A function from tensors to tensors, without captured tensors.
+    input_signature: Specs of the arguments; by default the function is traced
+      once for each combination of shapes and types.
   """
   return tf.function(
     function,

@@ -9,7 +9,11 @@ from xml.etree import ElementTree
 
 
 def count(folder: pathlib.Path) -> tuple[int, int, int]:
-  """Returns how many tests passed, failed and were skipped in `folder`."""
+  """Returns the numbers of passed, failed and skipped tests.
+
+  Args:
+    folder: Folder with reports of `bazel test`.
+  """
   passed = failed = skipped = 0
   for report in folder.rglob('test.xml'):
     for suite in ElementTree.parse(report).getroot().iter('testsuite'):

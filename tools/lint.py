@@ -1,4 +1,4 @@
-"""Checks the form of code and prose; with `--fix` mends the form of code.
+"""Checks the format of code and the prose; `--fix` corrects the code's format.
 
 bazel run //tools:lint
 bazel run //tools:lint -- --fix
@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> int:
-  """Runs ruff and the count of hard phrases; returns 0 if all is well."""
+  """Runs ruff and the count of hard phrases; returns 0 if all checks pass."""
   fix = sys.argv[1:] == ['--fix']
   steps = (
     ['-m', 'ruff', 'check', *(['--fix'] if fix else [])],

@@ -6,7 +6,7 @@ python3 tools/plain_english.py --list docs/runs.md pipelines
 
 A document is a Markdown file, the docstrings of a folder of Python files (a
 folder of `tff_asr`, `pipelines`, `tools`), or `help`, the help texts of all
-flags.  The figure is phrases per 1,000 words, without code and headings.
+flags.  The table gives phrases per 1,000 words, without code and headings.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import sys
 
 LIMIT = 1.0  # Phrases per 1,000 words.
 
-# Documents that must keep to the limit.
+# Documents in which the limit is enforced.
 HELD = (
   'README.md',
   'configs/README.md',
@@ -31,19 +31,25 @@ HELD = (
   'docs/privacy.md',
   'docs/runs.md',
   'docs/serving.md',
+  'tff_asr',
+  'tff_asr/audio',
+  'tff_asr/executors',
+  'tff_asr/optimizers',
+  'tff_asr/serving',
+  'tff_asr/text',
 )
 
 HELP = 'help'
-_CODE = 'CODE'  # The word that stands for a piece of code.
+_CODE = 'CODE'  # The word that replaces a piece of code.
 
 # A space in a pattern is any white space.  `^` is the start of a sentence.
 _PREPOSITION = '(of|with|by|from|for|to|than|on|in|at|as|and|or|but|into)'
 _BE = '(am|is|are|was|were|be|been|being)'
 _HEADLESS = (
-  # "What" that is no question and has no noun.
+  # "What" without a noun, outside of a question.
   r'(?<!see\s)(?<!matter\s)\bwhat(?! (to|kinds?|extent|happen\w*)\b)',
   r'\bwhat(ever|soever)\b',
-  # A pronoun in the place of a noun.
+  # A pronoun instead of a noun.
   r'\bthat of\b',
   rf'\b({_BE}|than|by|with|from) that (in|at|on|for|with|from|by)\b',
   r'\bthose (?=who|that|which|whose|of|in|on|at|by|for|from|with|without|to'
@@ -57,7 +63,7 @@ _HEADLESS = (
   r'\bwhoever\b',
   r'\b(as|than) of\b',
   r'\b(of|with|by|than|without) which\b',
-  # Verbs far from the field's: resume, record, reference, hypothesis.
+  # Words for which the field has others: resume, record, reference, hypothesis.
   r'\b(go|goes|going|gone|went) on\b',
   rf'\b{_BE} (told|gone|heard|said)\b',
   r'\b(said|heard)\b',
@@ -88,12 +94,12 @@ _WORD = re.compile(r"[^\W\d_][\w'-]*")
 
 @dataclasses.dataclass(frozen=True)
 class Text:
-  """Prose at a place.
+  """A piece of prose and its position.
 
   Attributes:
     file: File of the text.
-    line: Line on which the text starts.
-    words: The prose; its line breaks are the file's.
+    line: First line of the text in the file.
+    words: The prose, with the line breaks of the file.
     kind: `docstring`, `help` or `document`.
   """
 
@@ -105,7 +111,7 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Phrase:
-  """A phrase that is hard to read, and its place."""
+  """A phrase that is hard to read, and its position."""
 
   file: pathlib.Path
   line: int
@@ -113,7 +119,7 @@ class Phrase:
 
 
 def phrases(text: Text) -> list[Phrase]:
-  """Returns the phrases of a text that are hard to read, in order."""
+  """Returns the hard phrases of a text, in order."""
   places = {}
   for paragraph in re.finditer(r'\S.*?(?=\n\s*\n|\Z)', text.words, re.DOTALL):
     for sentence in _SENTENCE.finditer(paragraph[0]):
@@ -142,7 +148,7 @@ def phrases(text: Text) -> list[Phrase]:
 
 
 def word_count(text: Text) -> int:
-  """Returns the number of words of a text; a piece of code is one."""
+  """Returns the number of words of a text; a piece of code counts as one."""
   return len(_WORD.findall(text.words))
 
 
@@ -223,8 +229,8 @@ def texts_of(name: str, root: pathlib.Path) -> list[Text]:
   """Returns the texts of a document.
 
   Args:
-    name: A name of `documents`, or another Markdown file or folder of Python
-      files, tests excluded.
+    name: A name from `documents`, or another Markdown file or folder of Python
+      files.  Tests are excluded.
     root: Folder of the project.
   """
   path = root / name
@@ -233,7 +239,7 @@ def texts_of(name: str, root: pathlib.Path) -> list[Text]:
     return [text for file in files for text in help_texts(file)]
   if path.suffix == '.md':
     return markdown(path) if path.exists() else []
-  # The rooms below `tff_asr` are documents of their own.
+  # Each room below `tff_asr` is a separate document.
   own = path == root / 'tff_asr'
   files = sorted(path.glob('*.py') if own else path.rglob('*.py'))
   files = [f for f in files if not f.stem.endswith('_test')]
@@ -241,7 +247,7 @@ def texts_of(name: str, root: pathlib.Path) -> list[Text]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-  """Prints the figures; returns 1 if a held document fails or is missing."""
+  """Prints the table; returns 1 if a held document fails or is missing."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--list', action='store_true', help='Print each phrase.')
   parser.add_argument('documents', nargs='*', help='By default, all.')

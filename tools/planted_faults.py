@@ -1,15 +1,15 @@
-"""Plants faults of privacy in copies of the tree; says which tests find them.
+"""Plants privacy faults in copies of the tree and runs tests that must fail.
 
 ./bazelw run //tools:planted_faults
 ./bazelw run //tools:planted_faults -- --only=last-round-unrecorded
 python3 tools/planted_faults.py --only=23-bit-noise --only=float32-sums
 
-Python must be that of the environment.  `planted_faults.toml`, beside this
-file, has the faults: texts to replace, each of which must be in its file once,
-and the tests that are about the property.  Only these tests run, and a fault
-counts as found only if an assertion of theirs fails.  First they must all pass
-in a copy without any fault.  The exit code is 1 if a fault was not found, or
-could not be planted.
+Run this program with the Python of the environment.  `planted_faults.toml`, in
+the same folder, has the faults.  Each fault has texts to replace and the tests
+of the property.  A text must occur exactly once in its file.  Only these tests
+run, and a fault counts as found only if one of their assertions fails.  First,
+all these tests must pass in a copy without faults.  The exit code is 1 if a
+fault was not found or could not be planted.
 """
 
 import argparse
@@ -32,20 +32,21 @@ ROOT = pathlib.Path(
   or pathlib.Path(__file__).resolve().parents[1]
 )
 TABLE = ROOT / 'tools' / 'planted_faults.toml'
-_LONGEST = 1_800  # Seconds that the tests of one fault may take.
-# A plugin of pytest: hypothesis reports one failure of a test, not a group.
+_LONGEST = 1_800  # Time limit in seconds for the tests of one fault.
+# A plugin of pytest, which makes hypothesis report a single failure of a test
+# instead of a group.
 _PLUGIN = """
 import hypothesis
 
 hypothesis.settings.register_profile('one', report_multiple_bugs=False)
 hypothesis.settings.load_profile('one')
 """
-# What pytest says of a failure that is a statement of the test's.
+# Beginnings of pytest's messages about failed assertions of a test.
 _ASSERTIONS = ('AssertionError', 'assert ', 'Failed: DID NOT RAISE')
 
 
 class PlantingError(Exception):
-  """A fault does not fit the tree; says where."""
+  """A fault cannot be planted or tested; the message names the place."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Edit:
 
   Attributes:
     file: Path in the tree.
-    old: The text, which the file has once.
-    new: The text in its place.
+    old: The text, which occurs exactly once in the file.
+    new: The replacement.
   """
 
   file: str
@@ -68,10 +69,10 @@ class Fault:
   """A fault and the tests that must find it.
 
   Attributes:
-    name: For `--only` and the table.
-    says: The fault in words, for `--help`.
-    found_by: Tests as pytest names them, `tests/room/file.py::test`.
-    edits: The fault in the code.
+    name: Name for `--only` and the table.
+    says: Description for `--help`.
+    found_by: Names of tests for pytest, `tests/room/file.py::test`.
+    edits: Changes of the code.
   """
 
   name: str
@@ -81,10 +82,10 @@ class Fault:
 
 
 def read_faults(path: pathlib.Path) -> list[Fault]:
-  """Returns the faults of a table.
+  """Reads the faults of a table.
 
   Args:
-    path: TOML, see `planted_faults.toml`.
+    path: A TOML file, see `planted_faults.toml`.
   """
   table = tomllib.loads(path.read_text())['fault']
   return [
@@ -99,7 +100,7 @@ def read_faults(path: pathlib.Path) -> list[Fault]:
 
 
 def copy_tree(folder: pathlib.Path) -> None:
-  """Copies the files that git has or would take, as they are now."""
+  """Copies the current versions of all files that git does not ignore."""
   listed = subprocess.run(
     ['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'],
     cwd=ROOT,
@@ -114,10 +115,10 @@ def copy_tree(folder: pathlib.Path) -> None:
 
 
 def plant(fault: Fault, folder: pathlib.Path) -> None:
-  """Puts a fault into a copy of the tree.
+  """Plants a fault in a copy of the tree.
 
   Raises:
-    PlantingError: If a text is not in its file, or not once.
+    PlantingError: If a text does not occur exactly once in its file.
   """
   for edit in fault.edits:
     path = folder / edit.file
@@ -129,15 +130,15 @@ def plant(fault: Fault, folder: pathlib.Path) -> None:
 
 
 def run_tests(tests: Sequence[str], folder: pathlib.Path, first: bool) -> list:
-  """Runs tests in a copy; returns the elements of those that failed.
+  """Runs tests in a copy; returns the XML elements of failed tests.
 
   Args:
-    tests: As pytest names them.
+    tests: Names of tests for pytest.
     folder: The copy.
-    first: Whether to stop at the first that fails.
+    first: Whether to stop at the first failed test.
 
   Raises:
-    PlantingError: If pytest does not come to a result.
+    PlantingError: If pytest gives no result.
   """
   report = folder / 'planted_faults.xml'
   (folder / 'one_failure.py').write_text(_PLUGIN)
@@ -163,12 +164,13 @@ def run_tests(tests: Sequence[str], folder: pathlib.Path, first: bool) -> list:
   except subprocess.TimeoutExpired:
     raise PlantingError(f'tests took more than {_LONGEST} s') from None
   finally:
-    with contextlib.suppress(ProcessLookupError):  # All that is left of it.
+    # Kills all processes of pytest that still run.
+    with contextlib.suppress(ProcessLookupError):
       os.killpg(process.pid, signal.SIGKILL)
     process.wait()
   if process.returncode not in (0, 1) or not report.is_file():
-    said = (folder / 'planted_faults.txt').read_text()[-2_000:]
-    raise PlantingError(f'pytest gave no result:\n{said}')
+    output_end = (folder / 'planted_faults.txt').read_text()[-2_000:]
+    raise PlantingError(f'pytest gave no result:\n{output_end}')
   return [
     case
     for case in ElementTree.parse(report).getroot().iter('testcase')
@@ -177,7 +179,7 @@ def run_tests(tests: Sequence[str], folder: pathlib.Path, first: bool) -> list:
 
 
 def is_assertion(case: ElementTree.Element) -> bool:
-  """Returns whether a test failed by what it states, not by an accident."""
+  """Returns whether an assertion of the test failed, not any other code."""
   failure = case.find('failure')
   return failure is not None and failure.get('message', '').startswith(
     _ASSERTIONS
@@ -185,7 +187,7 @@ def is_assertion(case: ElementTree.Element) -> bool:
 
 
 def name_of(case: ElementTree.Element) -> str:
-  """Returns the name of a test for the table."""
+  """Returns a test's name in the table."""
   return f'{case.get("classname", "").split(".")[-1]}::{case.get("name")}'
 
 
@@ -212,7 +214,7 @@ def look_for(fault: Fault) -> tuple[str, str]:
 
 
 def check_without(faults: Sequence[Fault]) -> tuple[str, str]:
-  """Runs the tests of faults in a copy without any."""
+  """Runs the tests of all faults in a copy without faults."""
   tests = sorted({test for fault in faults for test in fault.found_by})
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)

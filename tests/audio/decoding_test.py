@@ -144,7 +144,7 @@ def test_samples_that_are_no_sound_are_refused():
   soundfile.write(
     file, np.array([0.0, np.nan] * 500), 16_000, **FORMATS['wav-float']
   )
-  with pytest.raises(decoding.AudioError, match='out of all range'):
+  with pytest.raises(decoding.AudioError, match='far outside the range'):
     decoding.decode(file.getvalue())
 
 

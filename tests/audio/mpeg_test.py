@@ -124,7 +124,7 @@ def test_a_cut_is_found_wherever_it_is():
     (lambda c: with_told(c, 10_000), 'frames where the first says'),
     (lambda c: c[: len(c) // 2] + bytes(99) + c[len(c) // 2 :], 'MPEG frame'),
     (lambda c: c[: len(c) // 2] + c[len(c) // 2 + 99 :], 'MPEG frame'),
-    (lambda c: without_length(c)[:-1], 'not whole'),
+    (lambda c: without_length(c)[:-1], 'frame is cut off'),
     (
       lambda c: without_length(c) + without_length(encode(32_000)),
       'damaged MPEG frame',

@@ -329,7 +329,7 @@ def test_streams_of_ogg_beside_each_other_are_refused():
     [first[0], second[0], *first[1:], *second[1:]],
     [*first[:-1], *second, first[-1]],
   ):
-    with pytest.raises(decoding.AudioError, match='beside each other'):
+    with pytest.raises(decoding.AudioError, match='at the same time'):
       decoding.decode(b''.join(pages))
 
 

@@ -296,7 +296,7 @@ def test_computations_that_take_nothing_of_clients_have_the_default_number(
     assert number == 3 and list(values) == [1.0, 2.0, 4.0]
   finally:
     run_in.close()
-  with pytest.raises(ValueError, match='not >= 0'):
+  with pytest.raises(ValueError, match='`default_num_clients=-1` must not be'):
     context.LocalDeviceContext(['/CPU:0'], default_num_clients=-1)
 
 
@@ -402,9 +402,11 @@ def test_a_number_out_of_the_range_of_its_type_is_refused():
 
 
 def test_a_device_that_is_not_there_is_refused():
-  with pytest.raises(ValueError, match='No device /CPU:77: there are /CPU:0'):
+  with pytest.raises(
+    ValueError, match='No device /CPU:77: this machine has /CPU:0'
+  ):
     context.LocalDeviceContext(['/CPU:77'])
-  with pytest.raises(ValueError, match='not >= 1'):
+  with pytest.raises(ValueError, match='`clients_per_device=0` must be at'):
     context.LocalDeviceContext(['/CPU:0'], clients_per_device=0)
 
 

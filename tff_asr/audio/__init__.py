@@ -1,1 +1,1 @@
-"""Audio: decoding and log-mel features."""
+"""Audio: decoding, log-mel features and their augmentation."""

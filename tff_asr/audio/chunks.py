@@ -1,4 +1,4 @@
-"""Chunks, of which WAV and AIFF files are made: name, size, contents."""
+"""Chunks of WAV and AIFF files, each with a name, a size and contents."""
 
 from collections.abc import Iterator
 import enum
@@ -7,39 +7,40 @@ from typing import NamedTuple
 
 from tff_asr.audio import music_tags
 
-# Without the sound.  They may be cut off a little, or lack their padding.
+# Chunks without sound.  The last one may be cut off by a few bytes or lack its
+# padding.
 METADATA = (b'LIST', b'fact', b'id3 ', b'ID3 ', b'bext', b'cue ', b'PEAK')
 METADATA += (b'JUNK', b'junk', b'PAD ', b'FLLR', b'smpl', b'iXML', b'afsp')
 OF_WAV = (b'fmt ', b'data', *METADATA)
-# Another file, or more samples.
+# Chunks that begin another file or more samples.
 MORE_SOUND = (b'RIFF', b'RIFX', b'RF64', b'BW64', b'FORM', b'data', b'SSND')
 MORE_SOUND += (b'wavl', b'slnt')
-TAGS = (b'TAG', b'ID3', b'APET', b'LYRI')  # Of music players.
-MOST_CUT_OFF = 1_024  # Bytes.
-NEAR_END = 2**16  # Bytes, in which metadata behind the samples is looked for.
-MAX_NEAR_END = 64  # Names there that are looked at.
+TAGS = (b'TAG', b'ID3', b'APET', b'LYRI')  # Tags of music players.
+MOST_CUT_OFF = 1_024  # Most bytes that metadata may lack.
+NEAR_END = 2**16  # Bytes at the end of a file that are searched for metadata.
+MAX_NEAR_END = 64  # Most names in these bytes that are tried.
 _NAMES = re.compile(b'|'.join((*METADATA, *TAGS)))
 
 
 class ChunkError(ValueError):
-  """A file that is not whole, or not read."""
+  """A file is incomplete, or of a kind that is not supported."""
 
 
 class Rest(enum.Enum):
-  """Kinds of bytes that follow from a place on."""
+  """Kinds of bytes between a position and the end of a file."""
 
   METADATA = enum.auto()  # Chunks without sound, tags, zeros, or nothing.
-  DAMAGE = enum.auto()  # A chunk with sound, or one that is far from whole.
-  OTHER = enum.auto()  # Nothing that is known.
+  DAMAGE = enum.auto()  # A chunk with sound, or a chunk that lacks many bytes.
+  OTHER = enum.auto()  # Unknown bytes.
 
 
 class Chunk(NamedTuple):
   """A chunk.
 
   Attributes:
-    name: 4 bytes.
-    body: Where its contents begin.
-    size: Their number of bytes, as it says.
+    name: Name of 4 bytes.
+    body: Position of the first byte of the contents.
+    size: Declared size of the contents in bytes.
   """
 
   name: bytes
@@ -48,12 +49,12 @@ class Chunk(NamedTuple):
 
 
 def walk(contents: bytes, at: int, order: str) -> Iterator[Chunk]:
-  """Yields the chunks from a place on, the last of which may be cut off.
+  """Yields the chunks from a position to the end; the last may be cut off.
 
   Args:
     contents: The file.
-    at: Where the first one begins.
-    order: Of the bytes of a size: `little` or `big`.
+    at: Position of the first chunk.
+    order: Byte order of a size: `little` or `big`.
   """
   while at + 8 <= len(contents):
     chunk = _chunk(contents, at, order)
@@ -62,12 +63,12 @@ def walk(contents: bytes, at: int, order: str) -> Iterator[Chunk]:
 
 
 def rest(contents: bytes, at: int, order: str) -> Rest:
-  """Returns what follows from a place on.
+  """Returns the kind of the bytes from a position to the end of a file.
 
   Args:
     contents: The file.
-    at: The place.
-    order: As in `walk`.
+    at: The position.
+    order: Byte order, as in `walk`.
   """
   while at < len(contents):
     chunk = _chunk(contents, at, order)
@@ -88,12 +89,12 @@ def rest(contents: bytes, at: int, order: str) -> Rest:
 
 
 def is_near_end(contents: bytes, start: int, order: str) -> bool:
-  """Whether metadata follows somewhere behind samples of an unknown number.
+  """Returns whether a file with an unknown number of samples ends in metadata.
 
   Args:
     contents: The file.
-    start: Of the samples.
-    order: As in `walk`.
+    start: Position of the first sample.
+    order: Byte order, as in `walk`.
   """
   start = max(start, len(contents) - NEAR_END)
   places = [name.start() for name in _NAMES.finditer(contents, start)]
@@ -105,17 +106,18 @@ def is_near_end(contents: bytes, start: int, order: str) -> bool:
 def check_rest(
   contents: bytes, start: int, end: int, order: str, block: int
 ) -> None:
-  """Checks that no samples follow behind the end of the samples.
+  """Checks that no samples follow after the declared end of the samples.
 
   Args:
     contents: The file.
-    start: Of the samples.
-    end: Of the samples, by their size.
-    order: As in `walk`.
-    block: Bytes of a frame: what is less is none.
+    start: Position of the first sample.
+    end: End of the samples according to their declared size.
+    order: Byte order, as in `walk`.
+    block: Bytes of a frame; fewer bytes cannot hold a sample of each channel.
 
   Raises:
-    ChunkError: If more follows than chunks without sound, tags or zeros.
+    ChunkError: If bytes follow that are not chunks without sound, tags or
+      zeros.
   """
   more = len(contents) - end
   if more < block or rest(contents, end, order) is Rest.METADATA:
@@ -124,15 +126,16 @@ def check_rest(
   if is_odd and rest(contents, end + 1, order) is Rest.METADATA:
     return
   raise ChunkError(
-    f'{more} bytes behind the end of the samples that are no metadata: the'
-    ' header may say less than there is'
+    f'{more} bytes after the end of the samples that are not metadata: the'
+    ' header may declare too few samples'
   )
 
 
 def _holds_sound(contents: bytes, chunk: Chunk) -> bool:
-  """Whether a chunk of metadata is a list of samples, or was cut before some.
+  """Returns whether a metadata chunk holds samples.
 
-  A list has a kind, and then chunks.
+  The chunk is then a list of samples, or it was cut off and samples follow.  A
+  list has a kind, followed by chunks.
   """
   if len(contents) < chunk.body + chunk.size:
     return contents.find(b'data', chunk.body) >= 0

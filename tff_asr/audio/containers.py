@@ -1,10 +1,11 @@
-"""Wholeness of AIFF, AU and NIST SPHERE files."""
+"""Checks that AIFF, AU and NIST SPHERE files are complete."""
 
 import re
 
 from tff_asr.audio import chunks
 
-_AIFF_WIDTHS = {  # Bytes of a sample, by encoding; 0: as the format says.
+# Bytes of a sample by encoding; 0 if the format declares them.
+_AIFF_WIDTHS = {
   b'NONE': 0,
   b'twos': 0,
   b'sowt': 0,
@@ -27,14 +28,14 @@ _NIST_CODINGS = (b'pcm', b'ulaw', b'mu-law', b'alaw')
 
 
 def frames(contents: bytes) -> int:
-  """Number of samples of each channel, which are all there.
+  """Returns the number of samples of each channel of a complete file.
 
   Args:
     contents: A file that begins with `FORM`, `.snd` or `NIST_1A`.
 
   Raises:
-    ChunkError: If there are fewer samples, or more, than the file says, or it
-      is of an encoding that is not read.
+    ChunkError: If the file has fewer or more samples than its header declares,
+      or an encoding that is not supported.
   """
   if contents[:4] == b'FORM':
     return _aiff(contents)
@@ -97,7 +98,11 @@ def _nist(contents: bytes) -> int:
 
 
 def _checked(contents, start, end, frame, said=None) -> int:
-  """The number of frames between two places, if all samples lie there."""
+  """Returns the number of frames between two positions.
+
+  Raises:
+    ChunkError: If samples are missing there or follow after the end.
+  """
   if not frame or not 0 < start <= end:
     raise chunks.ChunkError('the header gives no length')
   if len(contents) < end:

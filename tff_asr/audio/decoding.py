@@ -1,9 +1,10 @@
-"""Decoding of audio files by libsndfile, if all of their sound is there.
+"""Decoding of complete audio files with libsndfile.
 
-FLAC, WAV, MP3, OGG (Vorbis, Opus), AIFF, AU and NIST SPHERE.  libsndfile
-decodes a file that was cut off, or whose header says too little, to less,
-without an error.  So the length of each kind is checked here; a kind whose
-length is not is refused.
+The supported kinds are FLAC, WAV, MP3, OGG (Vorbis, Opus), AIFF, AU and NIST
+SPHERE.  If a file was cut off, or if its header declares too few samples,
+libsndfile decodes only a part of the sound and reports no error.  Therefore
+this module checks the length of each file, and refuses kinds of files whose
+length it cannot check.
 """
 
 from collections.abc import Iterator
@@ -28,18 +29,20 @@ from tff_asr.audio import (
 )
 
 _RATES = (4_000, 192_000)
-_LOUDEST = 2.0  # Of 1: lossy formats overshoot a little, damage by far more.
+# Largest absolute sample, where 1 is full scale.  Lossy formats exceed 1 by a
+# little; damaged files exceed it by far.
+_LOUDEST = 2.0
 _WAVE = (b'RIFF', b'RIFX', b'RF64', b'BW64')
 _CONTAINERS = {b'FORM': 'AIFF', b'.snd': 'AU', b'NIST': 'NIST'}
 _READ = 'FLAC, WAV, MP3, OGG (Vorbis, Opus), AIFF, AU and NIST SPHERE are read'
 
 
 class AudioError(ValueError):
-  """A file that cannot be decoded to what its header says."""
+  """A file cannot be decoded to the samples that its header declares."""
 
 
 class TooLongError(AudioError):
-  """A file that is longer than wanted."""
+  """A file is longer than the limit; the message gives its length in s."""
 
 
 def decode(contents: bytes, max_seconds: float = math.inf) -> np.ndarray:
@@ -47,11 +50,11 @@ def decode(contents: bytes, max_seconds: float = math.inf) -> np.ndarray:
 
   Args:
     contents: The file.
-    max_seconds: What is longer by its header is not decoded.
+    max_seconds: A file with a longer declared length is not decoded.
 
   Raises:
-    AudioError: If the file is damaged, cut off, or of a kind that is not read.
-    TooLongError: If it is longer than `max_seconds`.
+    AudioError: If the file is damaged, cut off, or of an unsupported kind.
+    TooLongError: If the file is longer than `max_seconds`.
   """
   if not contents:
     raise AudioError('empty file')
@@ -60,7 +63,9 @@ def decode(contents: bytes, max_seconds: float = math.inf) -> np.ndarray:
   except AudioError:
     raise
   except MemoryError as error:
-    raise AudioError('the header says more than memory holds') from error
+    raise AudioError(
+      'the header declares more samples than memory holds'
+    ) from error
   except (chunks.ChunkError, flac.FlacError) as error:
     raise AudioError(str(error)) from error
   except (ogg.OggError, mpeg.MpegError) as error:
@@ -70,7 +75,7 @@ def decode(contents: bytes, max_seconds: float = math.inf) -> np.ndarray:
 
 
 def _decode(contents: bytes, max_seconds: float) -> np.ndarray:
-  """Decodes a file of a kind that is read."""
+  """Decodes a file of a supported kind."""
   name = contents[:4]
   if name in _WAVE:
     contents = riff.whole(contents)
@@ -100,14 +105,15 @@ def _read(
   expected: int | None = None,
   kept: int | None = None,
 ) -> np.ndarray:
-  """Decodes what is known to be whole.
+  """Decodes a file whose completeness has been checked.
 
   Args:
     contents: The file.
-    kind: What libsndfile is to take it for.
+    kind: Kind of the file in libsndfile's terms.
     max_seconds: As in `decode`.
-    expected: Number of samples of each channel, if it is known.
-    kept: How many of them are sound; the rest fills up a block.
+    expected: Number of samples of each channel, if known.
+    kept: Number of samples of each channel that are sound; the other samples
+      fill up a block.
   """
   with _opened(contents) as file:
     if file.format != kind:
@@ -128,11 +134,12 @@ def _read_opus(contents: bytes, max_seconds: float) -> np.ndarray:
 
 
 def _read_vorbis(contents: bytes, max_seconds: float) -> np.ndarray:
-  """Decodes to the end, which is to be about where the last page says."""
+  """Decodes a Vorbis stream and checks its end against the last page."""
   with _opened(contents) as file:
     expected = file.frames
     _check(file.samplerate, expected, max_seconds)
-  most = expected + ogg.longest_block(contents)  # The last may be filled up.
+  # The encoder may have filled up the last block.
+  most = expected + ogg.longest_block(contents)
   with _opened(ogg.without_length(contents)) as file:
     audio = file.read(most, 'float32', always_2d=True)
   if not expected <= len(audio) < most:
@@ -143,7 +150,7 @@ def _read_vorbis(contents: bytes, max_seconds: float) -> np.ndarray:
 
 
 def _read_flac(contents: bytes, max_seconds: float) -> np.ndarray:
-  """Decodes a FLAC file, if no sound follows behind its end by its header."""
+  """Decodes a FLAC file and checks that its header declares all its sound."""
   expected = flac.frames(contents)
   with _opened(contents) as file:
     _check(file.samplerate, expected, max_seconds)
@@ -157,7 +164,7 @@ def _read_flac(contents: bytes, max_seconds: float) -> np.ndarray:
 
 
 def _has_more(contents: bytes, frames: int) -> bool:
-  """Whether a FLAC file has more samples than so many."""
+  """Returns whether a FLAC file has more than `frames` samples per channel."""
   with (
     contextlib.suppress(soundfile.SoundFileError, RuntimeError),
     _opened(flac.with_length(contents, frames + 1)) as file,
@@ -170,8 +177,9 @@ def _has_more(contents: bytes, frames: int) -> bool:
 def _opened(contents: bytes) -> Iterator[soundfile.SoundFile]:
   """Opens a file in memory.
 
-  It has a name, in a folder of nothing else: libsndfile looks beside a file
-  without a name for a resource fork, in the folder where one stands.
+  The file gets a path in /proc/self/fd, where it has no neighbours.  For a file
+  without a path, libsndfile would look for a resource fork in the current
+  folder.
   """
   with open(os.memfd_create('sound'), 'r+b') as memory:
     memory.write(contents)
@@ -188,17 +196,17 @@ def _check(rate: int, frames: int, max_seconds: float) -> None:
 
 
 def _at_16_khz(audio: np.ndarray, rate: int) -> np.ndarray:
-  """From float32 `[samples, channels]` to int16 `[samples]`."""
+  """Converts float32 `[samples, channels]` to int16 `[samples]`, 16 kHz."""
   mono = audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
-  if not np.abs(mono).max(initial=0.0) <= _LOUDEST:  # Also NaN.
-    raise AudioError('samples out of all range')
+  if not np.abs(mono).max(initial=0.0) <= _LOUDEST:  # This refuses NaN, too.
+    raise AudioError('samples far outside the range of audio')
   if rate != features.SAMPLE_RATE:
     mono = soxr.resample(mono, rate, features.SAMPLE_RATE)
   return np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
 
 
 def _kind(contents: bytes) -> str:
-  """Names a kind of files that is not read, with the verb."""
+  """Returns the subject of a message that a kind of file is not read."""
   with (
     contextlib.suppress(soundfile.SoundFileError, RuntimeError, ValueError),
     _opened(contents) as file,

@@ -1,4 +1,7 @@
-"""Log-mel features, the same function in training, evaluation and serving.
+"""Log-mel features of a waveform.
+
+Training, evaluation and the server share `log_mel`.  Models for phones compute
+the same features in float32 with `log_mel_float32`.
 
 As in Pelikan et al. (2025, arXiv 2310.00098): samples in the range of 16-bit
 integers, windows of 25 ms every 10 ms, pre-emphasis 0.97 inside each window, a
@@ -6,9 +9,10 @@ symmetric Hamming window, the magnitude of a 512-point Fourier transform, 80
 triangular HTK-mel bands from 0 to 8 kHz, a floor of 1 and the natural
 logarithm.
 
-Pre-emphasis, window and Fourier transform are linear, so that together they are
-one matrix, applied to all windows at once. In float64: beside a constant offset
-or a hum, the bands of speech are small differences of large sums.
+Pre-emphasis, window and Fourier transform are linear.  Together they are one
+matrix, which `log_mel` applies to all windows at once.  The product is computed
+in float64: if a constant offset or a hum is louder than the speech, the bands
+of speech are small differences of large sums.
 """
 
 import functools
@@ -20,16 +24,20 @@ SAMPLE_RATE = 16_000
 WINDOW = 400  # 25 ms
 HOP = 160  # 10 ms
 MEL_BANDS = 80
-OUTPUT_STRIDE = 3  # Feature frames to one frame of a model's output.
+OUTPUT_STRIDE = 3  # Feature frames per frame of a model's output.
 
 _FFT = 512
 _PRE_EMPHASIS = 0.97
 _INT16_SCALE = 32768.0
-_CHUNK_FRAMES = 6_000  # A minute.
+_CHUNK_FRAMES = 6_000  # One minute.
 
 
 def num_frames(samples):
-  """Number of feature frames of `samples` samples (Python, NumPy or TF int)."""
+  """Returns the number of feature frames of a waveform.
+
+  Args:
+    samples: Number of samples, an integer of Python, NumPy or TensorFlow.
+  """
   if isinstance(samples, tf.Tensor):
     return tf.maximum(samples - WINDOW, -HOP) // HOP + 1
   return max(samples - WINDOW, -HOP) // HOP + 1
@@ -37,7 +45,11 @@ def num_frames(samples):
 
 @functools.cache
 def _analysis_matrix() -> np.ndarray:
-  """Pre-emphasis, window and Fourier transform: `[WINDOW, 2 * bins]`."""
+  """Returns the matrix of pre-emphasis, window and Fourier transform.
+
+  Returns:
+    float64 `[WINDOW, 2 * bins]`, first the real and then the imaginary parts.
+  """
   emphasis = np.eye(WINDOW) - _PRE_EMPHASIS * np.eye(WINDOW, k=1)
   emphasis[0, 0] -= _PRE_EMPHASIS  # The first sample is its own predecessor.
   bins = np.arange(_FFT // 2 + 1)
@@ -49,7 +61,7 @@ def _analysis_matrix() -> np.ndarray:
 
 @functools.cache
 def _mel_matrix() -> np.ndarray:
-  """HTK-mel triangles from 0 to 8 kHz: `[bins, MEL_BANDS]`."""
+  """Returns HTK-mel triangles from 0 to 8 kHz, float32 `[bins, MEL_BANDS]`."""
   frequencies = np.linspace(0.0, SAMPLE_RATE / 2, _FFT // 2 + 1)
   mel = 2595.0 * np.log10(1.0 + frequencies / 700.0)
   edges = np.linspace(0.0, mel[-1], MEL_BANDS + 2)
@@ -60,19 +72,19 @@ def _mel_matrix() -> np.ndarray:
 
 
 def waveform_of(pcm: tf.Tensor) -> tf.Tensor:
-  """Returns PCM of 16 bits, int16 of any shape, as float32 in [-1, 1]."""
+  """Converts 16-bit PCM, int16 of any shape, to float32 in [-1, 1]."""
   return tf.cast(pcm, tf.float32) / _INT16_SCALE
 
 
 def log_mel(waveform: tf.Tensor) -> tf.Tensor:
-  """Log-mel features of a waveform.
+  """Returns the log-mel features of a waveform.
 
   Args:
     waveform: float32 `[..., samples]`, 16 kHz, in [-1, 1].
 
   Returns:
     float32 `[..., frames, 80]` with `frames = num_frames(samples)`; a waveform
-    shorter than one window has no frame.
+    shorter than one window has no frames.
   """
   windows = tf.signal.frame(waveform, WINDOW, HOP)
   spectrum = tf.cast(
@@ -88,17 +100,17 @@ def log_mel(waveform: tf.Tensor) -> tf.Tensor:
 def log_mel_float32(
   waveform: tf.Tensor, scale: tf.Tensor | float = 1.0
 ) -> tf.Tensor:
-  """The features of `log_mel` in float32, for phones, which have nothing else.
+  """Returns the features of `log_mel`, computed in float32 for phones.
 
-  Pre-emphasis comes first, which takes away what would be lost beside a
-  constant offset or a hum.
+  Models for phones have no float64.  Pre-emphasis comes first: it reduces a
+  constant offset or a hum, which would cost the precision of the speech bands.
 
   Args:
     waveform: As in `log_mel`.
     scale: float32 `[]`, a factor of the mel bands.
 
   Returns:
-    As `log_mel`.
+    As in `log_mel`.
   """
   windows = _INT16_SCALE * tf.signal.frame(waveform, WINDOW, HOP)
   before = tf.concat([windows[..., :1], windows[..., :-1]], -1)
@@ -110,15 +122,15 @@ def log_mel_float32(
 
 
 def log_mel_in_chunks(waveform: tf.Tensor) -> tf.Tensor:
-  """The features of a long waveform, made bit by bit.
+  """Returns the features of a long waveform, computed in chunks of a minute.
 
-  A second of audio takes 1 MB while its features are made.
+  Chunks limit the memory: the computation takes 1 MB for each second of audio.
 
   Args:
     waveform: float32 `[samples]`, as in `log_mel`.
 
   Returns:
-    float32 `[frames, 80]`, those of `log_mel`.
+    float32 `[frames, 80]`, the same values as from `log_mel`.
   """
   frames = num_frames(tf.size(waveform))
   chunks = tf.TensorArray(
@@ -135,7 +147,7 @@ def log_mel_in_chunks(waveform: tf.Tensor) -> tf.Tensor:
     chunks = chunks.write(start // _CHUNK_FRAMES, log_mel(samples))
     return start + _CHUNK_FRAMES, chunks
 
-  _, chunks = tf.while_loop(  # There is a first chunk, even if it is empty.
+  _, chunks = tf.while_loop(  # `concat` needs a first chunk, even an empty one.
     lambda start, _: (start < frames) | tf.equal(start, 0),
     add,
     (0, chunks),

@@ -1,4 +1,4 @@
-"""Tags of music players before and behind the sound: ID3, APE, Lyrics3."""
+"""Tags of music players before and after the sound: ID3, APE, Lyrics3."""
 
 import re
 
@@ -13,7 +13,7 @@ _LYRICS = (b'LYRICSBEGIN', (b'LYRICSEND', b'LYRICS200'))
 
 
 def after_leading(contents: bytes) -> int:
-  """Returns where the sound begins: behind zeros, and tags with a size."""
+  """Returns the start of the sound: the end of leading zeros and sized tags."""
   at = 0
   while True:
     size = _id3v2(contents, at) or _ape(contents, at) or _zeros(contents, at)
@@ -23,7 +23,7 @@ def after_leading(contents: bytes) -> int:
 
 
 def are_all(contents: bytes, at: int) -> bool:
-  """Returns whether there are only whole tags and zeros from a place on."""
+  """Returns whether only complete tags and zeros follow after a position."""
   while at < len(contents):
     size = (
       _zeros(contents, at)
@@ -53,10 +53,10 @@ def _id3v2(contents: bytes, at: int) -> int:
 
 
 def _ape(contents: bytes, at: int) -> int:
-  """Bytes of an APE tag, with a header or with a footer alone."""
+  """Returns the bytes of an APE tag, with a header or only a footer, or 0."""
   if _is_ape(contents, at) and contents[at + 23] & _APE_IS_HEADER:
     return _APE_BYTES + int.from_bytes(contents[at + 12 : at + 16], 'little')
-  # The size that a footer gives counts the footer.
+  # The size in a footer includes the footer.
   footer = contents.find(_APE, at)
   if footer < 0 or not _is_ape(contents, footer):
     return 0

@@ -1,6 +1,7 @@
-"""Wholeness of OGG files: libsndfile does not mind lost pages.
+"""Checks that OGG files are complete, because libsndfile ignores lost pages.
 
-It reads the first of several streams that follow each other ("chained"), too.
+If several streams follow each other ("chained"), libsndfile reads only the
+first.  This module separates the streams.
 """
 
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import zlib
 
 _HEADER_BYTES = 27
-_GRANULE = 6  # Where it stands in a header.
+_GRANULE = 6  # Position of the granule in a header.
 _IS_FIRST, _IS_LAST = 2, 4
 _BITS_REVERSED = bytes(int(f'{byte:08b}'[::-1], 2) for byte in range(256))
 _KINDS = {b'\x01vorbis': 'Vorbis', b'OpusHead': 'Opus'}
@@ -20,26 +21,26 @@ _NAMES = {
 }
 
 
-_LONG = 255  # A packet goes on behind a piece of so many bytes.
+_LONG = 255  # A packet continues after a piece of this many bytes.
 _MORE = 2**20
-_VORBIS_BLOCKS = 28  # Where the logarithms of the sizes stand in a header.
+_VORBIS_BLOCKS = 28  # Position of the sizes' logarithms in a header.
 
 
 class OggError(ValueError):
-  """A file that is not whole, or not read."""
+  """An OGG file is incomplete, damaged or not supported."""
 
 
 class Page(NamedTuple):
-  """A page, which is intact.
+  """An intact page.
 
   Attributes:
-    start: Where it begins in the file.
-    body: Where its packets begin.
-    end: Where it ends.
-    flags: Whether it is the first, or the last, of its stream, and such.
-    granule: Samples up to its end.
-    serial: Of its stream.
-    number: Of the page in its stream.
+    start: Position of the page in the file.
+    body: Position of the page's first packet.
+    end: Position after the page.
+    flags: Bits of the header, such as first or last page of the stream.
+    granule: Number of samples up to the end of the page.
+    serial: Serial number of the stream.
+    number: Number of the page in the stream.
   """
 
   start: int
@@ -58,11 +59,11 @@ def streams(contents: bytes) -> list[tuple[str, bytes]]:
     contents: The file.
 
   Returns:
-    `Vorbis` or `Opus`, and the part of the file, for each.
+    For each stream, `Vorbis` or `Opus` and the part of the file.
 
   Raises:
-    OggError: If a page is damaged or missing (RFC 3533), if there are streams
-      beside each other, or if one is neither Vorbis nor Opus.
+    OggError: If a page is damaged or missing (RFC 3533), if streams overlap in
+      time (multiplexed), or if a stream is neither Vorbis nor Opus.
   """
   found = []
   kind = first = before = None
@@ -73,7 +74,7 @@ def streams(contents: bytes) -> list[tuple[str, bytes]]:
     elif before is None:
       raise OggError('the first OGG page is missing')
     elif is_first or page.serial != first.serial:
-      raise OggError('OGG streams beside each other are not read')
+      raise OggError('OGG with several streams at the same time is not read')
     elif page.number != before.number + 1:
       raise OggError('an OGG page is missing')
     before = page
@@ -89,19 +90,19 @@ def pages(contents: bytes) -> Iterator[Page]:
   """Yields the pages of a file.
 
   Raises:
-    OggError: If one is damaged.
+    OggError: If a page is damaged.
   """
   start = 0
   while start < len(contents):
     if not contents[start] and not contents[start:].strip(b'\0'):
-      return  # Zeros behind the pages.
+      return  # Zeros after the last page.
     page = _page(contents, start)
     yield page
     start = page.end
 
 
 def packets(contents: bytes) -> Iterator[tuple[bytes, Page]]:
-  """Yields the packets of a stream, each with the page on which it ends."""
+  """Yields the packets of a stream, each with the page of its last byte."""
   packet = b''
   for page in pages(contents):
     at = page.body
@@ -114,13 +115,16 @@ def packets(contents: bytes) -> Iterator[tuple[bytes, Page]]:
 
 
 def with_bytes(contents: bytes, page: Page, at: int, value: bytes) -> bytes:
-  """Returns a file with some bytes of a page replaced, of a right check sum.
+  """Replaces bytes of a page and corrects the page's check sum.
 
   Args:
     contents: The file.
-    page: One of its pages.
-    at: Where in the file the bytes begin, which lie within the page.
-    value: The bytes.
+    page: A page of the file.
+    at: Position of the bytes in the file; all of them are within the page.
+    value: The new bytes.
+
+  Returns:
+    The changed file.
   """
   changed = bytearray(contents[page.start : page.end])
   changed[at - page.start : at - page.start + len(value)] = value
@@ -130,19 +134,19 @@ def with_bytes(contents: bytes, page: Page, at: int, value: bytes) -> bytes:
 
 
 def without_length(contents: bytes) -> bytes:
-  """Returns a stream whose last page tells more samples than there are."""
+  """Returns a stream whose last page declares more samples than it has."""
   *_, page = pages(contents)
   granule = (page.granule + _MORE).to_bytes(8, 'little')
   return with_bytes(contents, page, page.start + _GRANULE, granule)
 
 
 def longest_block(contents: bytes) -> int:
-  """Samples of the longest block of a Vorbis stream."""
+  """Returns the number of samples in the longest block of a Vorbis stream."""
   return 2 ** (next(packets(contents))[0][_VORBIS_BLOCKS] >> 4)
 
 
 def _page(contents: bytes, start: int) -> Page:
-  """Reads the page that begins here."""
+  """Reads the page at a position."""
   header = contents[start : start + _HEADER_BYTES]
   if len(header) < _HEADER_BYTES or header[:4] != b'OggS':
     raise OggError('a damaged OGG page')
@@ -171,6 +175,9 @@ def _kind(packet: bytes) -> str:
 
 
 def _checksum(page: bytes) -> int:
-  """CRC-32 of an OGG page: zlib's, most significant bit first, from zero."""
+  """Returns the CRC-32 of an OGG page.
+
+  OGG's CRC is zlib's with the most significant bit first and the start value 0.
+  """
   crc = zlib.crc32(page.translate(_BITS_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
   return int(f'{crc:032b}'[::-1], 2)

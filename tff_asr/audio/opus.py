@@ -1,29 +1,30 @@
-"""Length of Opus streams in OGG (RFC 6716, RFC 7845), by their packets."""
+"""Length of Opus streams in OGG (RFC 6716, RFC 7845), from their packets."""
 
 from tff_asr.audio import ogg
 
-# Samples of a frame at 48 kHz, by the upper five bits of a packet.
+# Samples of a frame at 48 kHz, by the upper 5 bits of a packet.
 _FRAMES = (
   *(480, 960, 1_920, 2_880) * 3,
   *(480, 960) * 2,
   *(120, 240, 480, 960) * 4,
 )
 _HEADERS = 2
-_PRE_SKIP = 10  # Where the header says how many samples come before the sound.
-_RATE = 12  # Where it says which rate the encoder was given.
+_PRE_SKIP = 10  # Position in the header: number of samples before the sound.
+_RATE = 12  # Position in the header: sample rate of the encoder's input.
 _FULL_RATE = 48_000
 
 
 def check(contents: bytes) -> None:
-  """Checks that the end by the last page is that of the packets.
+  """Checks that the last page and the packets agree on the end of the stream.
 
-  What is cut away may be the filling of the last packets, no more.
+  The last page may cut off the filling of the last packets, but no more.
 
   Args:
-    contents: A stream, whose pages are intact.
+    contents: A stream with intact pages.
 
   Raises:
-    OggError: If they differ.
+    OggError: If the last page and the packets differ, or if the stream does not
+      begin at sample 0.
   """
   total = longest = before = 0
   first = last = None
@@ -41,28 +42,29 @@ def check(contents: bytes) -> None:
   if first is None:
     return
   start = 0 if first == last else max(first.granule - before, 0)
-  if start:  # libsndfile skips nothing then, and loses the end.
+  if start:  # libsndfile would skip nothing at the start and lose the end.
     raise ogg.OggError(
-      f'an Opus stream that begins {start} samples late: encode it anew'
+      f'an Opus stream that begins {start} samples late: encode it again'
     )
-  told = last.granule
-  if not max(total - 2 * longest, skipped) <= told <= total:
+  declared = last.granule
+  if not max(total - 2 * longest, skipped) <= declared <= total:
     raise ogg.OggError(
-      f'{total} samples of Opus at 48 kHz where the last page says {told}'
+      f'{total} samples of Opus at 48 kHz where the last page says {declared}'
     )
 
 
 def at_full_rate(contents: bytes) -> bytes:
   """Returns a stream that libsndfile decodes at 48 kHz.
 
-  The rate in the header is for information only (RFC 7845, 5.1), but
-  libsndfile decodes at about that rate, without the frequencies above its half.
+  The rate in the header is for information only (RFC 7845, 5.1).  However,
+  libsndfile decodes at about that rate and loses the frequencies above half of
+  the rate.
 
   Args:
-    contents: A stream, whose pages are intact.
+    contents: A stream with intact pages.
 
   Raises:
-    OggError: If its header is too short.
+    OggError: If the stream's header is too short.
   """
   page = next(ogg.pages(contents))
   rate = _FULL_RATE.to_bytes(4, 'little')

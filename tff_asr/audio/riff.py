@@ -1,10 +1,11 @@
-"""Wholeness of WAV files: RIFF, RIFX, RF64 and BW64.
+"""Checks that WAV files are complete: RIFF, RIFX, RF64 and BW64.
 
-The sizes in a header are often wrong while all sound is there.  A recorder that
-writes to a pipe cannot go back to fill them in: it leaves 0, or a size that no
-file has.  Others are off by the header.  Only samples that are missing, or that
-no size counts, are damage.  `tff_asr.serving.wav` reads files by the same rules
-inside a graph.
+The sizes in a header are often wrong although the sound is complete.  A
+recorder that writes to a pipe cannot return to fill in the sizes: it leaves 0,
+or a size that no file has.  Other recorders are wrong by the size of the
+header.  A file is damaged only if samples are missing, or if it has samples
+that no size includes.  `tff_asr.serving.wav` applies the same rules inside a
+graph.
 """
 
 import struct
@@ -13,9 +14,10 @@ from typing import NamedTuple
 from tff_asr.audio import chunks
 
 PCM = 1
-EXTENSIBLE = 0xFFFE  # The encoding then stands further back.
-STREAMED = 0x7FFF_F000  # Sizes from here on are not meant, nor is 0.
-RIFF_SLACK = 9  # Bytes that the first size may be too large: header, padding.
+EXTENSIBLE = 0xFFFE  # The encoding is then at a later position.
+STREAMED = 0x7FFF_F000  # Sizes from this value on, and 0, mean "unknown".
+# Bytes by which the first size may be too large: header and padding.
+RIFF_SLACK = 9
 
 _FLOAT = 3
 _LINEAR = {PCM: (1, 2, 3, 4), _FLOAT: (4, 8), 6: (1,), 7: (1,)}
@@ -36,7 +38,7 @@ _NAMES = {
   0x160: 'Windows Media Audio',
   0x161: 'Windows Media Audio',
 }
-_DS64_DATA = 8  # Where the size of the samples stands in a `ds64` chunk.
+_DS64_DATA = 8  # Position of the samples' size in a `ds64` chunk.
 _IN_DS64 = 0xFFFF_FFFF
 _MOST_BYTES = 2**32
 
@@ -45,12 +47,12 @@ class _Format(NamedTuple):
   """A `fmt ` chunk.
 
   Attributes:
-    encoding: Its number.
-    channels: How many.
-    rate: In Hz.
-    block: Bytes of a frame of samples, or of a block of them.
-    width: Bytes of a sample, where an encoding is of single samples, or 0.
-    body: What libsndfile is to read of it.
+    encoding: Number of the encoding.
+    channels: Number of channels.
+    rate: Sample rate in Hz.
+    block: Bytes of a frame, or of a block of frames.
+    width: Bytes of a sample, or 0 if the encoding has blocks of samples.
+    body: Contents of the chunk for libsndfile.
   """
 
   encoding: int
@@ -62,18 +64,18 @@ class _Format(NamedTuple):
 
 
 def whole(contents: bytes) -> bytes:
-  """Returns a WAV file of a format and samples alone, of the right sizes.
+  """Returns a WAV file that has only a format and samples, with correct sizes.
 
   Args:
-    contents: A file which begins with `RIFF`, `RIFX`, `RF64` or `BW64`.
+    contents: A file that begins with `RIFF`, `RIFX`, `RF64` or `BW64`.
 
   Raises:
-    ChunkError: If there are fewer samples, or more, than the file says, or it
-      is of an encoding that is not read.
+    ChunkError: If the file has fewer or more samples than its header declares,
+      or an encoding that is not supported.
   """
   order = 'big' if contents[:4] == b'RIFX' else 'little'
   if contents[8:12] != b'WAVE':
-    raise chunks.ChunkError('a RIFF file that is no WAV file')
+    raise chunks.ChunkError('a RIFF file that is not a WAV file')
   found = {}
   for chunk in chunks.walk(contents, 12, order):
     if chunk.name == b'LIST' and contents[chunk.body :][:4] == b'wavl':
@@ -98,7 +100,9 @@ def whole(contents: bytes) -> bytes:
 
 
 def frames(contents: bytes) -> int | None:
-  """Number of samples of each channel that `whole` left a file to say, if so.
+  """Returns the declared number of samples of each channel, or `None`.
+
+  Only a file with an encoding in blocks declares this number.
 
   Args:
     contents: A file from `whole`.
@@ -111,7 +115,7 @@ def frames(contents: bytes) -> int | None:
 
 
 def _end(contents, found, form, order) -> int:
-  """Where the samples end."""
+  """Returns the position after the last sample."""
   data = found[b'data']
   said, there = data.size, len(contents) - data.body
   if said == _IN_DS64 and b'ds64' in found:
@@ -123,24 +127,25 @@ def _end(contents, found, form, order) -> int:
     rest = chunks.rest(contents, data.body, order)
     if rest is chunks.Rest.DAMAGE:
       raise chunks.ChunkError(
-        'a chunk without samples before one with some, or before damage'
+        'an empty chunk of samples before a chunk with samples, or before'
+        ' damage'
       )
     is_meant = rest is chunks.Rest.METADATA
   else:
     is_meant = said <= there or said < STREAMED
   riff = int.from_bytes(contents[4:8], order)
   if said == riff and 0 <= len(contents) - said <= 8:
-    is_meant = False  # The size of the file.
+    is_meant = False  # The recorder wrote the size of the file instead.
   if not is_meant:
     end = 8 + riff
     if data.body < end and riff < STREAMED and len(contents) + RIFF_SLACK < end:
       raise chunks.ChunkError(_missing(contents, end))
     if chunks.is_near_end(contents, data.body, order):
       raise chunks.ChunkError(
-        'metadata behind samples whose number the header does not say'
+        'metadata after samples whose number the header does not declare'
       )
     return len(contents)
-  frame = form.block if form.width else 1  # Of a block, no byte may be lost.
+  frame = form.block if form.width else 1  # No byte of a block may be missing.
   if there // frame < said // frame:
     raise chunks.ChunkError(_missing(contents, data.body + said))
   end = min(data.body + said, len(contents))
@@ -191,7 +196,10 @@ def _format(contents, chunk, order) -> _Format:
 
 
 def _fact(contents, chunk, form, size, order) -> list[tuple[bytes, bytes]]:
-  """The number of samples of an encoding in blocks, if it can be true."""
+  """Returns the `fact` chunk (number of samples) if its number is possible.
+
+  Only encodings in blocks need this chunk.
+  """
   if form.width or chunk is None or chunk.size < 4:
     return []
   fact = contents[chunk.body : chunk.body + 4]

@@ -1,8 +1,8 @@
-"""SpecAugment: bands and spans of the features are blanked in training.
+"""SpecAugment: masks bands and time spans of the features in training.
 
-Park et al. (2019, arXiv 1904.08779) without time warping; Pelikan et al. (2025,
-arXiv 2310.00098) take 2 bands of up to 30 and 10 spans of up to 50 frames, none
-longer than a tenth of the utterance.
+Park et al. (2019, arXiv 1904.08779), without time warping.  Pelikan et al.
+(2025, arXiv 2310.00098) mask 2 bands with a width of up to 30, and 10 time
+spans of up to 50 frames and at most a tenth of the utterance.
 """
 
 import dataclasses
@@ -12,14 +12,14 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class SpecAugment:
-  """How much is blanked.
+  """Number and size of the masks.
 
   Attributes:
-    bands: Number of blanked bands.
-    band_width: Greatest width of a band.
-    spans: Number of blanked spans of time.
-    span_frames: Greatest length of a span in frames.
-    span_fraction: Greatest length of a span relative to the utterance.
+    bands: Number of masked bands.
+    band_width: Greatest width of a masked band, in feature bands.
+    spans: Number of masked time spans.
+    span_frames: Greatest length of a time span in frames.
+    span_fraction: Greatest length of a time span relative to the utterance.
   """
 
   bands: int = 2
@@ -36,17 +36,17 @@ def mask(
   channels: int,
   seed: tf.Tensor,
 ) -> tf.Tensor:
-  """Draws what is blanked, for every utterance on its own.
+  """Returns random masks, drawn separately for every utterance.
 
   Args:
-    config: How much is blanked.
-    lengths: int32 `[batch]`, frames of each utterance.
-    frames: Frames of the padded batch.
-    channels: Feature bands.
-    seed: int32 `[2]`; decides what is blanked.
+    config: Number and size of the masks.
+    lengths: int32 `[batch]`, number of frames of each utterance.
+    frames: Number of frames of the padded batch.
+    channels: Number of feature bands.
+    seed: int32 `[2]`, seed of the masks.
 
   Returns:
-    float32 `[batch, frames, channels]`, 0 on what is blanked, else 1.
+    float32 `[batch, frames, channels]`, 0 where a feature is masked, else 1.
   """
   batch = tf.shape(lengths)[0]
   longest_span = tf.minimum(
@@ -67,15 +67,19 @@ def mask(
 
 
 def _outside(number, greatest, extent, positions, seed):
-  """1 outside `number` random intervals of each row: `[batch, positions]`.
+  """Returns 1 outside `number` random intervals of each row, and 0 inside.
 
-  Widths are uniform on 0 .. `greatest` and lie wholly within `extent`.
+  The widths are uniform on 0 .. `greatest`, and the intervals are completely
+  within `extent`.
+
+  Returns:
+    float32 `[batch, positions]`.
   """
   shape = [2, tf.shape(extent)[0], number]
-  chance = tf.random.stateless_uniform(shape, seed, alg='philox')
-  width = tf.floor(chance[0] * (tf.floor(greatest)[:, None] + 1.0))
+  uniform = tf.random.stateless_uniform(shape, seed, alg='philox')
+  width = tf.floor(uniform[0] * (tf.floor(greatest)[:, None] + 1.0))
   room = tf.cast(extent[:, None], tf.float32) - width
-  start = tf.floor(chance[1] * (tf.maximum(room, 0.0) + 1.0))
+  start = tf.floor(uniform[1] * (tf.maximum(room, 0.0) + 1.0))
   at = tf.cast(positions, tf.float32)[None, None, :]
   start, end = start[..., None], (start + width)[..., None]
   inside = tf.reduce_any((at >= start) & (at < end), axis=1)

@@ -1,7 +1,8 @@
-"""Tempo perturbation: utterances are spoken faster or slower in training.
+"""Tempo perturbation: makes utterances faster or slower in training.
 
-After the speed perturbation of Ko et al. (Interspeech 2015), on features:
-frames are interpolated in time, so that tempo changes and pitch does not.
+This is the speed perturbation of Ko et al. (Interspeech 2015), applied to
+features: the frames are interpolated in time, so that the tempo changes but the
+pitch does not.
 """
 
 import tensorflow as tf
@@ -13,13 +14,14 @@ def perturb(
   min_frames: tf.Tensor,
   seed: tf.Tensor,
 ) -> tf.Tensor:
-  """Draws a tempo and returns the utterance at it.
+  """Returns an utterance at a random tempo.
 
   Args:
     features: float32 `[frames, bands]`, one frame or more.
-    max_change: Greatest change of the tempo, relative: 0.1 for 0.9 to 1.1.
-    min_frames: int32 `[]`; the result is not shorter, unless `features` is.
-    seed: int32 or int64 `[2]`; decides the tempo.
+    max_change: Greatest relative change of the tempo: 0.1 for 0.9 to 1.1.
+    min_frames: int32 `[]`, least number of frames of the result; shorter
+      `features` do not get shorter.
+    seed: int32 or int64 `[2]`, seed of the tempo.
 
   Returns:
     float32 `[frames at the new tempo, bands]`.

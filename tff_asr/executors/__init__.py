@@ -1,4 +1,4 @@
-"""Execution contexts for TFF; nothing of speech is known here."""
+"""Execution contexts for TFF.  This room knows nothing about speech."""
 
 from tff_asr.executors.context import (
   AsyncLocalDeviceContext,

@@ -1,9 +1,9 @@
 """TFF's execution context on the devices of this machine.
 
-TFF's own runtime is another process, which computes on CPUs only and holds
-several copies of a model for each client of a round.  Here a computation is
-decomposed as for a MapReduce system, and its pieces are TensorFlow functions in
-this process.
+TFF's own runtime is another process.  It computes on CPUs only and holds
+several copies of the model for each client of a round.  This context decomposes
+a computation into the MapReduce form and runs the pieces as TensorFlow
+functions in this process.
 """
 
 import asyncio
@@ -30,19 +30,20 @@ from tff_asr.executors import (
 )
 from tff_asr.executors import devices as devices_lib
 
-# How much work a client is, of what the client is in a computation's argument.
+# From a client's value in a computation's argument to the client's work, in any
+# unit.
 ClientSize = Callable[[Any], float]
 _Executable = Callable[[Any], Any]
 
 
-# Severity from which TensorFlow logs; 3 is none.
+# Environment variable: the least severity that TensorFlow logs; 3 logs nothing.
 _LOG_LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 
 
 def check_tensorflow_is_silent() -> None:
-  """Checks that TensorFlow logs nothing of a client that fails.
+  """Checks that TensorFlow does not log the failures of clients.
 
-  Its log has the time, the error and often the client's data.
+  TensorFlow's log has the time, the error and often the client's data.
 
   Raises:
     UserError: If the environment lets TensorFlow log.  TensorFlow reads the
@@ -62,9 +63,9 @@ class LocalDeviceContext(tff.framework.SyncContext):
 
   Attributes:
     devices: Names of the devices; the first does the server's work.
-    clients_per_device: Number of clients that train at once on each.
-    max_failed_clients: So many clients may fail in a round; `None` for any
-      number, of which nothing tells.
+    clients_per_device: Number of clients that train at once on each device.
+    max_failed_clients: Number of clients that may fail in a round.  `None`
+      allows any number of failures, and no output reveals them.
   """
 
   def __init__(
@@ -77,7 +78,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     max_failed_clients: int | None = 0,
     default_num_clients: int = 0,
   ):
-    """Takes the arguments of `set_local_device_context`."""
+    """Creates the context; see `set_local_device_context` for the arguments."""
     if max_failed_clients is None:
       check_tensorflow_is_silent()
     if not devices:
@@ -88,7 +89,9 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if clients_per_device is None:
       clients_per_device = devices_lib.default_clients_per_device(self.devices)
     if clients_per_device < 1:
-      raise ValueError(f'clients_per_device is {clients_per_device}, not >= 1.')
+      raise ValueError(
+        f'`clients_per_device={clients_per_device}` must be at least 1.'
+      )
     self.clients_per_device = clients_per_device
     self._client_size = client_size
     self._allow_native = allow_native
@@ -96,7 +99,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     self.max_failed_clients = max_failed_clients
     if default_num_clients < 0:
       raise ValueError(
-        f'default_num_clients is {default_num_clients}, not >= 0.'
+        f'`default_num_clients={default_num_clients}` must not be negative.'
       )
     self._default_num_clients = default_num_clients
     self._executables: dict[int, _Executable] = {}
@@ -111,9 +114,10 @@ class LocalDeviceContext(tff.framework.SyncContext):
     """Runs a computation.
 
     Raises:
-      ExecutionError: If it fails; names the stage and the client.
+      ExecutionError: If the computation fails; names the stage and the client.
       TypeError: If the argument is not of the computation's type.
-      UnsupportedError: If it cannot run here and may not run elsewhere.
+      UnsupportedError: If the computation cannot run on local devices and
+        may not run in TFF's own runtime.
     """
     with self._lock:
       return self._executable(comp)(arg)
@@ -123,9 +127,10 @@ class LocalDeviceContext(tff.framework.SyncContext):
     native.shared.release(self)
 
   def _executable(self, comp) -> _Executable:
-    """Returns what runs a computation.
+    """Returns the executable of a computation, which is built once.
 
-    It is kept as long as the computation lives, and must not keep that alive.
+    The context keeps the executable as long as the computation lives.  The
+    executable must not keep the computation alive.
     """
     key = id(comp)
     if key not in self._executables:
@@ -180,11 +185,11 @@ class LocalDeviceContext(tff.framework.SyncContext):
   def _elsewhere(self, comp, error) -> _Executable:
     why = (
       f'The computation of type {comp.type_signature.compact_representation()}'
-      f' does not run on local devices: {error}.'
+      f' cannot run on local devices: {error}.'
     )
     if not self._allow_native:
       raise graph_piece.UnsupportedError(why) from error
-    logging.warning("%s TFF's own runtime takes it.", why)
+    logging.warning("%s TFF's own runtime runs it instead.", why)
     has_clients = tff.types.contains(
       comp.type_signature, decomposition.is_at_clients
     )
@@ -195,7 +200,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
       nonlocal worker, context
       if has_clients and self.max_failed_clients is None:
         raise graph_piece.UnsupportedError(
-          f"{why} TFF's own runtime would tell which client fails."
+          f"{why} TFF's own runtime would reveal which client fails."
         )
       before, worker = worker, native.shared.get(self)
       if worker is not before:
@@ -207,7 +212,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
   def _arguments(
     self, arg, type_spec
   ) -> tuple[list[tf.Tensor], list[map_reduce.Client]]:
-    """Leaves of what is at the server, and the clients."""
+    """Returns the leaves of the server's arguments, and the clients."""
     server, of_clients, types = [], [], []
     is_any_at_server = False
     for value, found in decomposition.leaves(arg, type_spec):
@@ -217,7 +222,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
         continue
       if not isinstance(value, list | tuple):
         raise TypeError(
-          f'Expected a list with a value for each client, found {type(value)}.'
+          f'Expected a list with a value for each client, got {type(value)}.'
         )
       of_clients.append(value)
       types.append(found.member)
@@ -239,7 +244,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
 
 
 def _forget(alive: weakref.ref, key: int) -> None:
-  """Drops what ran a computation that is gone, if its context is not."""
+  """Drops the executable of a deleted computation from a context that lives."""
   context = alive()
   if context is not None:
     context._executables.pop(key, None)
@@ -264,7 +269,10 @@ def _client(number, client_values, types) -> map_reduce.Client:
 
 
 class AsyncLocalDeviceContext(tff.framework.AsyncContext):
-  """The asynchronous form, for `tff.program.NativeFederatedContext`."""
+  """Asynchronous `LocalDeviceContext`.
+
+  `tff.program.NativeFederatedContext` takes it.
+  """
 
   def __init__(self, context: LocalDeviceContext):
     self._context = context
@@ -272,7 +280,10 @@ class AsyncLocalDeviceContext(tff.framework.AsyncContext):
   async def invoke(
     self, comp: tff.framework.ConcreteComputation, arg: Any
   ) -> Any:
-    """Runs a computation in a thread; see `LocalDeviceContext.invoke`."""
+    """Runs a computation in a thread; see `LocalDeviceContext.invoke`.
+
+    An argument that is a coroutine is awaited first.
+    """
     if asyncio.iscoroutine(arg):
       arg = await arg
     return await interruption.run_async(self._context.invoke, comp, arg)
@@ -290,24 +301,31 @@ def set_local_device_context(
   """Makes TFF execute on devices of this machine; returns the context.
 
   Args:
-    devices: What `devices.select` gives.  By default they are found and get
-      their shares of the cores (`devices.share_cores`).
+    devices: Names that `devices.select` returned.  By default the context
+      selects the devices itself and divides the cores between them
+      (`devices.share_cores`).
     clients_per_device: Number of clients that train at once on each device;
-      each holds its own copy of the model and its own sum.  By default what
-      `devices.default_clients_per_device` says.
-    client_size: Of a client (what it is in the argument), how much work it is:
-      the largest are taken first, so that devices end at the same time.  By
-      default clients are taken in the order in which they are given.
-    allow_native: Whether what cannot be decomposed goes to TFF's own runtime,
-      a process that is started when it is needed.  Otherwise it is refused.
+      each holds its own copy of the model and its own sum.  By default the
+      value of `devices.default_clients_per_device`.
+    client_size: Returns the work of a client, in any unit, from the client's
+      value in the argument.  Larger clients start first, so that the devices
+      finish at about the same time.  By default clients run in the given order.
+    allow_native: Whether TFF's own runtime runs a computation that cannot be
+      decomposed.  The runtime is a process that starts when needed.  Otherwise
+      such a computation is refused.
     watch: Operations whose devices are reported when a client runs for the
       first time, once for each device.
-    max_failed_clients: So many clients may fail in a round: they are left out
-      of it, with a warning that names them.  By default the first ends it.
-      `None` lets any number fail, and says nothing of it: who fails is private,
-      and each counts as if there were no such client.
-    default_num_clients: Number of clients of a computation that takes nothing
-      of theirs, as in TFF's own context.
+    max_failed_clients: Number of clients that may fail in a round.  The round
+      leaves failed clients out, with a warning that names them.  By default the
+      first failure ends the round.  With `None` any number of clients may fail
+      and no output reveals it, because the names of failed clients are private;
+      a failed client counts as if the client did not exist.
+    default_num_clients: Number of clients for a computation that takes no
+      argument at clients, as in TFF's own context.
+
+  Raises:
+    UserError: If `max_failed_clients` is `None` and TensorFlow's log is on.
+    ValueError: If a device does not exist, or a number is out of its range.
   """
   context = LocalDeviceContext(
     devices,

@@ -1,9 +1,10 @@
-"""Loops over datasets instead of operations that reduce them.
+"""Loops over datasets in place of `ReduceDataset` operations.
 
-TensorFlow compiles the function by which an operation `ReduceDataset` reduces
-anew in every execution.  Where that is the training of a model, as in the
-clients of `tff.learning`, it takes longer than to run it; and it cannot run on
-a GPU.  In its place comes a loop in the graph, compiled once.
+In every execution of `ReduceDataset`, TensorFlow compiles the reduction's
+function again.  For the clients of `tff.learning` this function trains a model,
+and compiling it takes longer than running it.  Besides, `ReduceDataset` cannot
+run on a GPU.  This module replaces the operation by a loop in the graph, which
+is compiled once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,11 @@ _numbers = itertools.count()
 def rewrite(graph: tf.compat.v1.GraphDef) -> None:
   """Replaces every reduction of a dataset in a graph and its functions.
 
-  Functions that change get another name: TensorFlow knows of them already.
+  Changed functions get a new name, because TensorFlow has already registered
+  the old name with the old body.
   """
-  _rename(graph, _changing(graph))
-  # Functions first: a loop takes a copy of what it calls.
+  _rename(graph, _functions_with_reductions(graph))
+  # Functions first, because a loop copies the functions that it calls.
   rewritten = set()
   for name in list(_functions(graph)):
     _rewrite_function(graph, name, rewritten)
@@ -36,7 +38,7 @@ def _functions(graph) -> dict:
 
 
 def _called(node) -> Iterator:
-  """Yields the references to functions of a node."""
+  """Yields a node's references to functions."""
   for attribute in node.attr.values():
     if attribute.HasField('func'):
       yield attribute.func
@@ -44,8 +46,8 @@ def _called(node) -> Iterator:
       yield from attribute.list.func
 
 
-def _changing(graph) -> set[str]:
-  """Names of functions that have a reduction, or call one that has."""
+def _functions_with_reductions(graph) -> set[str]:
+  """Returns the names of functions that run a reduction, directly or not."""
   changing, before = set(), None
   while before != len(changing):
     before = len(changing)
@@ -60,7 +62,7 @@ def _changing(graph) -> set[str]:
 
 
 def rename_all(graph: tf.compat.v1.GraphDef) -> None:
-  """Gives every function of a graph a name that TensorFlow does not know."""
+  """Gives every function of a graph a name that is new to TensorFlow."""
   _rename(graph, set(_functions(graph)))
 
 
@@ -74,7 +76,7 @@ def _rename(graph, names: set[str]) -> None:
     for called in (c for node in nodes for c in _called(node)):
       called.name = new.get(called.name, called.name)
   for function in functions:
-    for key in _PAIRS:  # By these TensorFlow finds cuDNN's kernels.
+    for key in _PAIRS:  # TensorFlow uses these to find cuDNN's kernels.
       if key in function.attr:
         name = function.attr[key].s.decode()
         function.attr[key].s = new.get(name, name).encode()
@@ -96,9 +98,9 @@ def _rewrite_function(graph, name: str, rewritten: set[str]) -> None:
 
 
 def _rename_outputs(function, name: str) -> None:
-  """Lets users of a node take the outputs of a call for those of a reduction.
+  """Renames the outputs of a reduction to the outputs of a call, at all uses.
 
-  Inside of functions an output has the name that its operation gives it.
+  Inside a function, the operation's definition names each output.
   """
   before, after = f'{name}:components:', f'{name}:output:'
   for node in function.node_def:
@@ -111,7 +113,7 @@ def _rename_outputs(function, name: str) -> None:
 
 
 def _replace(graph, node) -> None:
-  """Makes of a reduction a call of a function with the loop."""
+  """Turns a reduction into a call of a function that runs the loop."""
   called = node.attr['f'].func.name
   states = [tf.as_dtype(t) for t in node.attr['Tstate'].list.type]
   others = [tf.as_dtype(t) for t in node.attr['Targuments'].list.type]
@@ -141,7 +143,15 @@ def _loop(
   elements: Sequence[tf.DType],
   others: Sequence[tf.DType],
 ) -> tf.types.experimental.ConcreteFunction:
-  """Returns (dataset, states, others) -> states, by a function's name."""
+  """Returns the loop as a function (dataset, states, others) -> states.
+
+  Args:
+    library: Functions of the graph.
+    called: Name of the function that a step of the loop calls.
+    states: Types of the state's tensors.
+    elements: Types of the tensors of an element of the dataset.
+    others: Types of further arguments, which all steps share.
+  """
   output = {
     'output_types': elements,
     'output_shapes': [tf.TensorShape(None)] * len(elements),
@@ -152,7 +162,8 @@ def _loop(
       tf.compat.v1.GraphDef(library=library), name=''
     )
     state, other = arguments[: len(states)], arguments[len(states) :]
-    with tf.control_dependencies(arguments):  # As a reduction waits for all.
+    # A reduction starts when all its arguments are computed; so does the loop.
+    with tf.control_dependencies(arguments):
       iterator = tf.raw_ops.AnonymousIteratorV3(**output)
     with tf.control_dependencies(
       [tf.raw_ops.MakeIterator(dataset=dataset, iterator=iterator)]

@@ -1,25 +1,27 @@
-"""Datasets as values, of which every use begins at the same place.
+"""Datasets without state: every use of a dataset begins at the same place.
 
-To TFF a dataset is a value.  TensorFlow's has a state: what a shuffle draws
-next, and what a cache in memory has, go from one iteration to the next.
+TFF treats a dataset as a value.  A TensorFlow dataset has state: the next draw
+of a shuffle and the contents of a cache in memory pass from one iteration to
+the next.
 """
 
 import tensorflow as tf
 
 from tff_asr.executors import graphs
 
-# Classes of TensorFlow's that have a state, or that hide what is inside.
+# TensorFlow's classes of datasets that have state, or that hide their inputs.
 _WITH_STATE = frozenset(
   ['CacheDataset', '_RandomDataset', '_ShuffleDataset', '_VariantDataset']
 )
-# Operations whose last input is the state, and what makes a new one.
+# Operations whose last input is the state, and the operation that creates a new
+# state.
 _NEW_STATE = {
   'CacheDatasetV2': 'DummyMemoryCache',
   'RandomDatasetV2': 'DummySeedGenerator',
   'ShuffleAndRepeatDatasetV2': 'DummySeedGenerator',
   'ShuffleDatasetV3': 'DummySeedGenerator',
 }
-_IGNORE = 1  # Tables and Python functions of a dataset stay the same.
+_IGNORE = 1  # Policy: a dataset keeps its tables and Python functions.
 
 
 def to_variant(dataset: tf.data.Dataset) -> tf.Tensor:

@@ -1,9 +1,9 @@
-"""Any computation as one round of MapReduce, made of TensorFlow alone.
+"""Decomposition of any computation into one MapReduce round of TensorFlow.
 
 TFF decomposes a computation of the form (state at the server, data of clients)
--> (state, output) into pieces (`tff.backends.mapreduce.MapReduceForm`).  Others
-are brought into that form first: what lies at the server becomes the state, and
-the results become the output.
+-> (state, output) into pieces (`tff.backends.mapreduce.MapReduceForm`).  This
+module first brings other computations into that form: the arguments at the
+server become the state, and the results become the output.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ import tensorflow_federated as tff
 from tff_asr import compat
 from tff_asr.executors import graph_piece, server_draws
 
-# TensorFlow optimises the graphs where they run.
+# TensorFlow optimises the graphs later, when they run.
 _NO_GRAPPLER = tf.compat.v1.ConfigProto()
 _NO_GRAPPLER.graph_options.rewrite_options.disable_meta_optimizer = True
 
@@ -35,14 +35,14 @@ def leaves(value: Any, type_spec: tff.Type | None) -> Iterator[tuple]:
 
 
 def placed_types(type_spec: tff.Type | None) -> list[tff.Type]:
-  """Types of the placed parts of a structure, in order."""
+  """Returns the types of the placed parts of a structure, in order."""
   if isinstance(type_spec, tff.StructType):
     return [t for element in type_spec for t in placed_types(element)]
   return [] if type_spec is None else [type_spec]
 
 
 def is_at_clients(type_spec: tff.Type) -> bool:
-  """Whether a type is that of values which differ between clients."""
+  """Returns whether a type's values are at clients and differ between them."""
   return (
     isinstance(type_spec, tff.FederatedType)
     and type_spec.placement is compat.CLIENTS
@@ -51,30 +51,30 @@ def is_at_clients(type_spec: tff.Type) -> bool:
 
 
 def is_local(type_spec: tff.FunctionType) -> bool:
-  """Whether nothing in the type of a computation is placed anywhere."""
+  """Returns whether the type of a computation has no placements."""
   return not tff.types.contains(
     type_spec, lambda t: isinstance(t, tff.FederatedType)
   )
 
 
 def is_tensorflow(computation: tff.framework.ConcreteComputation) -> bool:
-  """Whether a computation is TensorFlow already."""
+  """Returns whether a computation is a single TensorFlow graph."""
   proto = tff.framework.serialize_computation(computation)
   return proto.WhichOneof('computation') == 'tensorflow'
 
 
 def nothing() -> list[tf.Tensor]:
-  """What stands for no argument at the server."""
+  """Returns the placeholder for an absent argument (server or clients)."""
   return [tf.constant(0, tf.int32)]
 
 
 def at_server(
   local: tff.framework.ConcreteComputation,
 ) -> tff.framework.ConcreteComputation:
-  """Returns a local computation as one of values at the server.
+  """Returns a local computation that is applied to values at the server.
 
   Raises:
-    UnsupportedError: If a function is among its arguments.
+    UnsupportedError: If a function is among the computation's arguments.
   """
   parameter = local.type_signature.parameter
   if parameter is None:
@@ -104,14 +104,15 @@ def decompose(
   the same checks of bounds.
 
   Returns:
-    Pieces of a computation whose first argument has what lies at the server,
-    in the order of `placed_types`, and whose second has what lies at clients;
-    a number stands for nothing.  The second result has the results.  If there
-    are two forms, the results of the first follow the first argument of the
-    second.
+    One or two MapReduce forms.  The first argument of a form holds the values
+    at the server, in the order of `placed_types`; the second argument holds the
+    values at clients.  A number stands for an absent argument.  The second
+    result of the form holds the computation's results.  If there are two forms,
+    the first argument of the second form ends with the results of the first
+    form.
 
   Raises:
-    UnsupportedError: If it cannot be decomposed; says why.
+    UnsupportedError: If the computation cannot be decomposed; says why.
   """
   _check_placements(computation.type_signature)
   try:
@@ -126,7 +127,7 @@ def decompose(
       for part in [*map(_standard_form, first), rest]
     ]
   except (ValueError, TypeError) as error:
-    # TFF quotes the whole of a computation behind the reason.
+    # After the reason, TFF quotes the whole computation.
     reason = str(error).partition('\n')[0]
     raise graph_piece.UnsupportedError(f'{reason:.300}') from error
 
@@ -136,7 +137,7 @@ def _check_placements(type_spec: tff.FunctionType) -> None:
     if not is_at_clients(found) and not _is_at_server(found):
       raise graph_piece.UnsupportedError(
         f'it takes an argument of type {found}, which is neither at the server'
-        ' nor one for each client'
+        ' nor a separate value for each client'
       )
   for found in placed_types(type_spec.result):
     if not _is_at_server(found):

@@ -1,8 +1,9 @@
 """TFF's TensorFlow computations as pieces of graphs in this process.
 
-A piece is written into the graph of a function that is being traced.  Its
-variables become arguments, so that whoever calls the function owns them: two
-calls that run at once do not share any, and no call sees what another has left.
+A piece is written into the graph of a function that is being traced.  The
+piece's variables become arguments of that function, and the caller owns them:
+calls that run at once share no variables, and no call sees the values that
+another call left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,26 +20,28 @@ from tff_asr.executors import (
   resources,
 )
 
-_ANY_NAME = 'cd2c89b7-88b7-44c8-ad83-06c2a9158347'  # A new variable every time.
+# With this name TensorFlow creates a new variable in every call.
+_ANY_NAME = 'cd2c89b7-88b7-44c8-ad83-06c2a9158347'
 
 
 class UnsupportedError(TypeError):
-  """A computation cannot run here; says why."""
+  """A computation cannot run on local devices; the message says why."""
 
 
 class GraphPiece:
   """One computation, which TFF has turned into a TensorFlow graph.
 
   Attributes:
-    variables: Specs of its variables.
-    has_fixed_seeds: Whether it draws random numbers from given seeds.
+    variables: Specs of the graph's variables.
+    has_fixed_seeds: Whether the graph draws random numbers from given seeds.
   """
 
   def __init__(self, computation: tff.framework.ConcreteComputation):
     """Reads a computation.
 
     Raises:
-      UnsupportedError: If it keeps state between calls, other than variables.
+      UnsupportedError: If the computation keeps state between calls, other than
+        variables.
     """
     proto = tff.framework.serialize_computation(computation).tensorflow
     graph, needed = needed_graph(proto)
@@ -52,7 +55,7 @@ class GraphPiece:
     if proto.initialize_op:
       initial_values.drop_overwritten(graph, proto.initialize_op)
     initial_values.keep_random(graph)
-    _keep_needed(graph, needed)
+    _prune(graph, needed)
     nodes = {node.name: node for node in graph.node}
     variables = [node for node in graph.node if node.op == resources.VARIABLE]
     self._variable_names = [node.name for node in variables]
@@ -65,7 +68,8 @@ class GraphPiece:
     if proto.initialize_op:
       _initialize_first(graph, proto.initialize_op, handles)
     for node in graph.node:
-      node.attr.pop('_class', None)  # Names variables, which are left out.
+      # The attribute names variables, which are not part of the piece's graph.
+      node.attr.pop('_class', None)
     kept = [node for node in graph.node if node.op != resources.VARIABLE]
     self._graph = tf.compat.v1.GraphDef(
       versions=graph.versions, library=graph.library, node=kept
@@ -76,7 +80,7 @@ class GraphPiece:
     self.has_fixed_seeds = any(_seeds(node) for node in graphs.all_nodes(graph))
 
   def nodes(self) -> Iterator[tf.compat.v1.NodeDef]:
-    """Yields what a call writes, with what is in its functions."""
+    """Yields the nodes that a call writes, and the nodes of their functions."""
     return graphs.all_nodes(self._graph)
 
   def call(
@@ -85,14 +89,15 @@ class GraphPiece:
     variables: Sequence[tf.Tensor] = (),
     seed_shift: int = 0,
   ) -> list[tf.Tensor]:
-    """Writes the piece into the current graph; returns its results.
+    """Writes the piece into the current graph; returns the piece's results.
 
     Args:
-      arguments: Leaves of its argument, as `values.flatten` gives them.
-      variables: What `create_variables` gives; no other call that runs at the
-        same time may have them.
-      seed_shift: Added to given seeds, to have different random numbers where
-        kernels of their own would draw the same.
+      arguments: Leaves of the computation's argument, as `values.flatten`
+        returns them.
+      variables: Handles that `create_variables` returned; no two calls that run
+        at the same time may use the same handles.
+      seed_shift: Added to given seeds.  Two copies of a piece have separate
+        kernels, which would draw the same random numbers from the same seed.
     """
     inputs = {
       name: argument
@@ -106,26 +111,31 @@ class GraphPiece:
       graph = copy.deepcopy(graph)
       for node in self._shifted(graph):
         node.attr['seed2'].i += seed_shift
-      dataset_loops.rename_all(graph)  # They are others now.
+      dataset_loops.rename_all(graph)  # The functions' bodies have changed.
     return tf.graph_util.import_graph_def(
       graph, input_map=inputs, return_elements=self._results, name=''
     )
 
   def _shifted(self, graph) -> Iterator[tf.compat.v1.NodeDef]:
-    """Yields what draws by a given seed and goes on from call to call.
+    """Yields random operations whose stream continues from call to call.
 
-    Datasets begin anew in every use, for all clients at the same place.
+    They have a given seed.  Operations of datasets are left out, because a
+    dataset restarts at the same place in every use, for all clients.
     """
-    begin_anew = graphs.functions_of_datasets(graph)
+    of_datasets = graphs.functions_of_datasets(graph)
     bodies = [
       function.node_def
       for function in graph.library.function
-      if function.signature.name not in begin_anew
+      if function.signature.name not in of_datasets
     ]
     yield from filter(_seeds, itertools.chain(graph.node, *bodies))
 
   def create_variables(self) -> list[tf.Tensor]:
-    """Returns handles of variables without a value, on the current device."""
+    """Creates variables without a value on the current device.
+
+    Returns:
+      Handles of the variables; `destroy_variables` frees them.
+    """
     return [
       tf.raw_ops.VarHandleOp(
         dtype=spec.dtype, shape=spec.shape, shared_name=_ANY_NAME
@@ -135,13 +145,16 @@ class GraphPiece:
 
 
 def destroy_variables(handles: Sequence[tf.Tensor]) -> None:
-  """Frees what `GraphPiece.create_variables` gave."""
+  """Frees variables that `GraphPiece.create_variables` created."""
   for handle in handles:
     tf.raw_ops.DestroyResourceOp(resource=handle, ignore_lookup_error=True)
 
 
 def needed_graph(proto) -> tuple[tf.compat.v1.GraphDef, set[str]]:
-  """Returns the graph of a computation, and names of the nodes that it is for.
+  """Returns the graph of a computation, and the names of its output nodes.
+
+  The node that initialises variables counts as an output; its name is `''` if
+  there is none.  The graph has only nodes on which an output depends.
 
   Args:
     proto: TFF's description of a computation in TensorFlow.
@@ -150,7 +163,7 @@ def needed_graph(proto) -> tuple[tf.compat.v1.GraphDef, set[str]]:
   proto.graph_def.Unpack(graph)
   needed = {*map(graphs.node_name, _tensor_names(proto.result))}
   needed.add(proto.initialize_op)
-  _keep_needed(graph, needed)
+  _prune(graph, needed)
   return graph, needed
 
 
@@ -164,14 +177,14 @@ def _tensor_names(binding) -> list[str]:
   return [name for element in elements for name in _tensor_names(element)]
 
 
-def _keep_needed(graph, names: set[str]) -> None:
-  """Leaves in a graph what is needed for some nodes; `''` is none."""
+def _prune(graph, names: set[str]) -> None:
+  """Prunes a graph to some nodes and their ancestors; ignores the name `''`."""
   needed = graphs.ancestors(graph, names - {''})
   graphs.keep_only(graph, [n for n in graph.node if n.name in needed])
 
 
 def _initialize_first(graph, initialize: str, handles: set[str]) -> None:
-  """Lets everything that uses a resource wait until all are initialised."""
+  """Makes every user of a resource wait until all resources are initialised."""
   before = graphs.ancestors(graph, [initialize])
   for node in graph.node:
     uses = {graphs.node_name(i) for i in node.input if not i.startswith('^')}
@@ -180,7 +193,10 @@ def _initialize_first(graph, initialize: str, handles: set[str]) -> None:
 
 
 def _seeds(node) -> bool:
-  """Whether a random operation has a given seed and a kernel that goes on."""
+  """Returns whether a random operation has a given seed and a stateful kernel.
+
+  A stateful kernel continues one stream of random numbers from call to call.
+  """
   return 'seed2' in node.attr and bool(
     node.attr['seed'].i or node.attr['seed2'].i
   )

@@ -6,7 +6,12 @@ import tensorflow as tf
 
 
 def node_name(tensor: str) -> str:
-  """Name of the node that an input of another node comes from."""
+  """Returns the name of the node that computes a tensor.
+
+  Args:
+    tensor: An input of another node, as TensorFlow writes it (`^` and the
+      number of the output may be part of it).
+  """
   return tensor.removeprefix('^').partition(':')[0]
 
 
@@ -18,7 +23,7 @@ def all_nodes(graph: tf.compat.v1.GraphDef) -> Iterator[tf.compat.v1.NodeDef]:
 
 
 def functions_of_datasets(graph: tf.compat.v1.GraphDef) -> set[str]:
-  """Names of functions that datasets call, and of those that these call."""
+  """Returns the names of all functions that datasets call, directly or not."""
   bodies = {f.signature.name: f.node_def for f in graph.library.function}
   found: set[str] = set()
   to_visit = [node for node in all_nodes(graph) if 'Dataset' in node.op]
@@ -37,7 +42,7 @@ def _called(node: tf.compat.v1.NodeDef) -> set[str]:
 
 
 def ancestors(graph: tf.compat.v1.GraphDef, names: Iterable[str]) -> set[str]:
-  """Names of nodes and of all that they depend on."""
+  """Returns the names of nodes and of all nodes on which they depend."""
   nodes = {node.name: node for node in graph.node}
   found, to_visit = set(), list(names)
   while to_visit:
@@ -51,7 +56,7 @@ def ancestors(graph: tf.compat.v1.GraphDef, names: Iterable[str]) -> set[str]:
 def keep_only(
   graph: tf.compat.v1.GraphDef, nodes: Iterable[tf.compat.v1.NodeDef]
 ) -> None:
-  """Takes all other nodes out of a graph."""
+  """Removes all nodes from a graph except the given ones."""
   kept = list(nodes)
   del graph.node[:]
   graph.node.extend(kept)

@@ -1,10 +1,11 @@
-"""Initial values that are not computed in vain, nor kept for ever.
+"""Initial values of variables: neither computed in vain nor kept in memory.
 
-TFF's computations initialise a model's variables in every call, mostly at
-random.  TensorFlow takes what follows from constants alone, such as random
-numbers from a fixed seed, for a constant, and holds two copies of it as long as
-the function lives: two models' worth, for weights that a client overwrites with
-those of the server before it reads them.
+TFF's computations initialise a model's variables in every call, mostly with
+random values.  If values depend on constants only, such as random numbers from
+a fixed seed, TensorFlow treats them as constants.  It then holds two copies of
+them as long as the function lives.  For a model's weights this is twice the
+memory of the model, although a client overwrites these weights with the
+server's weights before it reads them.
 """
 
 import itertools
@@ -19,15 +20,15 @@ _SEED_OF = {'StatelessRandomGetKeyCounter': 0} | {
 
 
 def drop_overwritten(graph: tf.compat.v1.GraphDef, initialize: str) -> None:
-  """Leaves out initial values that nothing can read.
+  """Removes initial values that no operation can read.
 
   Args:
-    graph: Loses the assignments of variables which another assignment
-      precedes in all that uses the variable.
+    graph: The graph, which is changed.  An initial assignment of a variable is
+      removed if a later assignment precedes all other uses of the variable.
     initialize: Name of the node that initialises all variables.
   """
   if any(node.op == 'Switch' for node in graph.node):
-    return  # What follows may be left out.
+    return  # The nodes after a switch, such as an assignment, may not run.
   before = graphs.ancestors(graph, [initialize])
   users = {}
   for node in graph.node:
@@ -39,7 +40,7 @@ def drop_overwritten(graph: tf.compat.v1.GraphDef, initialize: str) -> None:
     initial = [node for node in using if node.name in before]
     later = [node for node in using if node.name not in before]
     if any(node.op != 'AssignVariableOp' for node in initial):
-      continue  # Another initial value is computed from it.
+      continue  # Another initial value depends on this one.
     if any(_is_first(node, later, users) for node in later):
       dead.update(node.name for node in initial)
   for node in graph.node:
@@ -49,7 +50,7 @@ def drop_overwritten(graph: tf.compat.v1.GraphDef, initialize: str) -> None:
 
 
 def _is_first(node, others, users) -> bool:
-  """Whether a node assigns a variable before all others come to it."""
+  """Returns whether a node assigns a variable before all other uses of it."""
   if node.op != 'AssignVariableOp':
     return False
   missing = {other.name for other in others} - {node.name}
@@ -64,7 +65,7 @@ def _is_first(node, others, users) -> bool:
 
 
 def keep_random(graph: tf.compat.v1.GraphDef) -> None:
-  """Lets random numbers from constant seeds be drawn in every call."""
+  """Makes every call draw its random numbers, also from constant seeds."""
   constant = {node.name for node in graph.node if node.op == 'Const'}
   numbers = itertools.count()
   for node in list(graph.node):
@@ -76,7 +77,8 @@ def keep_random(graph: tf.compat.v1.GraphDef) -> None:
     shape = graph.node.add(name=f'{prefix}/shape', op='Const')
     shape.attr['dtype'].type = tf.int32.as_datatype_enum
     shape.attr['value'].tensor.CopyFrom(tf.make_tensor_proto([], tf.int32))
-    # Stateful, as TensorFlow has it, so that no pass takes it for a constant.
+    # TensorFlow declares `Empty` as stateful, so that no optimisation treats
+    # its value as a constant.
     zero = graph.node.add(name=f'{prefix}/zero', op='Empty')
     zero.input.append(shape.name)
     zero.attr['dtype'].CopyFrom(dtype)

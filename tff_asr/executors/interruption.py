@@ -1,8 +1,8 @@
-"""Work in threads that one Ctrl-C ends, however long it would take.
+"""Work in threads that one Ctrl-C interrupts, however long the work takes.
 
-Python hears of a signal between two of its own instructions, in its main
-thread.  While that is in TensorFlow, nothing is heard; and a thread that is in
-TensorFlow must be told there to stop.
+Python handles a signal in its main thread, between two Python instructions.  A
+main thread that waits for TensorFlow handles no signal.  A thread that runs
+TensorFlow stops only if TensorFlow cancels its operations.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _SECONDS_TO_STOP = 5.0
 
 
 class _Work:
-  """The calls of TensorFlow that are running, which stop together."""
+  """Running calls of TensorFlow, which are cancelled together."""
 
   def __init__(self):
     self._running: set[cancellation.CancellationManager] = set()
@@ -31,7 +31,10 @@ class _Work:
 
   @contextlib.contextmanager
   def running(self) -> Iterator[cancellation.CancellationManager]:
-    """Has a manager for one call: TensorFlow cancels it if the call fails."""
+    """Yields the cancellation manager of one call.
+
+    TensorFlow cancels the manager if the call fails.
+    """
     manager = cancellation.CancellationManager()
     with self._lock:
       self._running.add(manager)
@@ -51,9 +54,9 @@ class _Work:
 
 
 class _Thread(threading.Thread):
-  """A thread that takes one piece of work after the other.
+  """A thread that runs one piece of work after the other.
 
-  It is a daemon: a program does not wait for it at its end.
+  The thread is a daemon: a program does not wait for it before it exits.
   """
 
   def __init__(self):
@@ -68,11 +71,12 @@ class _Thread(threading.Thread):
 
 _work = contextvars.ContextVar('work', default=None)
 _idle: list[_Thread] = []
-os.register_at_fork(after_in_child=_idle.clear)  # A child has no threads.
+# A forked child process does not have the threads of its parent.
+os.register_at_fork(after_in_child=_idle.clear)
 
 
 def start(function: Callable[..., Any], *arguments: Any) -> futures.Future:
-  """Calls a function in another thread, as part of the work of this one."""
+  """Calls a function in another thread, as part of this thread's work."""
   future = futures.Future()
   variables = contextvars.copy_context()
 
@@ -97,8 +101,8 @@ def start(function: Callable[..., Any], *arguments: Any) -> futures.Future:
   return future
 
 
-def _started(function, arguments) -> tuple[_Work, futures.Future]:
-  """Starts a function as work of its own, or of what this thread is part of."""
+def _start_work(function, arguments) -> tuple[_Work, futures.Future]:
+  """Starts a function as part of this thread's work, or as new work."""
   variables = contextvars.copy_context()
   work = _work.get() or _Work()
   variables.run(_work.set, work)
@@ -106,11 +110,12 @@ def _started(function, arguments) -> tuple[_Work, futures.Future]:
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> Any:
-  """Calls a function and waits for it, until the caller is interrupted.
+  """Calls a function in another thread and waits for the result.
 
-  Then what it and the threads that it started do in TensorFlow is cancelled.
+  If the caller is interrupted while it waits, TensorFlow's operations in the
+  function and in the threads that the function started are cancelled.
   """
-  work, future = _started(function, arguments)
+  work, future = _start_work(function, arguments)
   try:
     return future.result()
   finally:
@@ -120,8 +125,8 @@ def run(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 async def run_async(function: Callable[..., Any], *arguments: Any) -> Any:
-  """Calls a function as `run` does, until the task is cancelled."""
-  work, future = _started(function, arguments)
+  """Awaits the result of a function; cancels the function with the task."""
+  work, future = _start_work(function, arguments)
   try:
     return await asyncio.wrap_future(future)
   finally:
@@ -133,7 +138,12 @@ def call(
   function: tf.types.experimental.ConcreteFunction,
   arguments: Sequence[tf.Tensor],
 ) -> list[tf.Tensor]:
-  """Calls a function without captures, as part of the work of this thread."""
+  """Calls a function as part of this thread's work, which can be cancelled.
+
+  Args:
+    function: A function of TensorFlow without captured tensors.
+    arguments: The function's arguments.
+  """
   work = _work.get()
   if work is None:
     return list(function(*arguments) or [])

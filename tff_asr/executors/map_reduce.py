@@ -1,10 +1,10 @@
 """One round of MapReduce on the devices of this machine.
 
-Every device has one or more slots.  A slot takes the next client from the
-round's queue, trains it, adds its result to an accumulator of its own, and so
-on; the accumulators are merged when the queue is empty.  No more is held at a
-time than one client and one accumulator for each slot, however many clients
-there are.
+Every device has one or more slots.  Each slot has its own accumulator.  A slot
+takes the next client from the round's queue, trains it and adds the client's
+result to the slot's accumulator, until the queue is empty.  Then the
+accumulators are merged.  At any time memory holds at most one client and one
+accumulator for each slot, however many clients the round has.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,17 +28,18 @@ from tff_asr.executors import (
 )
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_SEED_SHIFT = 7919  # Between the seeds of two devices.
+_SEED_SHIFT = 7919  # Difference between the seeds of two devices.
 
 
 class ExecutionError(RuntimeError, grpc.RpcError):
-  """A computation failed; says in which stage, and for which client.
+  """A computation failed; the message names the stage and the client.
 
-  TFF's own runtime raises `grpc.RpcError`, so its callers catch that.
+  This error is a `grpc.RpcError` because TFF's own runtime raises that class,
+  and callers of the runtime catch it.
   """
 
   def code(self) -> grpc.StatusCode:
-    """Returns the kind of failure, as gRPC has it."""
+    """Returns the kind of failure as a status code of gRPC."""
     cause = self.__cause__
     found = cause.error_code if isinstance(cause, tf.errors.OpError) else None
     return _CODES.get(found, grpc.StatusCode.UNKNOWN)
@@ -53,8 +54,8 @@ class Client:
   """A client of a round.
 
   Attributes:
-    name: What errors call it.
-    leaves: Returns the client's data, as leaves.
+    name: Name of the client in error messages.
+    leaves: Returns the leaves of the client's data.
   """
 
   name: str
@@ -74,13 +75,13 @@ class MapReduce:
     """Traces the computation's functions.
 
     Args:
-      form: Without secure sums.
+      form: The computation, without secure sums.
       devices: Names of the devices; the first does the server's work.
-      clients_per_device: Number of clients that train at once on each.
+      clients_per_device: Number of clients that train at once on each device.
       watch: Operations whose devices are reported, once for each device.
 
     Raises:
-      UnsupportedError: If a piece cannot run here.
+      UnsupportedError: If a piece of the form cannot run on local devices.
     """
     self._devices = devices
     self._clients_per_device = clients_per_device
@@ -132,24 +133,27 @@ class MapReduce:
     """Runs a round.
 
     Args:
-      server: Leaves of what lies at the server.
-      clients: In the order in which they are taken.
-      max_failed_clients: So many may fail, and are left out with a warning that
-        names them.  With `None` any number may, and nothing tells of it: no
+      server: Leaves of the argument at the server.
+      clients: Clients in the order in which they start.
+      max_failed_clients: Number of clients that may fail.  Failed clients are
+        left out with a warning that names them.  With `None` any number of
+        clients may fail and no output reveals it; therefore no devices of
         operations are reported, either.
 
     Returns:
       Leaves of the results at the server.
 
     Raises:
-      ExecutionError: If a stage fails, or too many clients.
-      TypeError: If a client's data are of another type.
+      ExecutionError: If a stage fails, or if too many clients fail.
+      TypeError: If a client's data have the wrong type, unless
+        `max_failed_clients` is `None`.
     """
     with tf.device(self._devices[0]):
       with _stage('prepare'):
         broadcast = self._prepare(server)
       if max_failed_clients is None:
-        self._to_watch.clear()  # A client that fails would report nothing.
+        # A missing report would reveal that a client failed.
+        self._to_watch.clear()
       queue = _Queue(clients, max_failed_clients)
       total = self._total(broadcast, queue, len(clients))
       del broadcast
@@ -174,7 +178,8 @@ class MapReduce:
     try:
       accumulators = [slot.result() for slot in running]
     finally:
-      queue.close()  # If one has failed: before all others are waited for.
+      # After a failure, the other slots take no more clients, and end soon.
+      queue.close()
       futures.wait(running)
     accumulators = [a for a in accumulators if a is not None]
     total = accumulators.pop(0)
@@ -184,7 +189,10 @@ class MapReduce:
     return total
 
   def _run_slot(self, device, broadcast, queue) -> list[tf.Tensor]:
-    """Trains clients until there are none; returns their accumulator."""
+    """Trains clients until the queue is empty; returns the slot's accumulator.
+
+    The result is `None` if the queue had no client for this slot.
+    """
     train = self._train[device]
     accumulator = None
     try:
@@ -203,12 +211,12 @@ class MapReduce:
               [*client.leaves(), *broadcast, *accumulator], variables
             )
     finally:
-      queue.close()  # If this slot fails, the others need not go on.
+      queue.close()  # If this slot fails, the other slots need not continue.
     return accumulator
 
 
 class _Queue:
-  """Clients, each of which is handed out once; some of them may fail."""
+  """A queue of clients that yields each client once and counts failures."""
 
   def __init__(self, clients: Sequence[Client], max_failures: int | None):
     self._clients = iter(clients)
@@ -225,13 +233,13 @@ class _Queue:
 
   @contextlib.contextmanager
   def failures(self) -> Iterator[None]:
-    """Lets a client fail, as long as not too many have."""
+    """Suppresses the error of a failed client, up to the permitted number."""
     try:
       yield
     except (ExecutionError, TypeError) as error:
       if self._failures_left is None:
         return
-      if isinstance(error, TypeError):  # Of the caller, not of the data.
+      if isinstance(error, TypeError):  # The caller's mistake, not bad data.
         raise
       with self._lock:
         self._failures_left -= 1
@@ -240,7 +248,7 @@ class _Queue:
       logging.warning('A client is left out of the round. %s', error)
 
   def close(self) -> None:
-    """Hands out no more."""
+    """Removes the remaining clients."""
     with self._lock:
       self._clients = iter(())
 
@@ -251,7 +259,7 @@ def _split(tensors, count):
 
 @contextlib.contextmanager
 def _stage(name: str, client: str | None = None):
-  """Names the stage in profiles, and in errors with the client."""
+  """Names the stage in profiles, and the stage and the client in errors."""
   with tf.profiler.experimental.Trace(name):
     try:
       yield

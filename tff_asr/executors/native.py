@@ -1,9 +1,10 @@
-"""TFF's own runtime, with a worker process that cannot be left behind.
+"""TFF's own runtime, with a worker process that always ends with its parent.
 
-TFF executes computations in `worker_binary`, a child process that it reaches by
-gRPC.  Started by TFF itself, the child outlives a parent that is killed and
-keeps its memory and its standard output.  Here it is started by a launcher that
-asks Linux to kill it when its parent dies, and is stopped at exit.
+TFF executes computations in `worker_binary`, a child process with a gRPC
+server.  If TFF itself starts this child and the parent is killed, the child
+survives and keeps its memory and its standard output.  Here a launcher starts
+the child and asks Linux to kill it when its parent dies; the parent stops the
+child at exit.
 """
 
 import atexit
@@ -24,7 +25,7 @@ from tff_asr import child_process, compat
 
 _START_SECONDS = 60.0
 _TRIES = 3
-_MAX_MESSAGE_BYTES = 2_000_000_000  # gRPC cannot do more.
+_MAX_MESSAGE_BYTES = 2_000_000_000  # About the limit of gRPC.
 
 
 class Worker:
@@ -34,13 +35,14 @@ class Worker:
     """Starts the worker.
 
     Args:
-      max_concurrent_calls: Most computations (clients) that run at once.
+      max_concurrent_calls: Maximum number of computations (clients) that run at
+        once.
 
     Raises:
       RuntimeError: If the worker does not answer.
     """
     binary = pathlib.Path(tff.__file__).parent / 'data' / 'worker_binary'
-    for _ in range(_TRIES):  # Another process may take a port that was free.
+    for _ in range(_TRIES):  # Another process may take the free port first.
       port = portpicker.pick_unused_port()
       self._process = child_process.start(
         [
@@ -56,7 +58,10 @@ class Worker:
       if self._becomes_ready():
         return
       self.stop()
-    raise RuntimeError(f'{binary} does not start.')
+    raise RuntimeError(
+      f'{binary} did not start in {_TRIES} tries; its messages are on standard'
+      ' error.'
+    )
 
   def _becomes_ready(self) -> bool:
     deadline = time.monotonic() + _START_SECONDS
@@ -68,11 +73,11 @@ class Worker:
 
   @property
   def is_running(self) -> bool:
-    """Whether the worker has not ended."""
+    """Whether the worker still runs."""
     return self._process.poll() is None
 
   def stop(self) -> None:
-    """Ends the worker; harmless if it has ended."""
+    """Ends the worker; has no effect if the worker has ended."""
     if self.is_running:
       self._process.kill()
     self._process.wait()
@@ -85,13 +90,14 @@ def _stub(port: int) -> tff.framework.RemoteExecutorGrpcStub:
     (f'grpc.max_{direction}_message_length', _MAX_MESSAGE_BYTES)
     for direction in ('send', 'receive')
   ]
-  options.append(('grpc.enable_http_proxy', 0))  # It is on this machine.
+  # The worker is on this machine, so the connection needs no proxy.
+  options.append(('grpc.enable_http_proxy', 0))
   channel = grpc.insecure_channel(f'localhost:{port}', options)
   return tff.framework.RemoteExecutorGrpcStub(channel)
 
 
 class SharedWorker:
-  """One worker for all that need one, for as long as anybody does."""
+  """One worker that all users share, and that ends with its last user."""
 
   def __init__(self):
     self._worker: Worker | None = None
@@ -99,9 +105,9 @@ class SharedWorker:
     self._lock = threading.RLock()  # The garbage collector may call `release`.
 
   def get(self, user: Hashable) -> Worker:
-    """Returns the worker, which stays until its users are gone or release it.
+    """Returns the worker; starts it if it does not run.
 
-    If it has ended by itself, it is started again.
+    The worker runs until every user has been deleted or has released it.
     """
     with self._lock:
       if user not in self._users:
@@ -112,7 +118,7 @@ class SharedWorker:
       return self._worker
 
   def release(self, user: Hashable) -> None:
-    """Ends the worker if nobody else has it; harmless if repeated."""
+    """Ends the worker if it has no other user; may be called repeatedly."""
     with self._lock:
       self._users.discard(user)
       self._stop_if_unused()
@@ -136,14 +142,16 @@ def create_context(
 
   Args:
     worker: The worker.
-    default_num_clients: Clients of a computation that takes nothing of theirs.
+    default_num_clients: Number of clients for a computation that takes no
+      argument at clients.
   """
 
   def create_executor(cardinalities):
-    if not worker.is_running:  # TFF would wait for it for ever.
+    if not worker.is_running:  # TFF would wait forever.
       raise RuntimeError(
-        "TFF's own runtime has ended while it computed. What it was given may"
-        ' need more memory than there is, or what it cannot do.'
+        "TFF's own runtime ended during a computation. The computation may need"
+        ' more memory than is available, or an operation that the runtime does'
+        ' not support.'
       )
     executor = tff.framework.RemoteExecutor(worker.stub)
     executor.set_cardinalities(
@@ -165,11 +173,14 @@ def create_context(
 
 
 def set_native_context(max_concurrent_calls: int | None = None) -> Worker:
-  """Makes TFF execute in a worker of its own; returns it.
+  """Makes TFF execute in a new worker; returns the worker.
 
   Args:
-    max_concurrent_calls: Most clients that train at once; each holds its own
-      copies of the model.  By default the number of cores.
+    max_concurrent_calls: Maximum number of clients that train at once; each
+      holds its own copies of the model.  By default the number of cores.
+
+  Raises:
+    RuntimeError: If the worker does not answer.
   """
   worker = Worker(max_concurrent_calls or os.cpu_count() or 1)
   tff.framework.set_default_context(create_context(worker))

@@ -1,4 +1,4 @@
-"""Pieces of graphs, one after the other, as one function."""
+"""Functions that run pieces of graphs one after the other."""
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
@@ -9,16 +9,16 @@ import tensorflow as tf
 from tff_asr.executors import graph_piece, interruption
 
 _Tensors = Sequence[tf.Tensor]
-# Writes a piece into the graph: takes its arguments, returns its results.
+# Writes a piece into the graph: from the piece's arguments to its results.
 Call = Callable[[graph_piece.GraphPiece, _Tensors], list[tf.Tensor]]
 
 
 class PieceFunction:
-  """A function whose pieces are traced together, once, and then never again.
+  """A function whose pieces are traced together, once.
 
-  It runs on the device of the scope in which it is called.  Threads may call it
-  at the same time, each with variables of its own.  All draw from one stream of
-  random numbers, also where the seed is given.
+  The function runs on the device of the caller's device scope.  Several threads
+  may call the function at the same time, each with its own variables.  All
+  calls draw from one stream of random numbers, also if the seed is given.
   """
 
   def __init__(
@@ -31,13 +31,14 @@ class PieceFunction:
     """Traces the function.
 
     Args:
-      pieces: What it is made of; each is called once.
-      signature: Specs of its arguments.
-      body: Takes what calls a piece, and the arguments; returns the results.
+      pieces: Pieces of the function; the body calls each once.
+      signature: Specs of the function's arguments.
+      body: Returns the results, given a `Call` and the arguments.
       seed_shift: See `GraphPiece.call`.
     """
     self._pieces = pieces
-    # Calls that began together would each have a stream from the same seed.
+    # The first call creates the stream of random numbers.  If several first
+    # calls ran at once, each would create its own stream from the same seed.
     self._is_first = any(piece.has_fixed_seeds for piece in pieces)
     self._first = threading.Lock()
     handles = [
@@ -55,14 +56,14 @@ class PieceFunction:
 
     whole = [*signature, *handles]
     graph = tf.compat.v1.wrap_function(traced, whole)
-    # Called on its own, such a function is not optimised.
+    # TensorFlow does not optimise a wrapped function that is called directly.
     self._function = tf.function(
       lambda *arguments: graph(*arguments), autograph=False
     ).get_concrete_function(*whole)
 
   @contextlib.contextmanager
   def variables(self) -> Iterator[list[tf.Tensor]]:
-    """Has variables for calls that come one after the other."""
+    """Yields variables for calls that run one after the other."""
     handles = [v for piece in self._pieces for v in piece.create_variables()]
     try:
       yield handles
@@ -72,7 +73,12 @@ class PieceFunction:
   def __call__(
     self, arguments: _Tensors, variables: _Tensors | None = None
   ) -> list[tf.Tensor]:
-    """Calls the function; variables are initialised in every call."""
+    """Calls the function, which initialises its variables in every call.
+
+    Args:
+      arguments: Arguments of the function.
+      variables: Handles from `variables()`; by default new ones for this call.
+    """
     if variables is None:
       with self.variables() as variables:
         return self(arguments, variables)
@@ -89,7 +95,7 @@ class PieceFunction:
 def single(
   piece: graph_piece.GraphPiece, signature: Sequence[tf.TensorSpec]
 ) -> PieceFunction:
-  """Returns a piece alone as a function."""
+  """Returns a function that runs a single piece."""
   return PieceFunction(
     [piece], signature, lambda call, arguments: call(piece, arguments)
   )

@@ -1,4 +1,4 @@
-"""Where TensorFlow runs an operation, which it decides when a graph runs."""
+"""Devices on which TensorFlow places operations when it runs a graph."""
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
@@ -13,12 +13,12 @@ _lock = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class Watch:
-  """A question about operations.
+  """A request to report the devices of operations.
 
   Attributes:
-    operations: Their names, as in `tf.raw_ops`.
-    report: Takes pairs of an operation and the device on which it is, in
-      TensorFlow's words (`/CPU:0`), of those that were found.
+    operations: Names of the operations, as in `tf.raw_ops`.
+    report: Receives a pair of operation and device for each operation that was
+      found; the device has TensorFlow's name (`/CPU:0`).
   """
 
   operations: Sequence[str]
@@ -27,10 +27,10 @@ class Watch:
 
 @contextlib.contextmanager
 def watched(watch: Watch | None) -> Iterator[None]:
-  """Finds out where operations are that run in this block.
+  """Reports the devices of operations that run in this block.
 
-  TensorFlow tells only of functions that run for the first time, and it keeps
-  a copy of their graphs for the length of the block.
+  TensorFlow reports only functions that run for the first time.  During the
+  block it keeps a copy of their graphs.
   """
   if not watch:
     yield
@@ -59,9 +59,10 @@ def _placements(metadata, operations) -> list[tuple[str, str]]:
 
 
 def _operations(node, functions: dict) -> set[str]:
-  """Operations of a node and of the functions that it calls.
+  """Returns the operations of a node and of the functions that it calls.
 
-  Alternatives that are not called stay in a library: that of cuDNN on a CPU.
+  Only called functions count, because a graph's library also has alternatives
+  that are never called, such as the kernel of cuDNN on a CPU.
   """
   found = {node.op}
   for attribute in node.attr.values():

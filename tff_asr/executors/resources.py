@@ -1,8 +1,9 @@
 """State that operations keep from one execution of a graph to the next.
 
-TensorFlow keeps it in resources, which it finds by name, or in the operation
-itself.  TFF's own runtime gives every call resources of its own.  Here a call
-makes new ones, which go when it ends; what cannot be made anew is refused.
+TensorFlow keeps this state in resources, which have names, or in the operation
+itself.  TFF's own runtime gives every call its own resources.  Here every call
+creates new resources, which are freed when the call ends.  A graph is refused
+if its state cannot be created per call.
 """
 
 import tensorflow as tf
@@ -13,7 +14,8 @@ from tff_asr.executors import graphs
 VARIABLE = 'VarHandleOp'
 _NEW_VARIABLE = b'cd2c89b7-88b7-44c8-ad83-06c2a9158347'
 
-# Operations that find a resource by name, and those that make a new one.
+# From operations that find a resource by name to operations that create a new
+# resource.
 _ANONYMOUS = {
   'HashTableV2': 'AnonymousHashTable',
   'IteratorV2': 'AnonymousIteratorV3',
@@ -26,15 +28,16 @@ _NEW = frozenset(
     *_ANONYMOUS.values(),
     *('AnonymousIterator', 'AnonymousIteratorV2', 'AnonymousMemoryCache'),
     *('AnonymousRandomSeedGenerator', 'AnonymousSeedGenerator'),
-    # A dataset that gets one of these makes a new one for itself.
+    # A dataset replaces these placeholders by its own new resource.
     *('DummyIterationCounter', 'DummyMemoryCache', 'DummySeedGenerator'),
-    # Of one execution, by TensorFlow itself.
+    # TensorFlow itself limits these to one execution.
     *('StackV2', 'TensorArrayV3', 'TensorArrayGradV3'),
     'TensorArrayGradWithShape',
-    'MutexV2',  # A lock, which has no value.
+    'MutexV2',  # A lock has no value.
   ]
 )
-# Stateful to TensorFlow, lest they are computed once, but they keep nothing...
+# TensorFlow declares these operations as stateful, so that no optimisation
+# merges or precomputes them.  They keep no state...
 _WITHOUT_STATE = frozenset(
   [
     *('Case', 'If', 'StatefulPartitionedCall', 'While', 'XlaCallModule'),
@@ -45,7 +48,7 @@ _WITHOUT_STATE = frozenset(
     'WriteFile',
   ]
 )
-# ... or only their place in a stream of random numbers.
+# ... or only their position in a stream of random numbers.
 _RANDOM = frozenset(
   [
     *('AllCandidateSampler', 'FixedUnigramCandidateSampler'),
@@ -62,9 +65,10 @@ _RANDOM = frozenset(
 
 
 def is_isolated(operation: str) -> bool:
-  """Whether no state of an operation reaches another call, once isolated.
+  """Returns whether an isolated operation passes no state to another call.
 
-  A Python function has none if whoever wrote it says so, by `stateful=False`.
+  A Python function counts as stateless if its author declares it so, by
+  `stateful=False`.
   """
   definition = op_def_registry.get(operation)
   if definition is None:
@@ -86,9 +90,11 @@ def is_isolated(operation: str) -> bool:
 
 
 def draws(operation: str) -> bool:
-  """Whether an operation gives something else each time that it runs."""
+  """Returns whether an operation has a different result in every execution."""
   definition = op_def_registry.get(operation)
-  seeds = {'seed', 'seed2'}  # Of some TensorFlow does not say that they draw.
+  # Some operations draw although TensorFlow does not declare it; these
+  # attributes identify them.
+  seeds = {'seed', 'seed2'}
   if definition and seeds <= {a.name for a in definition.attr}:
     return 'Dataset' not in operation or 'Shuffle' in operation
   return operation in _RANDOM or (
@@ -101,12 +107,14 @@ def _has_handle(arguments) -> bool:
 
 
 def leaking(graph: tf.compat.v1.GraphDef) -> str | None:
-  """Returns why a graph cannot be isolated, or `None` if it can."""
+  """Returns the reason why a graph cannot be isolated, or `None` if it can."""
   inside = (node for f in graph.library.function for node in f.node_def)
   for node in graph.node:
     if not is_isolated(node.op):
       return _reason(node)
-  for node in inside:  # How often a function runs is not known.
+  # It is unknown how often a function runs in one call, so `isolate` cannot
+  # replace a named resource inside a function.
+  for node in inside:
     is_named = node.op == VARIABLE or node.op in _ANONYMOUS
     if is_named or not is_isolated(node.op):
       return _reason(node)
@@ -116,20 +124,20 @@ def leaking(graph: tf.compat.v1.GraphDef) -> str | None:
 def _reason(node) -> str:
   return (
     f'its operation {node.name!r} ({node.op}) keeps a state of its own, which'
-    ' would pass from one client to the next'
+    ' would pass from one client to the next client'
   )
 
 
 def isolate(graph: tf.compat.v1.GraphDef) -> set[str]:
-  """Lets every execution of a graph make the resources that it uses.
+  """Makes every execution of a graph create the resources that it uses.
 
-  Variables stay as they are: they become arguments.
+  Variables stay unchanged here; they become arguments later.
 
   Args:
-    graph: One that does not leak; it is changed.
+    graph: A graph that does not leak state (see `leaking`); it is changed.
 
   Returns:
-    Names of the nodes that stand for a resource, variables among them.
+    Names of the nodes that represent a resource, including variables.
   """
   _merge_equal(graph)
   found = set()
@@ -146,7 +154,7 @@ def isolate(graph: tf.compat.v1.GraphDef) -> set[str]:
 
 
 def _merge_equal(graph) -> None:
-  """Makes one node of those that name the same resource."""
+  """Merges nodes that name the same resource."""
   first, same = {}, {}
   for node in graph.node:
     name = node.attr['shared_name'].s if 'shared_name' in node.attr else b''

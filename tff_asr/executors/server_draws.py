@@ -1,9 +1,9 @@
-"""Random values at the server that are drawn once.
+"""Random values at the server, each drawn only once.
 
-In TFF's MapReduce form nothing passes from what the server computes before the
-clients to what it computes after them: what both need is computed twice.  Where
-it has random numbers in it, that would be two values.  Here such values are
-computed first, and become arguments of the rest.
+TFF's MapReduce form passes no value from the server's computation before the
+clients to its computation after them.  A value that both need is computed
+twice.  If it is random, the two results would differ.  This module computes
+such values first and makes them arguments of the rest of the computation.
 """
 
 from collections.abc import Iterator
@@ -17,25 +17,27 @@ _Block = tff.framework.ComputationBuildingBlock
 
 
 class UnplacedDrawError(ValueError):
-  """A random value without a place is drawn for clients."""
+  """A random value without a placement is drawn for clients."""
 
 
 def split(
   computation: tff.framework.ConcreteComputation,
 ) -> tuple[tff.framework.ConcreteComputation, ...]:
-  """Takes random values that are broadcast out of a computation.
+  """Splits the draws of broadcast random values off a computation.
 
   Args:
-    computation: Of a value at the server and one at the clients; its results
-      are its first argument and values at the server.
+    computation: A computation with two arguments, a value at the server and a
+      value at the clients.  Its results are its first argument and values at
+      the server.
 
   Returns:
-    The computation alone if there is nothing to take out.  Otherwise a
-    computation from the value at the server to the random values, and one like
-    the given with the pair of both for the value at the server.
+    Only the given computation if it broadcasts no random values.  Otherwise two
+    computations: the first computes the random values from the value at the
+    server; the second is like the given computation, but its argument at the
+    server is the pair of the value at the server and the random values.
 
   Raises:
-    UnplacedDrawError: If clients get a random value that was at no place.
+    UnplacedDrawError: If clients get a random value without a placement.
   """
   whole = tff.framework.to_call_dominant(computation.to_building_block())
   body = whole.result
@@ -52,8 +54,8 @@ def split(
     used = _references(value) & drawn
     if not all(placed[name] for name in used):
       raise UnplacedDrawError(
-        'it draws a random value at no place for clients or for their sum; let'
-        ' tff.federated_eval draw it at the server'
+        'it draws a random value at no place for clients or for their sum; draw'
+        ' the value at the server with tff.federated_eval'
       )
     if _is_at_clients(value):
       broadcast |= used
@@ -73,7 +75,7 @@ def split(
 
 
 def _before_clients(values) -> tuple[set[str], set[str]]:
-  """Names of values that need no client, and those of them that are random."""
+  """Returns the values that need no client, and the random ones, by name."""
   before, drawn = set(), set()
   for name, value in values:
     references = _references(value) & {n for n, _ in values}
@@ -108,7 +110,7 @@ def _is_at_clients(block: _Block) -> bool:
 
 
 def _draws(block: _Block) -> bool:
-  """Whether a part of a computation is TensorFlow that draws."""
+  """Returns whether a part of a computation is a random TensorFlow graph."""
   if not isinstance(block, tff.framework.CompiledComputation):
     return False
   graph, _ = graph_piece.needed_graph(block.proto.tensorflow)
@@ -116,7 +118,7 @@ def _draws(block: _Block) -> bool:
 
 
 def _only_at_server(whole, values, results):
-  """Returns what is computed from the value at the server alone."""
+  """Returns a computation of `results` from the value at the server alone."""
   names = tff.framework.unique_name_generator(whole)
   server = whole.parameter_type[0]
   argument = tff.framework.Reference(next(names), server)
@@ -141,7 +143,7 @@ def _only_at_server(whole, values, results):
 
 
 def _with_arguments(whole, values, taken):
-  """Returns a computation that takes some of its values instead."""
+  """Returns the computation with the values `taken` as arguments."""
   names = tff.framework.unique_name_generator(whole)
   before = whole.parameter_type
   argument = tff.framework.Reference(

@@ -1,7 +1,7 @@
-"""TFF's values as flat lists of tensors, and back.
+"""Conversion between TFF's values and flat lists of tensors.
 
-A value of a structured type is the list of its leaves in the order of the type.
-A sequence is one leaf, a variant tensor that holds a `tf.data.Dataset`.
+A value of a structured type becomes the list of its leaves, in the order of the
+type.  A sequence is one leaf: a variant tensor that holds a `tf.data.Dataset`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,20 +15,20 @@ import tensorflow_federated as tff
 
 from tff_asr.executors import datasets
 
-# Tensors whose memory `pack` has given out as an array, by the array's id, for
-# as long as the array lives.
+# Tensors that share their memory with an array from `pack`, by the array's id.
+# An entry lives as long as its array.
 _shared: dict[int, tf.Tensor] = {}
 
 
 def dtype_of(type_spec: tff.TensorType) -> tf.DType:
-  """Returns TensorFlow's name for the type of a tensor's elements."""
+  """Returns TensorFlow's type of a tensor's elements."""
   if type_spec.dtype.type is np.str_:
     return tf.string
   return tf.as_dtype(type_spec.dtype)
 
 
 def specs(type_spec: tff.Type | None) -> list[tf.TensorSpec]:
-  """Specs of the leaves of a type without placements."""
+  """Returns the specs of a type's leaves; placements are ignored."""
   if type_spec is None:
     return []
   if isinstance(type_spec, tff.FederatedType):
@@ -44,7 +44,7 @@ def flatten(value: Any, type_spec: tff.Type) -> list[tf.Tensor]:
   """Returns the leaves of a value.
 
   Args:
-    value: What a TFF computation takes for an argument of this type.
+    value: Any value that a TFF computation accepts as argument of this type.
     type_spec: A type without functions and without values placed at clients.
 
   Raises:
@@ -90,7 +90,7 @@ def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
   if isinstance(value, tf.Variable):
     value = value.read_value()
   elif isinstance(value, np.generic | np.ndarray):
-    # NumPy has several types for text; those of numbers must agree.
+    # NumPy has several types for text.  Types of numbers must be compatible.
     if value.dtype.kind in 'OSU' and dtype == tf.string:
       value = value.astype(object)
     elif np.can_cast(value.dtype, type_spec.dtype):
@@ -101,7 +101,7 @@ def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
     tensor = tf.convert_to_tensor(value, dtype)
   except (TypeError, ValueError) as error:
     raise TypeError(f'Expected {type_spec}, found {value!r:.200}.') from error
-  if isinstance(value, int | float) and not _has_kept(value, tensor):
+  if isinstance(value, int | float) and not _is_in_range(value, tensor):
     raise TypeError(f'{value} is out of the range of {type_spec}.')
   if not tensor.shape.is_compatible_with(type_spec.shape):
     raise TypeError(f'Expected {type_spec}, found the shape {tensor.shape}.')
@@ -109,15 +109,15 @@ def _tensor(value, type_spec: tff.TensorType) -> tf.Tensor:
 
 
 def _is_unchanged(array: np.ndarray, tensor: tf.Tensor) -> bool:
-  """Whether an array has the shape and type that its tensor has."""
+  """Returns whether an array still has its tensor's memory, shape and type."""
   found, expected = (
     a.__array_interface__ for a in (array, np.asarray(memoryview(tensor)))
   )
   return found == expected
 
 
-def _has_kept(value: int | float, tensor: tf.Tensor) -> bool:
-  """Whether a number is still what it was, but for rounding."""
+def _is_in_range(value: int | float, tensor: tf.Tensor) -> bool:
+  """Returns whether a tensor has a number's value, apart from rounding."""
   if tensor.dtype.is_integer:
     return int(tensor) == value
   return not math.isfinite(value) or bool(np.isfinite(tensor))
@@ -129,7 +129,7 @@ def _sequence(value, type_spec: tff.SequenceType) -> tf.Tensor:
     if not type_spec.is_assignable_from(found):
       raise TypeError(f'Expected {type_spec}, found {found}.')
     return datasets.to_variant(value)
-  # TFF knows how to make a dataset of a list.
+  # TFF converts a list to a dataset.
   proto, _ = tff.framework.serialize_value(value, type_spec)
   return tf.raw_ops.DatasetFromGraph(
     graph_def=proto.sequence.serialized_graph_def
@@ -137,12 +137,13 @@ def _sequence(value, type_spec: tff.SequenceType) -> tf.Tensor:
 
 
 def pack(leaves: Sequence[tf.Tensor], type_spec: tff.Type) -> Any:
-  """The inverse of `flatten`, in the containers that TFF's own runtime gives.
+  """Returns the value with the given leaves; the inverse of `flatten`.
 
   Returns:
-    NumPy arrays, which may not be written to, and scalars; a `tf.data.Dataset`
-    for a sequence.  Nothing is copied, here or when an array comes back as an
-    argument: the state of a large model is there once.
+    The value in the same containers that TFF's own runtime returns: read-only
+    NumPy arrays and scalars, and a `tf.data.Dataset` for a sequence.  An array
+    shares the memory of its tensor.  No copy is made, neither here nor when the
+    array is an argument later, so memory holds the state of a large model once.
   """
   rest = iter(leaves)
   packed = _pack(rest, type_spec)
@@ -168,7 +169,7 @@ def _pack(leaves: Iterator[tf.Tensor], type_spec):
 
 
 def _array(tensor: tf.Tensor) -> Any:
-  """A tensor's value: an array on the same memory, where there can be one."""
+  """Returns a tensor's value, without a copy if possible."""
   has_buffer = np.dtype(tensor.dtype.as_numpy_dtype).kind in 'biufc'
   if not tensor.shape.rank or not has_buffer or 'CPU' not in tensor.device:
     return tensor.numpy()

@@ -1,1 +1,1 @@
-"""Optimizers, as `tff.learning.optimizers.Optimizer`, and their schedules."""
+"""Optimizers for `tff.learning` and schedules of their learning rates."""

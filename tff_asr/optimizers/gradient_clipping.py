@@ -1,4 +1,4 @@
-"""Clips every gradient before an optimizer sees it."""
+"""Gradient clipping as a wrapper of an optimizer."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import tensorflow_federated as tff
 
 
 class _GradientClipping(tff.learning.optimizers.Optimizer):
-  """See `build_gradient_clipping`."""
+  """An optimizer that clips gradients; see `build_gradient_clipping`."""
 
   def __init__(
     self, optimizer: tff.learning.optimizers.Optimizer, clip_norm: float
   ):
     if not clip_norm > 0.0:
-      raise ValueError(f'The clip norm must be positive, found {clip_norm}.')
+      raise ValueError(f'`clip_norm={clip_norm}` must be positive.')
     self._optimizer = optimizer
     self._clip_norm = clip_norm
 
@@ -38,14 +38,15 @@ class _GradientClipping(tff.learning.optimizers.Optimizer):
 def build_gradient_clipping(
   optimizer: tff.learning.optimizers.Optimizer, clip_norm: float
 ) -> tff.learning.optimizers.Optimizer:
-  """Wraps `optimizer` so that no gradient is longer than `clip_norm`.
+  """Wraps an optimizer so that no gradient's norm exceeds `clip_norm`.
 
-  The norm is the L2 norm over all tensors together (algorithm 1 of Pelikan et
-  al., 2025, arXiv 2310.00098, clips so at every local step).  A gradient with a
-  NaN or an infinity becomes NaN as a whole, for the client update to reject.
+  The norm is the L2 norm over all tensors together.  Algorithm 1 of Pelikan et
+  al. (2025, arXiv 2310.00098) clips in this way at every local step.  If a
+  gradient has a NaN or an infinity, all its values become NaN, so that the
+  client update rejects the gradient.
 
   Args:
-    optimizer: What takes the step.
+    optimizer: The optimizer that applies the clipped gradients.
     clip_norm: Greatest L2 norm of a gradient, positive.
 
   Raises:

@@ -1,4 +1,4 @@
-"""LAMB: Adam's direction, scaled tensor by tensor (arXiv 1904.00962).
+"""LAMB: Adam's direction, scaled separately for each tensor (arXiv 1904.00962).
 
 You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76
 minutes", ICLR 2020, algorithm 2, with the norm itself as scaling function.
@@ -16,16 +16,16 @@ _HPARAMS = ('learning_rate', 'beta_1', 'beta_2', 'epsilon', 'weight_decay')
 
 
 class _Lamb(tff.learning.optimizers.Optimizer):
-  """LAMB optimizer, see `build_lamb` for details."""
+  """LAMB optimizer; see `build_lamb`."""
 
   def __init__(self, **hparams: float):
     for name in ('learning_rate', 'epsilon', 'weight_decay'):
       if hparams[name] < 0.0:
-        raise ValueError(f'LAMB `{name}` must be >= 0, found {hparams[name]}.')
+        raise ValueError(f'LAMB `{name}` must be >= 0, got {hparams[name]}.')
     for name in ('beta_1', 'beta_2'):
       if not 0.0 <= hparams[name] < 1.0:
         raise ValueError(
-          f'LAMB `{name}` must be in [0, 1), found {hparams[name]}.'
+          f'LAMB `{name}` must be in [0, 1), got {hparams[name]}.'
         )
     self._hparams = hparams
 
@@ -84,7 +84,7 @@ def _update(hparams, step, w, m, v, g):
 
 
 def _trust_ratio(weight: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:
-  """||weight|| / ||direction||, and 1 where either norm is zero."""
+  """Returns ||weight|| / ||direction||, or 1 if either norm is zero."""
   weight_norm, direction_norm = tf.norm(weight), tf.norm(direction)
   return tf.where(
     (weight_norm > 0.0) & (direction_norm > 0.0),
@@ -102,7 +102,7 @@ def build_lamb(
 ) -> tff.learning.optimizers.Optimizer:
   """Returns a `tff.learning.optimizers.Optimizer` for LAMB.
 
-  With gradient `g`, step `t` and, for every weight tensor `w` on its own,
+  With gradient `g` and step `t`, each weight tensor `w` is updated by
 
   ```
   m = beta_1 * m + (1 - beta_1) * g
@@ -113,15 +113,15 @@ def build_lamb(
   ```
 
   where the trust ratio `||w|| / ||u||` is 1 if either norm is zero.  The
-  defaults are those of Pelikan et al. (2025, arXiv 2310.00098), who take
-  central steps of 0.001 to 0.009 with it.
+  defaults are the values of Pelikan et al. (2025, arXiv 2310.00098), who use
+  LAMB at the server with learning rates of 0.001 to 0.009.
 
   Args:
     learning_rate: Step length, relative to the norm of each tensor.
     beta_1: Decay of the first moment, in [0, 1).
     beta_2: Decay of the second moment, in [0, 1).
-    epsilon: Added to the root of the second moment.
-    weight_decay: Weight of the decay term.
+    epsilon: Constant added to the root of the second moment.
+    weight_decay: Factor of the decay term.
 
   Raises:
     ValueError: If an argument is out of its range.

@@ -1,4 +1,4 @@
-"""LARS: momentum, each tensor at a rate of its own (arXiv 1708.03888).
+"""LARS: momentum with a learning rate for each tensor (arXiv 1708.03888).
 
 You, Gitman, Ginsburg, "Large Batch Training of Convolutional Networks", 2017,
 algorithm 1.
@@ -22,20 +22,20 @@ _HPARAMS = (
 
 
 class _Lars(tff.learning.optimizers.Optimizer):
-  """LARS optimizer, see `build_lars` for details."""
+  """LARS optimizer; see `build_lars`."""
 
   def __init__(self, **hparams: float):
     for name in ('learning_rate', 'weight_decay', 'epsilon'):
       if not hparams[name] >= 0.0:
-        raise ValueError(f'LARS `{name}` must be >= 0, found {hparams[name]}.')
+        raise ValueError(f'LARS `{name}` must be >= 0, got {hparams[name]}.')
     if not hparams['trust_coefficient'] > 0.0:
       raise ValueError(
-        'LARS `trust_coefficient` must be > 0, found'
+        'LARS `trust_coefficient` must be > 0, got'
         f' {hparams["trust_coefficient"]}.'
       )
     if not 0.0 <= hparams['momentum'] < 1.0:
       raise ValueError(
-        f'LARS `momentum` must be in [0, 1), found {hparams["momentum"]}.'
+        f'LARS `momentum` must be in [0, 1), got {hparams["momentum"]}.'
       )
     self._hparams = hparams
 
@@ -97,7 +97,7 @@ def build_lars(
 ) -> tff.learning.optimizers.Optimizer:
   """Returns a `tff.learning.optimizers.Optimizer` for LARS.
 
-  With gradient `g` and, for every weight tensor `w` on its own,
+  With gradient `g`, each weight tensor `w` is updated by
 
   ```
   ratio = trust_coefficient * ||w|| / (||g|| + weight_decay * ||w|| + epsilon)
@@ -105,19 +105,19 @@ def build_lars(
   w = w - v
   ```
 
-  where `ratio` is 1 if `||w||` or the rest of the denominator is zero, as in
-  Optax.  The defaults are those of Pelikan et al. (2025, arXiv 2310.00098), who
-  train centrally at learning rates of 0.2 and 0.5 with it, and 0.7 to 3.4 on
-  the server.
+  where `ratio` is 1 if `||w||` or the denominator without `epsilon` is zero, as
+  in Optax.  The defaults are the values of Pelikan et al. (2025, arXiv
+  2310.00098), who use LARS in central training with learning rates of 0.2 and
+  0.5, and at the server with learning rates of 0.7 to 3.4.
 
   Args:
-    learning_rate: Step length; a tensor moves by about `trust_coefficient`
-      times this of its own norm.
+    learning_rate: Step length; a step changes a tensor by about
+      `learning_rate * trust_coefficient` times the tensor's norm.
     momentum: Decay of the velocity, in [0, 1).
-    trust_coefficient: How far a local rate is trusted, positive.
-    weight_decay: Weight of the decay term.
-    epsilon: Added to the norm of the gradient; none in the article, and there
-      in the code published with Pelikan et al.
+    trust_coefficient: Factor of each tensor's learning rate, positive.
+    weight_decay: Factor of the decay term.
+    epsilon: Constant added to the norm of the gradient; absent in the article,
+      but present in the code published with Pelikan et al.
 
   Raises:
     ValueError: If an argument is out of its range.

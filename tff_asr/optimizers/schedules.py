@@ -1,8 +1,8 @@
-"""How a learning rate changes from step to step.
+"""Schedules of learning rates.
 
-Schedules of Pelikan et al. (2025, arXiv 2310.00098): constant, then falling
-exponentially (the server's) or by jumps (central training).  A step of the
-server is a round.
+Pelikan et al. (2025, arXiv 2310.00098) use a constant rate that then decreases:
+exponentially at the server, in jumps in central training.  A step of the server
+is a round.
 """
 
 import dataclasses
@@ -22,9 +22,10 @@ DECAYING = (STEP, EXPONENTIAL)
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-  """The share of a learning rate that a step takes.
+  """A schedule: the factor of the learning rate in each step.
 
-  With t steps done, t0 `decay_start`, tau `decay_steps` and r `decay_rate`:
+  After t steps, with t0 = `decay_start`, tau = `decay_steps` and
+  r = `decay_rate`, the factor is
 
   ```
   constant      1
@@ -33,13 +34,14 @@ class Schedule:
   exponential   1 while t < t0, then r ** ((t - t0) / tau)
   ```
 
-  times `(t + 1) / warmup_steps` where that is below 1.
+  times `min(1, (t + 1) / warmup_steps)`.
 
   Attributes:
     name: One of `NAMES`.
-    warmup_steps: Steps until the full rate; 0 and 1 are none.
+    warmup_steps: Number of steps until the full rate; 0 and 1 mean no warm-up.
     decay_start: Step before which a decaying rate is constant.
-    decay_steps: Steps in which it then falls by `decay_rate`.
+    decay_steps: Number of steps in which a decaying rate is multiplied by
+      `decay_rate`.
     decay_rate: A factor, more than 0 and at most 1.
 
   Raises:
@@ -59,27 +61,27 @@ class Schedule:
     )
     errors.require(
       self.warmup_steps >= 0 and self.decay_start >= 0 and self.decay_steps > 0,
-      'A learning rate must have warm-up steps and a start of its decay of at'
-      ' least 0, and fall in at least 1 step: found'
+      'A schedule must have at least 0 warm-up steps, a decay that starts at'
+      ' step 0 or later, and at least 1 decay step: got'
       f' {self.warmup_steps}, {self.decay_start}, {self.decay_steps}.',
     )
     errors.require(
       0.0 < self.decay_rate <= 1.0,
-      f'The decay rate {self.decay_rate} of a learning rate must be more than 0'
-      ' and at most 1.',
+      f'The decay rate {self.decay_rate} of a schedule must be more than 0 and'
+      ' at most 1.',
     )
 
   @property
   def is_constant(self) -> bool:
-    """Whether all steps are the same."""
+    """Whether the factor is 1 in all steps."""
     return self.name == CONSTANT and self.warmup_steps <= 1
 
   def share(self, step: tf.Tensor, steps: int | None = None) -> tf.Tensor:
-    """Returns a scalar of type float32, from 0 to 1.
+    """Returns the factor of the learning rate, a float32 scalar from 0 to 1.
 
     Args:
-      step: Steps done before, a scalar.
-      steps: Number of steps in all, for a cosine.
+      step: Number of previous steps, a scalar.
+      steps: Total number of steps; needed for `cosine`.
     """
     done = tf.cast(step, tf.float32)
     share = tf.minimum((done + 1.0) / max(self.warmup_steps, 1), 1.0)
@@ -88,7 +90,7 @@ class Schedule:
       share *= schedules.CosineDecay(1.0, steps)(done)
     elif self.name in DECAYING:
       jumps = self.name == STEP
-      # The first jump is at the start.
+      # The first jump is at `decay_start`.
       start = self.decay_start - (self.decay_steps if jumps else 0)
       share *= schedules.ExponentialDecay(
         1.0, self.decay_steps, self.decay_rate, staircase=jumps

@@ -1,1 +1,1 @@
-"""Serving: what leaves the lab for TF Serving, phones and their clients."""
+"""Serving: exported models for TF Serving and phones, and their clients."""

@@ -1,4 +1,4 @@
-"""Transcription by a server, or by an exported model in this process."""
+"""Clients of a server or of an exported model in this process."""
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ _SIGNATURE = 'serving_default'
 
 @dataclasses.dataclass(frozen=True)
 class Token:
-  """A character or word piece that was heard.
+  """A character or word piece of a hypothesis.
 
   Attributes:
-    text: What it is.
-    start: Second at which it begins, about.
-    end: Second at which it ends, about.
-    confidence: Its probability.
+    text: The character or word piece.
+    start: Approximate start in seconds.
+    end: Approximate end in seconds.
+    confidence: Probability of the token.
   """
 
   text: str
@@ -35,13 +35,13 @@ class Token:
 
 @dataclasses.dataclass(frozen=True)
 class Transcript:
-  """What was heard of an utterance.
+  """The hypothesis for an utterance.
 
   Attributes:
-    text: In words.
-    confidence: Between 0 and 1.
-    tokens: What the text is made of.
-    error: Why there is none, or empty.
+    text: Words of the hypothesis.
+    confidence: Confidence between 0 and 1.
+    tokens: Tokens of the text.
+    error: Reason why there is no text; empty if there is no error.
   """
 
   text: str
@@ -51,7 +51,7 @@ class Transcript:
 
 
 def batch_of(utterances: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-  """Returns what a model takes of a batch.
+  """Returns the inputs of a model for a batch.
 
   Args:
     utterances: int16 `[samples]` each, 16 kHz.
@@ -61,7 +61,7 @@ def batch_of(utterances: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     lengths: int32 `[batch]`, in samples.
   """
   lengths = np.array([len(u) for u in utterances], np.int32)
-  # A server that makes batches refuses a waveform with no place at all.
+  # A server that batches requests refuses a waveform of length 0.
   waveform = np.zeros([len(lengths), lengths.max(initial=1)], np.float32)
   for row, utterance in zip(waveform, utterances, strict=True):
     row[: len(utterance)] = utterance / np.float32(2**15)
@@ -69,16 +69,17 @@ def batch_of(utterances: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 class Client(abc.ABC):
-  """Hands utterances to a model."""
+  """A client that transcribes utterances with a model."""
 
   def transcribe(self, utterances: Sequence[np.ndarray]) -> list[Transcript]:
     """Returns the transcripts of a batch.
 
     Args:
-      utterances: One or more, int16 `[samples]` each, 16 kHz.
+      utterances: One or more utterances, int16 `[samples]` each, 16 kHz.
 
     Raises:
-      UserError: If the model cannot be had.
+      UserError: If the server does not answer, or the model is not from the
+        export command.
     """
     return list(_transcripts(self._predict(batch_of(utterances))))
 
@@ -86,22 +87,22 @@ class Client(abc.ABC):
   def _predict(
     self, inputs: Mapping[str, np.ndarray]
   ) -> Mapping[str, np.ndarray]:
-    """Results of the model's first signature."""
+    """Returns the results of the model's signature `serving_default`."""
 
 
 class LocalClient(Client):
-  """Loads the model into this process."""
+  """A client that loads the model into this process."""
 
   def __init__(self, export_dir: pathlib.Path, version: int | None = None):
-    """Loads a version.
+    """Loads a version of a model.
 
     Args:
-      export_dir: Folder of all versions, or the version itself.
-      version: Its number, by default the newest.
+      export_dir: Folder of all versions, or folder of a single version.
+      version: Number of the version; by default the newest version.
 
     Raises:
-      UserError: If there is none, or it cannot be loaded, or is not as it was
-        written.
+      UserError: If the version does not exist, cannot be loaded, or was changed
+        after it was written.
     """
     folder = versions.find(export_dir, version)
     checksums.check_all(folder)
@@ -121,7 +122,7 @@ class LocalClient(Client):
 
 
 class ServerClient(Client):
-  """Asks a server over gRPC."""
+  """A client of a server, over gRPC."""
 
   def __init__(
     self,
@@ -130,21 +131,22 @@ class ServerClient(Client):
     version: int | None = None,
     timeout_seconds: float = 60.0,
   ):
-    """Takes where the server is; it is asked when there is something to ask.
+    """Creates a client, which connects at the first request.
 
     Args:
-      address: `host:port`.
-      model_name: Of the model.
-      version: Of the model, by default the newest.
-      timeout_seconds: How long to wait for an answer.
+      address: Address of the server, `host:port`.
+      model_name: Name of the model at the server.
+      version: Version of the model; by default the newest version.
+      timeout_seconds: Longest time to wait for an answer, in seconds.
 
     Raises:
-      UserError: If `address` is none, or the time is not positive.
+      UserError: If `address` is not `host:port`, or the time is not positive
+        and finite.
     """
     _, _, port = address.rpartition(':')
     if not (port.isdecimal() and 0 < int(port) < 2**16):
       raise errors.UserError(
-        f'--server={address} must be host:port, as localhost:8500.'
+        f'`server={address}` must be host:port, such as localhost:8500.'
       )
     errors.require_positive(timeout_seconds=timeout_seconds)
     self._address = address
@@ -162,7 +164,7 @@ class ServerClient(Client):
       )
     except grpc.RpcError as error:
       raise errors.UserError(
-        f'The server at {self._address} did not transcribe:'
+        f'The server at {self._address} gave no transcript:'
         f' {error.code().name}, {error.details()}'
       ) from error
     return {
@@ -175,8 +177,8 @@ def _transcripts(found: Mapping[str, np.ndarray]) -> Iterator[Transcript]:
   missing = {'text', 'confidence', 'error', *columns} - found.keys()
   if missing:
     raise errors.UserError(
-      'The model is not one of //pipelines:export: it does not give'
-      f' {", ".join(sorted(missing))}.'
+      'The model does not give'
+      f' {", ".join(sorted(missing))}: use a model from the export command.'
     )
   for row, text in enumerate(found['text']):
     tokens = (

@@ -1,4 +1,4 @@
-"""Greedy decoding of batches, in groups of utterances of like lengths."""
+"""Greedy decoding of batches, in groups of utterances of similar length."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,15 +10,17 @@ from tff_asr.text import vocabulary as vocabulary_lib
 
 
 class Heard(NamedTuple):
-  """Most probable tokens of utterances.
+  """Hypotheses: the most probable tokens of utterances.
 
   Attributes:
     tokens: int32 ragged `[batch, (tokens)]`.
-    starts: int32, of the same shape: the first frame of each.
-    ends: int32, of the same shape: the frame after its last.
-    log_probabilities: float32, of the same shape: the greatest on its frames.
-    frames: int32 `[batch]`, of the utterances.
-    blanks: float32 `[batch]`, mean log-probability of the blank on them.
+    starts: First frame of each token, int32, the shape of `tokens`.
+    ends: Frame after the last frame of each token, int32, the same shape.
+    log_probabilities: Greatest log-probability of each token over its frames,
+      float32, the same shape.
+    frames: Number of frames of each utterance, int32 `[batch]`.
+    blanks: Mean log-probability of the blank over these frames, float32
+      `[batch]`.
   """
 
   tokens: tf.RaggedTensor
@@ -30,11 +32,11 @@ class Heard(NamedTuple):
 
 
 def hear(logits: tf.Tensor, frames: tf.Tensor) -> Heard:
-  """Returns what a batch says.
+  """Returns the hypotheses of a batch.
 
   Args:
     logits: float32 `[batch, frames, vocabulary]`.
-    frames: int32 `[batch]`, valid ones.
+    frames: int32 `[batch]`, number of valid frames.
   """
   blanks = tf.nn.log_softmax(logits)[..., vocabulary_lib.BLANK]
   present = tf.sequence_mask(frames, tf.shape(logits)[1], tf.float32)
@@ -52,15 +54,15 @@ def in_groups(
   rows: tf.Tensor,
   batch: tf.Tensor,
 ) -> Heard:
-  """Returns what groups of utterances say, one group after the other.
+  """Returns the hypotheses of a batch, decoded one group after the other.
 
   Args:
     groups: int32 `[some]`, the group of each utterance.
-    function: From int64 `[n]`, places of the utterances of a group in
-      `groups`, to what they say.
-    rows: int64 `[some]`, their places in the batch.
-    batch: int32 `[]`, size of the batch; of the other utterances there is
-      nothing to be heard.
+    function: Returns the hypotheses of a group from int64 `[n]`, the indices of
+      the group's utterances in `groups`.
+    rows: int64 `[some]`, the index of each utterance in the batch.
+    batch: int32 `[]`, size of the batch.  Utterances of the batch without a
+      group get empty hypotheses with no frames.
   """
   different, _ = tf.unique(groups)
   count = tf.size(different)
@@ -85,7 +87,8 @@ def in_groups(
     lambda i, *_: i < count, step, (0, *parts), parallel_iterations=1
   )
   order, lengths, *values, frames, blanks = (part.concat() for part in parts)
-  # One without anything behind the others, for those that are in no group.
+  # Utterances without a group take an empty hypothesis, which follows the
+  # others.
   some = tf.size(order)
   place = tf.tensor_scatter_nd_update(
     tf.fill([batch], some), order[:, None], tf.range(some)

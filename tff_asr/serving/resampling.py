@@ -1,4 +1,4 @@
-"""Resampling to 16 kHz inside a graph, from any rate."""
+"""Resampling from any sample rate to 16 kHz inside a graph."""
 
 import math
 
@@ -6,47 +6,50 @@ import tensorflow as tf
 
 from tff_asr.audio import features
 
-MAX_RATES = 16  # In a batch: each takes a matrix of its own.
-_ZERO_CROSSINGS = 80  # Of the filter, to either side.
-# Half at this share of the highest frequency; all at 0.91, as training has it.
+MAX_RATES = 16  # Most rates in a batch, because each rate needs its own matrix.
+_ZERO_CROSSINGS = 80  # Zero crossings on each side of the filter.
+# The filter passes half at this share of the highest frequency, and all up to a
+# share of 0.91, like the filter of training.
 _ROLL_OFF = 0.9565
-# Of Blackman and Harris: sidelobes 92 dB down.
+# Window of Blackman and Harris; its sidelobes are 92 dB down.
 _WINDOW = (0.35875, 0.48829, 0.14128, 0.01168)
-# Ratios of these take large numbers: how many samples of 16 kHz are how many.
+# The exact ratios of these rates need large numbers: `_EXACT_DOWN` samples of
+# the rate last as long as `_EXACT_UP` samples at 16 kHz.
 _EXACT_RATES = (11_025, 22_050, 44_100, 88_200, 176_400)
 _EXACT_UP = (640, 320, 160, 80, 40)
 _EXACT_DOWN = 441
 _MAX_UP = 512  # Enough for every rate from 4 to 192 kHz.
-_MAX_ERROR = 1e-3  # Of other rates.
+_MAX_ERROR = 1e-3  # Greatest relative error of other rates.
 
 
 def samples_at_16_khz(samples: tf.Tensor, rates: tf.Tensor) -> tf.Tensor:
-  """Returns how many samples `resample` makes, int32 `[batch]`.
+  """Returns the numbers of samples that `resample` returns, int32 `[batch]`.
 
   Args:
-    samples: int64 `[batch]`, how many there are.
-    rates: int32 `[batch]`, of how many a second.
+    samples: int64 `[batch]`, numbers of samples before.
+    rates: int32 `[batch]`, sample rates in Hz.
   """
   up, down = _ratio(rates)
   return tf.cast(-(-samples * up // down), tf.int32)
 
 
 def resample(sounds: tf.RaggedTensor, rates: tf.Tensor) -> tf.RaggedTensor:
-  """Returns sounds at 16 kHz.
+  """Resamples sounds to 16 kHz.
 
-  A sinc of finite length, as one matrix for each rate that is applied to
-  overlapping pieces. Exact for the rates that are in use; others, whose ratio
-  to 16 kHz takes large numbers, are taken as one less than 0.1 % beside them.
+  The filter is a windowed sinc.  For each rate, the filter is one matrix that
+  is applied to overlapping pieces of the sounds.  Common rates are exact.  A
+  rate whose ratio to 16 kHz needs large numbers is replaced by a rate that
+  differs by less than 0.1 %.
 
   Args:
     sounds: float32 `[batch, (samples)]`.
-    rates: int32 `[batch]`, samples per second, positive.
+    rates: int32 `[batch]`, sample rates in Hz, positive.
 
   Returns:
     float32 `[batch, (samples * 16000 / rate)]`, rounded up.
 
   Raises:
-    InvalidArgumentError: If there are more than `MAX_RATES` rates.
+    InvalidArgumentError: If the batch has more than `MAX_RATES` rates.
   """
   is_other = tf.not_equal(rates, features.SAMPLE_RATE)
   return tf.cond(
@@ -55,7 +58,7 @@ def resample(sounds: tf.RaggedTensor, rates: tf.Tensor) -> tf.RaggedTensor:
 
 
 def _by_rate(sounds, rates) -> tf.RaggedTensor:
-  """As `resample`, one rate after the other."""
+  """Resamples as `resample` does, one rate after the other."""
   different, _ = tf.unique(rates)
   check = tf.debugging.assert_less_equal(
     tf.size(different),
@@ -92,14 +95,25 @@ def _by_rate(sounds, rates) -> tf.RaggedTensor:
 
 
 def _resampled(values, splits, rate) -> tf.Tensor:
-  """Samples of one rate at 16 kHz, float32, one sound behind the other."""
+  """Resamples sounds of one rate.
+
+  Args:
+    values: float32, the samples of all sounds, one sound after the other.
+    splits: int64, the row splits of the sounds.
+    rate: int32 `[]`, the sample rate in Hz.
+
+  Returns:
+    float32, the samples at 16 kHz, one sound after the other.
+  """
   up, down = (n[0] for n in _ratio(rate[None]))
-  stretch = tf.maximum(down / up, 1.0)  # Of the filter, where rates go down.
+  # For a rate above 16 kHz the filter is longer by this factor.
+  stretch = tf.maximum(down / up, 1.0)
   side = tf.cast(tf.math.ceil(_ZERO_CROSSINGS * stretch / _ROLL_OFF), tf.int64)
-  # Of each other, pieces need at most as much as they have.
+  # A piece is at least as long as one side of the filter, so that a piece needs
+  # samples only of its neighbours.
   pieces_up, pieces_down = (n * (-(-side // down)) for n in (up, down))
   lengths = splits[1:] - splits[:-1]
-  # Each sound begins with a piece, and has zeros for a filter behind it.
+  # Each sound starts at a piece.  Zeros for one side of the filter follow it.
   count = -(-(lengths + side) // pieces_down)
   first = tf.cumsum(count, exclusive=True)
   line = tf.scatter_nd(
@@ -121,14 +135,18 @@ def _resampled(values, splits, rate) -> tf.Tensor:
 
 
 def _places(splits, starts) -> tf.Tensor:
-  """Where the values of rows are that begin at some places, int64."""
+  """Returns the positions of the rows' values, int64, from the rows' starts."""
   place = tf.range(splits[-1])
   row = tf.searchsorted(splits[1:], place, side='right')
   return place + tf.gather(starts - splits[:-1], row)
 
 
 def _matrix(length, width, up, down, side, stretch) -> tf.Tensor:
-  """From samples to samples at 16 kHz, float32 `[length, width]`."""
+  """Returns the matrix from samples to samples at 16 kHz.
+
+  Returns:
+    float32 `[length, width]`.
+  """
   position, time = (tf.range(tf.cast(n, tf.int32)) for n in (length, width))
   up, down, side = (tf.cast(n, tf.int32) for n in (up, down, side))
   distance = ((position - side) * up)[:, None] - (time * down)[None]
@@ -139,9 +157,10 @@ def _matrix(length, width, up, down, side, stretch) -> tf.Tensor:
 
 
 def _ratio(rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-  """Small integers, the first over the second near to 16 kHz over `rates`.
+  """Returns small integers up, down with up / down close to 16 kHz / rate.
 
-  The least that are near enough, int64 `[batch]`.
+  Returns:
+    The smallest integers that are close enough, int64 `[batch]` each.
   """
   up = tf.range(1, _MAX_UP + 1, dtype=tf.int64)
   exact = tf.cast(rates, tf.float64)[:, None] / features.SAMPLE_RATE
@@ -161,13 +180,19 @@ def _ratio(rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _filter(distance: tf.Tensor, stretch: tf.Tensor) -> tf.Tensor:
-  """Impulse response at distances in samples of the input, float32."""
+  """Returns the filter's impulse response, float32.
+
+  Args:
+    distance: Distances from the centre, in samples of the input.
+    stretch: Factor of the filter's length.
+  """
   scaled = distance * (_ROLL_OFF / stretch)
   turns = scaled * math.pi
   safe = tf.where(tf.equal(turns, 0), tf.ones_like(turns), turns)
   sinc = tf.where(tf.equal(turns, 0), tf.ones_like(turns), tf.sin(safe) / safe)
   cosine = tf.cos(turns / _ZERO_CROSSINGS)
-  # By the cosines of one, two and three times the angle.
+  # The window is a sum of cosines of 1, 2 and 3 times the angle, written as a
+  # polynomial in the cosine.
   a, b, c, d = _WINDOW
   window = (a - c) + cosine * ((b - 3 * d) + cosine * (2 * c + 4 * d * cosine))
   window = tf.where(tf.abs(scaled) <= _ZERO_CROSSINGS, window, 0.0)

@@ -1,4 +1,4 @@
-"""A model as TF Serving loads it, with what goes along."""
+"""Export of a model for TF Serving, with assets and files for the server."""
 
 from collections.abc import Mapping
 import pathlib
@@ -18,16 +18,16 @@ def export(
   assets: Mapping[str, str],
   extra: Mapping[str, bytes],
 ) -> pathlib.Path:
-  """Writes the next version of a model, and what a server is started with.
+  """Writes the next version of a model, and configuration files of the server.
 
   Args:
-    model: What is served.
-    export_dir: Folder of all versions; the files for the server that are in it
-      already stay as they are.
-    name: That the server gives the model.
+    model: The model with its signatures.
+    export_dir: Folder of all versions.  Configuration files that exist there
+      stay unchanged.
+    name: Name of the model at the server.
     assets: Contents of text files by name, for the version's `assets`.
-    extra: Contents of files by name, for its `assets.extra`, of which the
-      server takes no notice.
+    extra: Contents of files by name, for the version's `assets.extra`, which
+      the server ignores.
 
   Returns:
     The folder of the version.

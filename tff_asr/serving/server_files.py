@@ -1,4 +1,4 @@
-"""What TF Serving reads beside a model: requests to warm up with, settings."""
+"""Files of TF Serving besides the model: warm-up requests and configuration."""
 
 from collections.abc import Iterable
 import io
@@ -39,10 +39,10 @@ def request(
   """Returns a request to a server.
 
   Args:
-    name: Of the model.
-    signature: Of the function.
-    version: Of the model, by default the newest.
-    **inputs: The function's arguments.
+    name: Name of the model.
+    signature: Name of the function.
+    version: Version of the model; by default the newest version.
+    **inputs: Arguments of the function.
   """
   message = predict_pb2.PredictRequest()
   message.model_spec.name = name
@@ -57,12 +57,12 @@ def request(
 def write_warm_up(
   path: pathlib.Path, name: str, signatures: Iterable[str]
 ) -> None:
-  """Writes requests that a server makes of itself before the first of a client.
+  """Writes requests that a server runs before it accepts requests of clients.
 
   Args:
     path: The file.
-    name: Of the model.
-    signatures: Its functions, as of `transcriber.Transcriber`.
+    name: Name of the model.
+    signatures: Names of the model's functions, see `transcriber.Transcriber`.
   """
   rng = np.random.default_rng(0)
   with tf.io.TFRecordWriter(str(path)) as file:
@@ -83,7 +83,12 @@ def write_warm_up(
 
 
 def wav_file(pcm: np.ndarray, rate: int = features.SAMPLE_RATE) -> bytes:
-  """Returns int16 `[samples]` as a WAV file."""
+  """Returns a WAV file with one channel.
+
+  Args:
+    pcm: int16 `[samples]`.
+    rate: Sample rate in Hz.
+  """
   contents = io.BytesIO()
   with wave.open(contents, 'wb') as file:
     file.setnchannels(1)
@@ -94,17 +99,17 @@ def wav_file(pcm: np.ndarray, rate: int = features.SAMPLE_RATE) -> bytes:
 
 
 def write_configuration(export_dir: pathlib.Path, name: str) -> None:
-  """Writes `models.config` and `batching.config`, unless they are there.
+  """Writes `models.config` and `batching.config` if they do not exist.
 
   Args:
-    export_dir: The folder that a server sees as `/models/NAME`.
-    name: Of the model.
+    export_dir: Folder with all versions; the server sees it as `/models/NAME`.
+    name: Name of the model.
   """
   server = model_server_config_pb2.ModelServerConfig()
   model = server.model_config_list.config.add()
   model.name, model.base_path = name, f'/models/{name}'
   model.model_platform = 'tensorflow'
-  # One version back, to go back to.
+  # The server keeps the previous version, so that a client can return to it.
   model.model_version_policy.latest.num_versions = 2
   for file, contents in (
     (MODELS, text_format.MessageToString(server)),

@@ -1,4 +1,4 @@
-"""A model for phones: TensorFlow Lite, with its built-in operations alone."""
+"""Models for phones: TensorFlow Lite with built-in operations only."""
 
 from collections.abc import Callable, Sequence
 import pathlib
@@ -15,7 +15,7 @@ from tff_asr.text import vocabulary as vocabulary_lib
 FLOAT16 = 'float16'
 INT8 = 'int8'
 KINDS = (FLOAT16, INT8)
-# What `error` says, as the signatures of a server do in words.
+# Values of `error`; the signatures of a server give the same errors as text.
 NO_ERROR = 0
 TOO_LONG = 1
 NO_NUMBERS = 2
@@ -26,22 +26,25 @@ def convert(
   kind: str,
   max_seconds: float = transcriber.MAX_SECONDS,
 ) -> bytes:
-  """Returns a model of one utterance.
+  """Converts an encoder to a model that transcribes one utterance.
 
-  Its input is `waveform` (float32 `[samples]`, 16 kHz, in [-1, 1]), to be
-  resized to the utterance. Its outputs are `tokens` (int32 `[n]`, by greedy
-  decoding; their texts are in the `vocabulary.json` of the export),
-  `token_starts` (float32 `[n]`, in seconds) and `error` (int32 `[]`):
-  `TOO_LONG`, `NO_NUMBERS` (infinity or NaN), either without tokens, or
-  `NO_ERROR`.
+  The input of the model is `waveform` (float32 `[samples]`, 16 kHz, in [-1,
+  1]), which the caller resizes to the utterance.  The outputs are `tokens`
+  (int32 `[n]`, from greedy decoding; the texts of the tokens are in the
+  `vocabulary.json` of the export), `token_starts` (float32 `[n]`, in seconds)
+  and `error` (int32 `[]`).  The error is `TOO_LONG` or `NO_NUMBERS` (infinity
+  or NaN), both without tokens, or `NO_ERROR`.
 
   Args:
     encoder: The model.
-    kind: `float16`: weights are stored in half the space. `int8`: matrices are
-      stored, and multiplied, in 8 bits, with activations scaled as they come.
-    max_seconds: Longer utterances are refused.
+    kind: `float16` stores weights in half the space.  `int8` stores and
+      multiplies matrices in 8 bits; activations are scaled at run time.
+    max_seconds: Greatest length; longer utterances are refused.
+
+  Returns:
+    The contents of the model's file.
   """
-  # Variables cannot be tracked by a function alone.
+  # The module tracks the variables for the converter; a function cannot.
   module = tf.Module()
   module.weights = list(encoder.variables)
   function = tf.function(
@@ -63,7 +66,7 @@ def models(
   kinds: Sequence[str] = KINDS,
   max_seconds: float = transcriber.MAX_SECONDS,
 ) -> dict[str, bytes]:
-  """Returns models of some kinds by the names of their files."""
+  """Returns models of several kinds, by the names of their files."""
   return {
     f'{kind}.tflite': convert(encoder, kind, max_seconds) for kind in kinds
   }
@@ -73,17 +76,17 @@ def _transcribe(encoder, waveform, max_seconds):
   limit = int(max_seconds * features.SAMPLE_RATE)
   is_short = tf.size(waveform) <= limit
   waveform = waveform[:limit]
-  # Nothing, which the converter cannot know: infinity times it is no number.
+  # Zero, but the converter sees no constant.  Infinity times zero is NaN.
   nothing = tf.cast(tf.size(waveform) < 0, tf.float32)
   are_numbers = tf.reduce_all(tf.equal(nothing * waveform, 0.0))
   waveform = waveform[: tf.where(is_short & are_numbers, limit, 0)]
   waveform = tf.clip_by_value(waveform, -1.0, 1.0)
   frames = tf.maximum(features.num_frames(tf.size(waveform)), 0)
-  # The encoder takes no fewer frames than one of its outputs stands for.
+  # The encoder needs at least as many frames as one frame of its output covers.
   least = features.WINDOW + (features.OUTPUT_STRIDE - 1) * features.HOP
   missing = tf.maximum(least - tf.size(waveform), 0)
-  # One, which the converter cannot know: what it multiplies by it stores as
-  # weights, of 8 bits, and features are to be exact.
+  # One, but the converter sees no constant.  It would store the constant matrix
+  # of a product as weights of 8 bits, but the features must be exact.
   one = tf.cast(frames >= 0, tf.float32)
   log_mel = features.log_mel_float32(tf.pad(waveform, [[0, missing]]), one)
   logits = encoder.call(log_mel[None], frames[None], training=False)[0]
@@ -105,15 +108,15 @@ def _transcribe(encoder, waveform, max_seconds):
 def load(
   path: pathlib.Path, vocabulary: vocabulary_lib.Vocabulary, threads: int = 2
 ) -> Callable[[np.ndarray], str]:
-  """Returns what transcribes an utterance: from float32 `[samples]` to text.
+  """Loads a model; returns a function from float32 `[samples]` to text.
 
   Args:
     path: File of a converted model.
-    vocabulary: That of the encoder.
-    threads: How many the interpreter may use.
+    vocabulary: Vocabulary of the encoder.
+    threads: Most threads of the interpreter.
 
   Raises:
-    UserError: If it lies in an export and is not as it was written.
+    UserError: If the file is part of an export and was changed since then.
   """
   path = path.absolute()
   checksums.check(path, path.parent.parent)

@@ -1,7 +1,7 @@
-"""What is served: from sound to text, in plain TensorFlow operations.
+"""The served functions: from sound to text, in plain TensorFlow operations.
 
-Whatever one utterance of a batch is, the others are transcribed, and the
-process goes on: what cannot be used has an empty text and an `error`.
+An utterance that cannot be used gets an empty text and an `error`.  It neither
+ends the process nor changes the transcripts of other utterances in the batch.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from tff_asr.serving import greedy, wav
 from tff_asr.text import vocabulary as vocabulary_lib
 
 MAX_SECONDS = 60.0
-_MAX_BATCH = 16  # Utterances of the greatest length.
+_MAX_BATCH = 16  # Most utterances of the greatest length.
 _MAX_UTTERANCES = 1_000
-_LIKE = 1.4  # Lengths up to this ratio are padded to the same.
-_SHORT = 480  # Samples that an utterance takes the place of, if it has fewer.
+_LIKE = 1.4  # Lengths up to this ratio are padded to the same length.
+_SHORT = 480  # A shorter utterance counts as this many samples.
 FRAME_SECONDS = features.OUTPUT_STRIDE * features.HOP / features.SAMPLE_RATE
 _WAVEFORM = (
   tf.TensorSpec([None, None], tf.float32, 'waveform'),
@@ -28,20 +28,21 @@ _WAV = (tf.TensorSpec([None], tf.string, 'wav'),)
 
 
 class Transcriber(tf.Module):
-  """An encoder with its features before it and its decoders behind it.
+  """An encoder with its features and its decoders.
 
   Attributes:
-    functions: Functions by name, as a server offers them.
-      `serving_default`: of `waveform` (float32 `[batch, samples]`, 16 kHz, in
-        [-1, 1]) and `lengths` (int32 `[batch]`, in samples) the results of
-        `_results`.
-      `wav`: of `wav` (string `[batch]`, files of 16-bit PCM) the same.
-      `logits`: of `waveform` and `lengths` the `logits` (float32 `[batch,
-        frames, vocabulary]`), their `logit_lengths` (int32 `[batch]`) and
-        `error` (string `[batch]`).
-      `beam`: of `waveform` and `lengths` the `text` of a prefix beam search
-        without a language model, its `log_probability` and `error`; absent if
-        `beam` is 0.
+    functions: Functions by name; a server offers the same names.
+      `serving_default` takes `waveform` (float32 `[batch, samples]`, 16 kHz, in
+        [-1, 1]) and `lengths` (int32 `[batch]`, in samples), and returns the
+        values that `_results` describes.
+      `wav` takes `wav` (string `[batch]`, files of 16-bit PCM), and returns the
+        same values.
+      `logits` takes `waveform` and `lengths`, and returns `logits` (float32
+        `[batch, frames, vocabulary]`), their `logit_lengths` (int32 `[batch]`)
+        and `error` (string `[batch]`).
+      `beam` takes `waveform` and `lengths`, and returns the `text` of a prefix
+        beam search without a language model, the text's `log_probability` and
+        `error`.  This function is absent if the argument `beam` is 0.
   """
 
   def __init__(
@@ -55,15 +56,15 @@ class Transcriber(tf.Module):
 
     Args:
       encoder: The model.
-      vocabulary: Of its outputs.
-      beam: Width of the beam search.
-      max_seconds: Longer utterances are refused: the memory that attention
-        takes grows with the square of an utterance's length.
+      vocabulary: Vocabulary of the encoder's outputs.
+      beam: Width of the beam search; 0 for no beam search.
+      max_seconds: Greatest length; longer utterances are refused, because the
+        memory of attention grows with the square of an utterance's length.
     """
     super().__init__()
-    self._weights = list(encoder.variables)  # What is saved with functions.
+    self._weights = list(encoder.variables)  # Saved with the functions.
     self._encoder = encoder.call
-    # One function that the others call, so that a graph has it once.
+    # The other functions call this function, so that a graph has it once.
     self._forward = tf.function(self._logits, input_signature=_WAVEFORM)
     self._pieces = tf.constant(vocabulary.pieces)
     self._beam = beam
@@ -120,7 +121,7 @@ class Transcriber(tf.Module):
   def _search(self, waveform, lengths):
     logits, frames, error = self._forward(waveform, lengths)
     found, scores = tf.nn.ctc_beam_search_decoder(
-      # This decoder has the blank last.
+      # In this decoder the blank is the last output.
       tf.roll(tf.transpose(logits, [1, 0, 2]), -1, axis=2),
       frames,
       beam_width=self._beam,
@@ -135,7 +136,12 @@ class Transcriber(tf.Module):
     }
 
   def _logits(self, waveform, lengths):
-    """Logits `[batch, frames, vocabulary]`, their lengths, and errors."""
+    """Returns logits, the numbers of their valid frames, and errors.
+
+    Returns:
+      float32 `[batch, frames, vocabulary]`, int32 `[batch]` and string
+      `[batch]`.
+    """
     batch, samples = tf.unstack(tf.shape(waveform))
     checks = [
       _check_count(waveform),
@@ -155,12 +161,13 @@ class Transcriber(tf.Module):
     with tf.control_dependencies([self._check_size(lengths)]):
       waveform = waveform[:, : tf.reduce_max(lengths)]
     present = tf.sequence_mask(lengths, tf.shape(waveform)[1])
-    is_sound = tf.abs(waveform) <= tf.float32.max  # Not so: infinity, NaN.
+    is_sound = tf.abs(waveform) <= tf.float32.max  # False for infinity and NaN.
     are_all = tf.reduce_all(is_sound | ~present, axis=1)
     error = tf.where(are_all, error, 'samples that are no numbers')
     lengths = tf.where(are_all, lengths, 0)
     frames = _output_frames(lengths)
-    # The encoder takes one utterance at least, and none that has no frame.
+    # The encoder gets only utterances with frames.  If there are none, it gets
+    # the first utterance, because it needs at least one.
     is_heard = (frames > 0) | (
       tf.reduce_all(frames <= 0) & tf.equal(tf.range(batch), 0)
     )
@@ -180,7 +187,7 @@ class Transcriber(tf.Module):
     )
 
   def _check_size(self, lengths):
-    """A batch takes memory by its size and its longest utterance."""
+    """Checks the memory of a batch: its size times its longest utterance."""
     samples = tf.reduce_max(tf.concat([lengths, [_SHORT]], 0))
     size = tf.size(lengths, tf.int64) * tf.cast(samples, tf.int64)
     seconds = _MAX_BATCH * self._max_seconds
@@ -191,18 +198,21 @@ class Transcriber(tf.Module):
     )
 
   def _results(self, heard, error):
-    """What each utterance's most probable tokens are.
+    """Returns the hypotheses in the form that clients receive.
 
     Returns:
       text: string `[batch]`.
-      confidence: float32 `[batch]`, the geometric mean of the tokens'; of an
-        empty text that of the blanks of all frames; 0 where there are none.
-      tokens: string `[batch, tokens]`, their texts, padded with empty ones.
+      confidence: float32 `[batch]`, the geometric mean of the tokens'
+        confidences.  The confidence of an empty text is the geometric mean of
+        the blank's probabilities over all frames, or 0 without frames.
+      tokens: string `[batch, tokens]`, the texts of the tokens, padded with
+        empty texts.
       token_starts, token_ends: float32 `[batch, tokens]`, in seconds, padded
-        with -1. CTC sees a token somewhere in the sound, not at its edges.
+        with -1.  CTC emits a token anywhere within its sound, so these times
+        are not the exact edges of the sound.
       token_confidences: float32 `[batch, tokens]`, the greatest probability of
         each token over its frames, padded with -1.
-      error: string `[batch]`, empty if there is none.
+      error: string `[batch]`, empty without an error.
     """
     tokens = heard.tokens
     seconds = [
@@ -223,13 +233,13 @@ class Transcriber(tf.Module):
     }
 
   def _text(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-    """Text of tokens, int32 ragged `[batch, (tokens)]`: string `[batch]`."""
+    """Returns the text, string `[batch]`, of int32 `[batch, (tokens)]`."""
     joined = tf.strings.reduce_join(tf.gather(self._pieces, tokens), axis=1)
     return tf.strings.strip(tf.strings.regex_replace(joined, r'\s+', ' '))
 
 
 def _check_count(utterances: tf.Tensor) -> tf.Operation:
-  """Checks that there are utterances, and not too many."""
+  """Checks that the number of utterances is within its limits."""
   batch = tf.shape(utterances)[0]
   some = tf.debugging.assert_positive(batch, 'There is no utterance')
   few = tf.debugging.assert_less_equal(
@@ -241,20 +251,23 @@ def _check_count(utterances: tf.Tensor) -> tf.Operation:
 
 
 def _output_frames(samples: tf.Tensor) -> tf.Tensor:
-  """Frames of the encoder's output, int32 `[batch]`."""
+  """Returns the number of frames of the encoder's output, int32 `[batch]`."""
   frames = tf.maximum(features.num_frames(samples), 0)
   return transformer.output_frames(frames)
 
 
 def _log_mel(waveform: tf.Tensor) -> tf.Tensor:
-  """Features of a batch, float32 `[batch, frames, 80]`, at least 3 frames.
+  """Returns the features of a batch.
 
-  Behind the frames of an utterance's own there may be others.
+  Returns:
+    float32 `[batch, frames, 80]`, at least 3 frames.  Other frames may follow
+    after an utterance's own frames.
   """
   batch = tf.shape(waveform)[0]
   least = features.OUTPUT_STRIDE
   hops = tf.maximum(-(-tf.shape(waveform)[1] // features.HOP), least)
-  # As in training, one behind the other on one grid of hops, bit by bit.
+  # As in training, the utterances follow each other on one grid of hops, and
+  # the features are computed in chunks.
   behind = hops * features.HOP - tf.shape(waveform)[1]
   flat = tf.reshape(tf.pad(waveform, [[0, 0], [0, behind]]), [-1])
   log_mel = features.log_mel_in_chunks(flat)

@@ -1,4 +1,4 @@
-"""Numbered versions of a model in a folder that servers watch."""
+"""Numbered versions of a model, in a folder that servers watch."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -10,7 +10,7 @@ from typing import TextIO
 
 from tff_asr import durable, errors
 
-_ASIDE = 'partial-'  # Servers look at folders whose name is a number.
+_ASIDE = 'partial-'  # Servers ignore folders whose name is not a number.
 _LOCK = '.lock'
 _NUMBER = re.compile('[1-9][0-9]*')
 
@@ -19,26 +19,27 @@ def find(export_dir: pathlib.Path, version: int | None = None) -> pathlib.Path:
   """Returns the folder of a version.
 
   Args:
-    export_dir: As given to `//pipelines:export`; or a version itself.
-    version: Its number, by default the newest.
+    export_dir: Folder of all versions, which the export command writes, or
+      folder of a single version.
+    version: Number of the version; by default the newest version.
 
   Raises:
-    UserError: If there is none.
+    UserError: If the version does not exist.
   """
   if version is None and (export_dir / 'saved_model.pb').is_file():
     return export_dir
   found = _numbers(export_dir)
   if version is not None and version not in found:
     raise errors.UserError(
-      f'There is no version {version} in {export_dir}, which has'
+      f'There is no version {version} in {export_dir}: the folder has'
       f' {", ".join(map(str, sorted(found))) or "none"}.'
     )
   if version is not None:
     return export_dir / str(version)
   if not found:
     raise errors.UserError(
-      f'There is no exported model in {export_dir}: give the --export_dir of'
-      ' //pipelines:export.'
+      f'There is no exported model in {export_dir}: give the `export_dir` of'
+      ' the export command.'
     )
   return export_dir / str(max(found))
 
@@ -46,14 +47,14 @@ def find(export_dir: pathlib.Path, version: int | None = None) -> pathlib.Path:
 def add(
   export_dir: pathlib.Path, write: Callable[[pathlib.Path], None]
 ) -> pathlib.Path:
-  """Adds the next version, which appears at once and whole.
+  """Adds the next version; servers see it only when it is complete.
 
   Args:
-    export_dir: The folder of all versions, made if needed.
-    write: Writes a version into a folder that exists.
+    export_dir: Folder of all versions; created if needed.
+    write: Writes a version into an existing folder.
 
   Returns:
-    The folder of the version, named by its number.
+    The folder of the version; its name is the version's number.
 
   Raises:
     UserError: If `export_dir` cannot be written to.
@@ -62,16 +63,16 @@ def add(
     export_dir.mkdir(parents=True, exist_ok=True)
   except FileExistsError as error:
     raise errors.UserError(
-      f'{export_dir} is a file: give another --export_dir.'
+      f'{export_dir} is a file: give a folder as `export_dir`.'
     ) from error
   with _locked(export_dir) as lock:
-    for left in export_dir.glob(f'{_ASIDE}*'):  # By a call that was killed.
+    for left in export_dir.glob(f'{_ASIDE}*'):  # From a call that was killed.
       shutil.rmtree(left)
     last = lock.read().strip() or '0'
     errors.require(
       last.isdecimal(),
-      f'{export_dir / _LOCK} is damaged: write the number of the last version'
-      ' that was ever in use to it.',
+      f'{export_dir / _LOCK} is damaged: write into it the number of the last'
+      ' version that was ever in use.',
     )
     number = max([*_numbers(export_dir), int(last)]) + 1
     aside = export_dir / f'{_ASIDE}{number}'
@@ -84,7 +85,7 @@ def add(
       raise
     version = export_dir / str(number)
     aside.rename(version)
-    # A number is never given twice: somebody may be asking for it.
+    # A number is never used again: a client may still request the old version.
     lock.seek(0)
     lock.write(f'{number}\n')
     durable.sync(export_dir)
@@ -103,7 +104,11 @@ def _numbers(export_dir: pathlib.Path) -> list[int]:
 
 @contextlib.contextmanager
 def _locked(export_dir: pathlib.Path) -> Iterator[TextIO]:
-  """Lets one call at a time add a version; the file has the last number."""
+  """Lets one call at a time add a version.
+
+  Yields:
+    The lock file, which has the number of the last version.
+  """
   path = export_dir / _LOCK
   path.touch()
   with open(path, 'r+', errors='replace') as file:

@@ -1,9 +1,10 @@
-"""WAV files of 16-bit PCM inside a graph, where a bad one harms no other.
+"""Decoding of 16-bit PCM WAV files inside a graph; bad files harm no others.
 
-TensorFlow's own `DecodeWav` fails a whole batch, and takes a file that says
-more than it holds.  Here headers are read first, of all files at a time, so
-that a batch can be refused before its samples are decoded.  Which files are
-whole, `tff_asr.audio.riff` says by the same rules.
+If one file is bad, TensorFlow's own `DecodeWav` fails the whole batch.  It also
+accepts a file with fewer samples than its header declares.  This module first
+reads the headers of all files at once, so that a batch can be refused before
+its samples are decoded.  `tff_asr.audio.riff` applies the same rules for
+complete files.
 """
 
 from typing import NamedTuple
@@ -15,21 +16,20 @@ from tff_asr.serving import resampling, wav_chunks
 
 _MIN_RATE = 4_000
 _MAX_RATE = 192_000
-_MAX_CHANNELS = 1_024  # As libsndfile has it.
+_MAX_CHANNELS = 1_024  # The limit of libsndfile.
 _WIDTH = 2  # Bytes of a sample.
 
 
 class Headers(NamedTuple):
-  """Facts in the headers of files, `[files]` each.
+  """Values from the headers of files, `[files]` each.
 
   Attributes:
-    error: string, what is wrong with a file, or empty.
-    start: int64, the byte with which the samples begin.
-    frames: int64, the number of samples of each channel; 0 if something is
-      wrong.
-    channels: int64.
-    rate: int32, samples per second.
-    samples: int32, the number of them at 16 kHz.
+    error: string, the fault of a file, or empty.
+    start: int64, the position of the first byte of the samples.
+    frames: int64, the number of samples of each channel; 0 with an error.
+    channels: int64, the number of channels.
+    rate: int32, the sample rate in Hz.
+    samples: int32, the number of samples of each channel at 16 kHz.
   """
 
   error: tf.Tensor
@@ -44,9 +44,9 @@ def headers(contents: tf.Tensor, max_seconds: float) -> Headers:
   """Reads the headers of files.
 
   Args:
-    contents: string `[files]`, WAV files of 16-bit PCM of any rate and number
+    contents: string `[files]`, WAV files of 16-bit PCM with any rate and number
       of channels.
-    max_seconds: What is longer is an error.
+    max_seconds: Greatest length; a longer file gets an error.
   """
   file = wav_chunks.Files(contents)
   found = file.find()
@@ -76,7 +76,7 @@ def headers(contents: tf.Tensor, max_seconds: float) -> Headers:
     (channels > _MAX_CHANNELS, f'more than {_MAX_CHANNELS} channels'),
     (
       tf.not_equal(block, 0) & tf.not_equal(block, frame),
-      'frames of another size than its channels take',
+      'a frame size that does not match the channels',
     ),
     (
       ~is_rate,
@@ -103,17 +103,17 @@ def decode(contents: tf.Tensor, found: Headers) -> tf.RaggedTensor:
 
   Args:
     contents: string `[files]`.
-    found: Their headers, none with an error.
+    found: Headers of the files, all without errors.
 
   Returns:
-    float32 `[files, (samples)]`, 16 kHz, channels averaged, in steps of 16-bit
-    PCM, as training has it.
+    float32 `[files, (samples)]`, 16 kHz, channels averaged, rounded to the
+    steps of 16-bit PCM as in training.
 
   Raises:
     InvalidArgumentError: If there are more rates than a batch may have.
   """
   size = found.frames * found.channels * _WIDTH
-  # Together, because what is decoded at a time must have one length.
+  # All files are joined, because `decode_raw` needs texts of the same length.
   joined = tf.strings.reduce_join(
     tf.strings.substr(contents, found.start, size)
   )
@@ -131,7 +131,12 @@ def decode(contents: tf.Tensor, found: Headers) -> tf.RaggedTensor:
 
 
 def _extent(file, data, frame) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-  """Bytes of samples, whether some are missing, and whether there are more."""
+  """Returns the extent of the samples of files, `[files]` each.
+
+  Returns:
+    int64, the bytes of samples; bool, whether samples are missing; bool,
+    whether the file has more samples than its header declares.
+  """
   body = data + 8
   said, there = file.number(data + 4, 4), tf.maximum(file.size - body, 0)
   end = tf.minimum(body + said, file.size)
@@ -163,7 +168,7 @@ def _extent(file, data, frame) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _averaged(pcm, frames, channels) -> tf.Tensor:
-  """Means of the channels, float32 `[all frames]`."""
+  """Returns the means over the channels, float32 `[all frames]`."""
   samples = tf.cumsum(frames * channels)
   before = tf.cumsum(frames, exclusive=True)
   place = tf.range(tf.size(pcm, tf.int64))
@@ -176,7 +181,7 @@ def _averaged(pcm, frames, channels) -> tf.Tensor:
 
 
 def _first(*faults: tuple[tf.Tensor, str]) -> tf.Tensor:
-  """The text of the first fault that is there, or an empty one."""
+  """Returns the text of the first fault of each file, or an empty text."""
   text = tf.fill(tf.shape(faults[0][0]), '')
   for is_there, name in reversed(faults):
     text = tf.where(is_there, name, text)

@@ -1,7 +1,7 @@
 """Chunks of WAV files inside a graph, by the rules of `tff_asr.audio.chunks`.
 
-All files of a batch take a step at a time: what a step costs hardly depends on
-their number.
+Each step reads one chunk of every file of the batch, because the cost of a step
+hardly depends on the number of files.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ import tensorflow as tf
 
 from tff_asr.audio import chunks
 
-MAX_CHUNKS = 64  # Before the samples, and behind them.
+MAX_CHUNKS = 64  # Most chunks before the samples, and after them.
 _HEADER = 12
 _CHUNK = 8
-_WORDS = 3  # Of 4 bytes: name, size, and the first of the contents.
+_WORDS = 3  # Words of 4 bytes: name, size and the start of the contents.
 _NAMES = (*chunks.METADATA, *chunks.TAGS)
 _UP_TO_LAST_NAME = rf'(?s)^\C*(?:{b"|".join(_NAMES).decode()})'
 
 
 class Found(NamedTuple):
-  """Where chunks of files are, int64 `[files]` each, -1 if nowhere.
+  """Positions of chunks, int64 `[files]` each, -1 if a file lacks the chunk.
 
   Attributes:
-    form: The one with the format.
-    data: The one with the samples.
+    form: Position of the chunk with the format.
+    data: Position of the chunk with the samples.
     is_in_parts: bool, whether the samples are in a list of chunks.
-    is_long: bool, whether more chunks came first than are looked at.
+    is_long: bool, whether more than `MAX_CHUNKS` chunks precede the samples.
   """
 
   form: tf.Tensor
@@ -36,12 +36,13 @@ class Found(NamedTuple):
 
 
 class Rest(NamedTuple):
-  """Kinds of bytes that follow from a place on, bool `[files]` each.
+  """Kinds of bytes between a position and the end, bool `[files]` each.
 
   Attributes:
-    is_metadata: Whether only chunks without sound, tags, zeros, or nothing.
-    is_damage: Whether a chunk with sound, one that is far from whole, or more
-      chunks than are looked at.
+    is_metadata: Whether the bytes are only chunks without sound, tags and
+      zeros, or nothing.
+    is_damage: Whether the bytes have a chunk with sound, a chunk that lacks
+      many bytes, or more than `MAX_CHUNKS` chunks.
   """
 
   is_metadata: tf.Tensor
@@ -49,35 +50,35 @@ class Rest(NamedTuple):
 
 
 class Files:
-  """Reads files in chunks; what is read behind the end of a file is zero.
+  """A batch of files in chunks; bytes after the end of a file read as zero.
 
   Attributes:
-    size: Of the files in bytes, int64 `[files]`.
+    size: Sizes of the files in bytes, int64 `[files]`.
   """
 
   def __init__(self, contents: tf.Tensor):
-    """Takes the files, string `[files]`."""
+    """Creates the batch from the contents of files, string `[files]`."""
     self._contents = contents
     self.size = tf.cast(tf.strings.length(contents), tf.int64)
 
   def number(self, at: tf.Tensor, length: int) -> tf.Tensor:
-    """Numbers of some bytes, int64 `[files]`.
+    """Reads a little-endian number from each file, int64 `[files]`.
 
     Args:
-      at: int64 `[files]`, where they begin.
-      length: How many bytes, at most 4.
+      at: int64 `[files]`, positions of the first bytes.
+      length: Number of bytes, at most 4.
     """
     return self._words(at, 1)[:, 0] % 256**length
 
   def is_wav(self) -> tf.Tensor:
-    """Whether files begin as WAV files, bool `[files]`."""
+    """Returns whether files begin like WAV files, bool `[files]`."""
     words = self._words(tf.zeros_like(self.size), _WORDS)
     return _is_one_of(words[:, 0], [b'RIFF']) & _is_one_of(
       words[:, 2], [b'WAVE']
     )
 
   def find(self) -> Found:
-    """Finds the first format before the samples, and the samples."""
+    """Finds the samples, and the first format before the samples."""
     nowhere = tf.fill(tf.shape(self.size), tf.constant(-1, tf.int64))
 
     def is_on(at, data, is_in_parts):
@@ -111,13 +112,14 @@ class Files:
     return Found(form, data, is_in_parts, is_on(at, data, is_in_parts))
 
   def rest(self, at: tf.Tensor, is_asked: tf.Tensor) -> Rest:
-    """Tells what kind of bytes follows from a place on, as `chunks.rest` does.
+    """Returns the kind of bytes after a position, as `chunks.rest` does.
 
-    Tags of music players are ID3, and APE with a header; others are unknown.
+    The known tags of music players are ID3, and APE with a header; other tags
+    are unknown.
 
     Args:
-      at: int64 `[files]`, from where on.
-      is_asked: bool `[files]`, what is not is answered with no.
+      at: int64 `[files]`, the positions.
+      is_asked: bool `[files]`; the result of other files is false.
     """
 
     def step(at, is_on, in_tags, is_metadata, is_damage):
@@ -160,11 +162,11 @@ class Files:
   def has_metadata_near_end(
     self, start: tf.Tensor, is_asked: tf.Tensor
   ) -> tf.Tensor:
-    """Whether metadata follows somewhere, as `chunks.is_near_end` has it.
+    """Returns whether a file ends in metadata, as `chunks.is_near_end` does.
 
     Args:
-      start: int64 `[files]`, of the samples.
-      is_asked: bool `[files]`, what is not is answered with no.
+      start: int64 `[files]`, positions of the first samples.
+      is_asked: bool `[files]`; the result of other files is false.
     """
     start = tf.clip_by_value(
       tf.maximum(start, self.size - chunks.NEAR_END), 0, self.size
@@ -176,7 +178,7 @@ class Files:
       behind = tf.strings.regex_replace(text, _UP_TO_LAST_NAME, '')
       before = length - tf.cast(tf.strings.length(behind), tf.int64)
       is_on &= before > 0
-      # One byte less than a name, so that this one is not found again.
+      # The next search ends within this name, so that it is not found again.
       end = tf.where(is_on, start + before - 1, end)
       at = end + 1 - self._name_length(end + 1)
       is_it |= self.rest(at, is_on).is_metadata
@@ -191,13 +193,13 @@ class Files:
     )[2]
 
   def _name_length(self, end):
-    """Bytes of the name, 3 or 4, that ends here."""
+    """Returns the length, 3 or 4 bytes, of the name that ends at `end`."""
     name = self.number(end - 4, 4)
     is_long = _is_one_of(name, [n for n in _NAMES if len(n) == 4])
     return tf.where(is_long, _int64(4), _int64(3))
 
   def _tag(self, at, is_asked):
-    """Bytes of the tag, or of the zeros, that begin here, or 0."""
+    """Returns the length in bytes of the tag or the zeros at `at`, or 0."""
     first, second = tf.unstack(self._words(at, 2), axis=1)
     name = first % 256**3
     size = tf.zeros_like(at)
@@ -217,32 +219,32 @@ class Files:
     return tf.where(is_asked, size, _int64(0))
 
   def _zeros(self, at, is_asked):
-    """How many zeros follow from a place on."""
+    """Returns the number of zeros that start at `at`."""
     text = self._from(at, is_asked)
     rest = tf.strings.regex_replace(text, r'^\x00+', '')
     length = tf.strings.length(text) - tf.strings.length(rest)
     return tf.cast(length, tf.int64)
 
   def _has_data(self, at, is_asked):
-    """Whether the name of a chunk with samples follows somewhere."""
+    """Returns whether the name of a chunk with samples follows after `at`."""
     return tf.strings.regex_full_match(
       self._from(at, is_asked), r'(?s)\C*data\C*'
     )
 
   def _from(self, at, is_asked):
-    """The files from a place on, where asked, else nothing."""
+    """Returns the bytes of files after `at`; nothing where not `is_asked`."""
     start = tf.where(is_asked, tf.clip_by_value(at, 0, self.size), self.size)
     return tf.strings.substr(self._contents, start, self.size - start)
 
   def _after(self, at, size):
-    """Where the next chunk begins."""
+    """Returns the position of the next chunk."""
     end = at + _CHUNK + size
     is_odd = tf.equal(size % 2, 1)
     is_next = _is_one_of(self._words(end, 1)[:, 0], chunks.OF_WAV)
     return tf.where(is_odd & ~is_next, end + 1, end)
 
   def _words(self, at, count):
-    """Numbers of 4 bytes each, int64 `[files, count]`."""
+    """Reads `count` numbers of 4 bytes each, int64 `[files, count]`."""
     start = tf.clip_by_value(at, 0, self.size)
     length = tf.fill(tf.shape(start), tf.constant(4 * count, tf.int64))
     text = tf.strings.substr(self._contents, start, length)
@@ -253,7 +255,7 @@ class Files:
 
 
 def _is_one_of(words: tf.Tensor, names: Sequence[bytes]) -> tf.Tensor:
-  """Whether numbers, int64 `[files]`, are those of names."""
+  """Returns whether numbers, int64 `[files]`, encode one of the names."""
   numbers = [int.from_bytes(name, 'little') for name in names]
   return tf.reduce_any(
     tf.equal(words[:, None], tf.constant(numbers, tf.int64)), axis=1
@@ -265,7 +267,7 @@ def _int64(value: int) -> tf.Tensor:
 
 
 def _is_tag(name: tf.Tensor) -> tf.Tensor:
-  """Whether tags of music players begin with names, int64 `[files]`."""
+  """Returns whether names, int64 `[files]`, begin a tag of music players."""
   short = [tag for tag in chunks.TAGS if len(tag) == 3]
   long = [tag for tag in chunks.TAGS if len(tag) == 4]
   return _is_one_of(name % 256**3, short) | _is_one_of(name, long)

@@ -1,1 +1,1 @@
-"""Text: normalisation and vocabularies."""
+"""Text: normalisation, vocabularies and n-gram language models."""

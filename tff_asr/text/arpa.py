@@ -1,10 +1,10 @@
 r"""Word n-gram language models with back-off, from files in the ARPA format.
 
-The format is what SRILM, KenLM and IRSTLM write: counts after `\data\`, a
-section for each order, lines of a log10 probability, the words and, where the
-n-gram is a context, a log10 back-off weight.  The probability of a word is that
-of the longest n-gram that is listed, times the back-off weights of the longer
-contexts (Katz, 1987).
+SRILM, KenLM and IRSTLM write this format: counts after `\data\`, then a section
+for each order.  A line has a log10 probability, the words and, if the n-gram is
+a context, a log10 back-off weight.  The probability of a word is the
+probability of the longest listed n-gram times the back-off weights of the
+longer contexts (Katz, 1987).
 """
 
 import bisect
@@ -19,30 +19,33 @@ from tff_asr import errors
 from tff_asr.text import letters, normalisation
 
 START, END, UNKNOWN = '<s>', '</s>', '<unk>'
-_SIGNS = {START, END, UNKNOWN}  # In capitals too.
-# What an unknown word costs beside the probability of `<unk>`, in nats: log10
-# -10, the default `unk_score_offset` of pyctcdecode.  `<unk>` stands for all
-# unknown words together, so its probability is too much for any one of them;
-# KenLM's -100 for a file without `<unk>` would forbid new words altogether.
+_SIGNS = {START, END, UNKNOWN}  # Files may have them in capitals, too.
+# Penalty of an unknown word in addition to the log-probability of `<unk>`, in
+# nats: log10 -10, the default `unk_score_offset` of pyctcdecode.  `<unk>`
+# stands for all unknown words together, so its probability is too high for a
+# single unknown word.  KenLM's -100 for a file without `<unk>` would in effect
+# forbid new words.
 UNKNOWN_PENALTY = -10.0 * math.log(10.0)
 
 State = tuple[str, ...]
 
 _NGram = tuple[str, ...]
 _NATS = math.log(10.0)
-_LOG_ZERO = -99.0  # As SRILM writes that a word never comes, as `<s>`.
-_ROUNDING = 1e-2  # IRSTLM writes probabilities that are as much above 1.
-_LEAST_SHARE = 0.1  # Of the words that the letters of a model can write.
+_LOG_ZERO = -99.0  # SRILM's log10 of probability 0, for example of `<s>`.
+# IRSTLM writes log10 probabilities that are above 0 by as much as this.
+_ROUNDING = 1e-2
+# Least share of the words that the letters of the acoustic model must write.
+_LEAST_SHARE = 0.1
 _MARK = re.compile(r'\\(\d+)-grams:')
 _COUNT = re.compile(r'(\d+)=(\d+)')
 _OTHER_FORMATS = ('iARPA', 'qARPA', 'blmt', 'Qblmt')
 
 
 class LanguageModel:
-  """Probability of a word after others.
+  """A language model: the probability of a word after other words.
 
   Attributes:
-    order: Number of words of the longest n-grams.
+    order: Number of words in the longest n-grams.
     start: State at the beginning of a sentence.
   """
 
@@ -52,10 +55,10 @@ class LanguageModel:
     """Builds a model.
 
     Args:
-      log_probs: Log-probability in nats of the last word of an n-gram after
-        the others.
-      back_offs: Log back-off weight in nats of contexts; 0 of those that are
-        left out.
+      log_probs: By n-gram, the log-probability in nats of its last word after
+        its other words.
+      back_offs: By context, the log back-off weight in nats; 0 if the context
+        is missing.
     """
     self._log_probs = log_probs
     self._back_offs = back_offs
@@ -68,21 +71,22 @@ class LanguageModel:
     return (word,) in self._log_probs
 
   def begins_word(self, letters: str) -> bool:
-    """Whether a word of the model begins with `letters`, or is that."""
+    """Returns whether a word of the model begins with, or equals, `letters`."""
     place = bisect.bisect_left(self._sorted, letters)
     return place < len(self._sorted) and self._sorted[place].startswith(letters)
 
   def score(self, state: State, word: str) -> tuple[float, State]:
-    """Scores a word, known or not.
+    """Returns the score of a known or unknown word.
 
     Args:
-      state: The words before, `order - 1` at most, from `start` on.
-      word: In the form of the model's words.
+      state: The preceding words, at most `order - 1`; `start` for the first
+        word.
+      word: The word, in the form of the model's words.
 
     Returns:
-      The log-probability in nats and the state after the word.  A word that is
-      not in the model counts as `<unk>` and costs `UNKNOWN_PENALTY` more; in a
-      model without `<unk>` the penalty is all.
+      The log-probability in nats and the state after the word.  An unknown word
+      gets the log-probability of `<unk>` plus `UNKNOWN_PENALTY`; in a model
+      without `<unk>`, only `UNKNOWN_PENALTY`.
     """
     if word in self:
       return self._log_prob(state, word), self._shortened((*state, word))
@@ -92,9 +96,9 @@ class LanguageModel:
     return UNKNOWN_PENALTY + self._log_prob(state, UNKNOWN), after
 
   def end(self, state: State) -> float:
-    """Log-probability in nats that the sentence ends after `state`.
+    """Returns the log-probability in nats that the sentence ends after `state`.
 
-    It is 0 in a model that knows no ends of sentences.
+    The result is 0 if the model has no `</s>`.
     """
     return self._log_prob(state, END) if END in self else 0.0
 
@@ -113,19 +117,19 @@ class LanguageModel:
 
 
 def read(path: pathlib.Path, alphabet: str) -> LanguageModel:
-  """Reads a file in the ARPA format.
+  """Reads a language model from a file in the ARPA format.
 
-  Words that `alphabet` cannot write are cleaned as transcripts are (capitals
-  become small letters), so that they are found; where two words become one, the
-  more probable n-gram counts.
+  Words with characters outside `alphabet` are cleaned like transcripts
+  (capitals become small letters), so that hypotheses match them.  If two
+  n-grams become equal, the more probable one counts.
 
   Args:
     path: The file; gzipped if its name ends in `.gz`.
-    alphabet: The characters that a model writes.
+    alphabet: All characters in the output of the acoustic model.
 
   Raises:
-    UserError: If the file cannot be read, is malformed, or has hardly a word
-      that the alphabet can write.
+    UserError: If the file cannot be read or is malformed, or if the alphabet
+      can write only few of its words.
   """
   if not path.is_file():
     raise errors.UserError(f'There is no file {path}.')
@@ -135,13 +139,13 @@ def read(path: pathlib.Path, alphabet: str) -> LanguageModel:
       reader.take(line)
   except UnicodeDecodeError as error:
     raise errors.UserError(
-      f'{path}: after line {reader.number} it is not text in UTF-8: is it an'
-      ' ARPA file, gzipped only if its name ends in .gz?'
+      f'{path}: after line {reader.number} the file is not text in UTF-8. Give'
+      ' an ARPA file; the name of a gzipped file must end in .gz.'
     ) from error
   except (EOFError, gzip.BadGzipFile, zlib.error) as error:
     raise errors.UserError(
-      f'{path}: after line {reader.number} it is not gzipped as its name says,'
-      f' or is cut off: {error}.'
+      f'{path}: after line {reader.number} the file is cut off, or not gzipped'
+      f' although its name ends in .gz: {error}.'
     ) from error
   except OSError as error:
     raise errors.UserError(f'{path}: {error.strerror}.') from error
@@ -155,10 +159,10 @@ def _lines(path: pathlib.Path) -> Iterator[str]:
 
 
 class _Reader:
-  """Takes the lines of a file in their order.
+  """Parses the lines of an ARPA file in order.
 
   Attributes:
-    number: Of the line that was taken last, from 1.
+    number: Number of the last line, from 1.
   """
 
   def __init__(self, path: pathlib.Path, alphabet: str):
@@ -166,19 +170,20 @@ class _Reader:
     self._alphabet = alphabet
     self._letters = letters.of(alphabet)
     self.number = 0
-    self._counts: dict[int, int] | None = None  # Declared, by order.
-    self._order = 0  # Of the section.
-    self._found: dict[int, int] = {}  # Lines of a section, by order.
+    self._counts: dict[int, int] | None = None  # Declared counts by order.
+    self._order = 0  # Order of the current section.
+    self._found: dict[int, int] = {}  # Number of a section's lines by order.
     self._is_ended = False
-    self._words: dict[str, str] = {}  # As written, to cleaned.
+    self._words: dict[str, str] = {}  # From words of the file to cleaned words.
     self._writable = 0
     self._log_probs: dict[_NGram, float] = {}
     self._back_offs: dict[_NGram, float] = {}
 
   def take(self, line: str) -> None:
-    """Takes the next line."""
+    """Parses the next line."""
     self.number += 1
-    # Not `split()`: words may have other white space, a no-break space say.
+    # Not `split()`: a word may contain other white space, such as a no-break
+    # space.
     fields = line.replace('\t', ' ').strip(' \r\n').split(' ')
     if '' in fields:
       fields = [field for field in fields if field]
@@ -196,8 +201,8 @@ class _Reader:
   def _take_preamble(self, first: str) -> None:
     if first in _OTHER_FORMATS and self.number == 1:
       raise self._error(
-        f'{first} is a format of IRSTLM alone: make ARPA of it by'
-        ' compile-lm --text=yes'
+        f'{first} is a format that only IRSTLM reads: convert the file to ARPA'
+        ' with compile-lm --text=yes'
       )
     if first.lower() == '\\data\\':
       self._counts = {}
@@ -206,7 +211,7 @@ class _Reader:
     count = _COUNT.fullmatch(''.join(fields[1:]))
     if fields[0].lower() != 'ngram' or not count or not int(count[1]):
       raise self._error(
-        f'ngram ORDER=COUNT must stand here, not {" ".join(fields)[:40]!r}'
+        f'expected ngram ORDER=COUNT, got {" ".join(fields)[:40]!r}'
       )
     self._counts[int(count[1])] = int(count[2])
 
@@ -232,16 +237,16 @@ class _Reader:
     found, declared = self._found[self._order], self._counts[self._order]
     if found != declared:
       raise self._error(
-        f'the section of order {self._order} has {found} n-grams, and'
-        f' {declared} by the counts after \\data\\'
+        f'the section of order {self._order} has {found} n-grams, but the'
+        f' counts after \\data\\ declare {declared}'
       )
 
   def _take_ngram(self, fields: list[str]) -> None:
     order = self._order
     if not order + 1 <= len(fields) <= order + 2:
       raise self._error(
-        f'a log10 probability, {order} words and at most a back-off weight'
-        f' must stand here, not {len(fields)} fields'
+        f'expected a log10 probability, {order} words and at most a back-off'
+        f' weight, not {len(fields)} fields'
       )
     log_prob = self._number(fields[0], 'log10 probability')
     if log_prob > _ROUNDING:
@@ -256,13 +261,13 @@ class _Reader:
       back_off = self._number(fields[-1], 'log10 back-off weight')
       self._back_offs[ngram] = max(back_off, _LOG_ZERO) * _NATS
 
-  def _number(self, field: str, what: str) -> float:
+  def _number(self, field: str, kind: str) -> float:
     try:
       value = float(field)
     except ValueError:
       value = math.nan
     if math.isnan(value) or value == math.inf:
-      raise self._error(f'{field[:40]!r} is no {what}')
+      raise self._error(f'{field[:40]!r} is not a {kind}')
     return value
 
   def _word(self, written: str) -> str:
@@ -279,7 +284,7 @@ class _Reader:
     if plain and self._letters.characters.issuperset(plain):
       self._writable += 1
       return lower
-    if word[0] in '<[(':  # Signs of noise.
+    if word[0] in '<[(':  # A sign for noise.
       return word
     cleaned = normalisation.clean(word, self._alphabet)
     is_word = cleaned and set(cleaned) <= set(self._alphabet) - {' '}
@@ -287,27 +292,27 @@ class _Reader:
     return cleaned if is_word else word
 
   def model(self) -> LanguageModel:
-    """Returns what was read.
+    """Returns the language model.
 
     Raises:
-      UserError: If something is missing.
+      UserError: If a part of the file is missing, or if the alphabet can write
+        only few of its words.
     """
     if self._counts is None:
-      raise self._error('there is no line \\data\\: is it an ARPA file?')
+      raise self._error('there is no line \\data\\: give an ARPA file')
     if not self._is_ended:
-      raise self._error('the file ends before \\end\\: it is cut off')
+      raise self._error('the file ends before \\end\\: the file is cut off')
     for order, count in self._counts.items():
       if count and order not in self._found:
         raise self._error(f'there is no section \\{order}-grams:')
     words = sum(word.lower() not in _SIGNS for word in self._words)
     if self._writable <= _LEAST_SHARE * words:
       raise errors.UserError(
-        f'{self._path}: of its {words} words the letters of the model can'
-        f' write {self._writable}: is it a word model, and of the same'
-        ' language?'
+        f'{self._path}: of its {words} words the letters of the acoustic model'
+        f' can write only {self._writable}. Give a word model of the same'
+        ' language.'
       )
     return LanguageModel(self._log_probs, self._back_offs)
 
   def _error(self, problem: str) -> errors.UserError:
-    end = '' if problem.endswith('?') else '.'
-    return errors.UserError(f'{self._path}, line {self.number}: {problem}{end}')
+    return errors.UserError(f'{self._path}, line {self.number}: {problem}.')

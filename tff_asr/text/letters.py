@@ -1,7 +1,7 @@
-"""Letters as an alphabet writes them, whatever their Unicode form.
+"""Letters in the form of an alphabet, from any of their Unicode forms.
 
-A letter has several forms that differ in nothing that is heard: capitals,
-composed and decomposed ones, wide and narrow ones, those of ligatures.
+Unicode has several forms of the same letter, which sound alike: capitals and
+small letters, composed and decomposed, wide and narrow forms, ligatures.
 """
 
 import dataclasses
@@ -19,12 +19,13 @@ _DOTLESS_I = '\N{LATIN SMALL LETTER DOTLESS I}'
 _TURKISH_CAPITALS = str.maketrans(
   {'I': _DOTLESS_I, '\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}': 'i'}
 )
-# Letters of the languages that write Latin with a dotless i.
+# Letters of the languages with a Latin alphabet that has a dotless i.
 _TURKIC = set(string.ascii_lowercase + 'çğıöşüâîûəêñţäū')
 _APOSTROPHES = "'\u2019\u02bc\u02bb"
-# Marks that stand over, under or through Latin letters, not other letters.
+# Marks over, under or through Latin letters; marks that are letters are left
+# out.
 _DIACRITICS = frozenset(map(chr, range(0x0300, 0x0363)))
-# Forms that differ in looks alone, by the tag of their decomposition.
+# Forms that differ in appearance only, by the tag of their decomposition.
 _LOOKS = {'<wide>', '<narrow>', '<small>'}
 _LETTER_LOOKS = {
   *(_LOOKS | {'<compat>'}),
@@ -37,12 +38,13 @@ class Letters:
   """The letters of an alphabet.
 
   Attributes:
-    characters: All but the space, the hyphen, the apostrophe and the
-      punctuation of Western languages.
-    apostrophe: As the alphabet writes it.
-    is_romanised: Whether other Latin letters become ASCII. They do for English,
-      French and German, as in the paper; elsewhere a letter without its mark
-      may make another word.
+    characters: All characters of the alphabet except the space, the hyphen, the
+      apostrophe and the punctuation of Western languages.
+    apostrophe: The alphabet's form of the apostrophe.
+    is_romanised: Whether Latin letters outside the alphabet become ASCII.  This
+      holds for English, French and German, as in Pelikan et al. (2025, arXiv
+      2310.00098).  In other languages a letter without its mark may change the
+      word.
     is_turkish: Whether the small letter of `I` has no dot.
   """
 
@@ -59,19 +61,24 @@ class Letters:
     return unicodedata.normalize('NFC', text.lower())
 
   def plain(self, character: str) -> str | None:
-    """Returns wide, narrow and small forms as usual ones, `None` for others."""
+    """Returns the usual form of a wide, narrow or small form, else `None`."""
     if _tag(character) in _LOOKS and character not in self.characters:
       return unicodedata.normalize('NFKC', character)
     return None
 
   def drops(self, mark: str, before: str) -> bool:
-    """Whether a mark of Latin letters goes, behind the character before it."""
+    """Returns whether a mark is dropped.
+
+    Args:
+      mark: A character, which may be a mark of Latin letters.
+      before: The character before the mark.
+    """
     return (
       self.is_romanised and mark in _DIACRITICS and _name(before) == 'LATIN'
     )
 
   def form(self, character: str) -> str | None:
-    """Returns how the alphabet writes a letter or a mark; `None` if not."""
+    """Returns the alphabet's form of a letter or mark, or `None`."""
     if character in self.characters:
       return character
     kind = unicodedata.category(character)
@@ -102,7 +109,10 @@ def of(alphabet: str) -> Letters:
 
 
 def _is_western_punctuation(character: str) -> bool:
-  """Other scripts have some that belong to a word."""
+  """Returns whether a character is punctuation of Western languages.
+
+  Punctuation of other scripts may be part of a word.
+  """
   number = ord(character)
   return unicodedata.category(character)[0] == 'P' and (
     number < 0x0100 or 0x2000 <= number < 0x2070 or number >= 0x3000

@@ -1,11 +1,11 @@
 r"""Cleaning of transcripts.
 
-The rules are those of Pelikan et al. (2025, arXiv 2310.00098) for Common Voice.
-A clean text has letters of the alphabet, apostrophes, hyphens and single
-spaces.  Every letter of it comes from a letter of the source, in order, and
-none is lost.  Punctuation goes.  Digits, signs that are spoken (`&`, `°`),
-letters and marks that the alphabet cannot write stay, so that a vocabulary
-refuses the text.
+The rules follow Pelikan et al. (2025, arXiv 2310.00098), who give them for
+Common Voice.  A clean text has letters of the alphabet, apostrophes, hyphens
+and single spaces.  Every letter of a clean text comes from a letter of the
+source, in order, and no letter of the source is lost.  Punctuation is removed.
+Digits, signs that are spoken (`&`, `°`), and letters and marks that the
+alphabet cannot write stay in the text, so that a vocabulary refuses the text.
 """
 
 import re
@@ -22,10 +22,11 @@ _RIGHT_QUOTE = '\N{RIGHT SINGLE QUOTATION MARK}'
 _PRIME = '\N{PRIME}'
 _OKINA = '\N{MODIFIER LETTER TURNED COMMA}'
 _ZERO_WIDTH_SPACE = '\N{ZERO WIDTH SPACE}'
-_INSIDE_WORDS = set('\u055b\u055c\u055e\u05f4')  # Of Armenian and Hebrew.
-# Characters that are typed for an apostrophe, a hyphen, or nothing.  Between
-# letters all quotes are apostrophes; elsewhere left ones open a quotation, and
-# primes are feet or minutes.
+# Punctuation inside words of Armenian and Hebrew.
+_INSIDE_WORDS = set('\u055b\u055c\u055e\u05f4')
+# Characters that people type for an apostrophe or a hyphen, and characters that
+# stand for nothing.  Between letters all quotes are apostrophes.  Elsewhere
+# left quotes open a quotation, and primes are feet or minutes.
 _SAME = str.maketrans(
   {
     **dict.fromkeys(
@@ -34,7 +35,7 @@ _SAME = str.maketrans(
     **dict.fromkeys('\u201a\u201b\u02bd\u02cb`', _LEFT_QUOTE),
     **dict.fromkeys('\u2035\u02b9\u02ca', _PRIME),
     **dict.fromkeys('\N{HYPHEN}\N{NON-BREAKING HYPHEN}', '-'),
-    # Soft hyphen, zero width spaces and joiners, directions, variants of form.
+    # Soft hyphen, zero width spaces and joiners, directions, variant selectors.
     **dict.fromkeys(
       '\u00ad\u200b\u200c\u200d\u200e\u200f\u061c\u2060\ufeff'
       '\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
@@ -43,8 +44,8 @@ _SAME = str.maketrans(
     ),
   }
 )
-# Punctuation by its Unicode class, but spoken, or a sign of transcribers or of
-# programs.
+# Characters with the Unicode class of punctuation that are spoken, or that are
+# signs of transcribers or of programs.
 _SPOKEN = set('%&@#§*†‡¶·‰‱※\u066a″‴[]{}\\')
 _PUNCTUATION = [
   c
@@ -55,15 +56,16 @@ _RUN = re.compile(f'[{re.escape("".join(_PUNCTUATION))}]+')
 _OPENING = set('«“"„\u2039(')
 _ESCAPED_QUOTE = re.compile(r'\\(?=["\'])')
 _QUOTES = "'" + _LEFT_QUOTE + _RIGHT_QUOTE + _PRIME
-# An abbreviation has a dot behind each of its letters, the last one excepted
-# where that is no word by itself.
+# An abbreviation has a dot after each of its letters.  The dot after the last
+# letter may be missing if this letter is not a word.
 _LONE = rf'(?<![\w{_QUOTES}])'
 _ABBREVIATION = re.compile(
   rf'{_LONE}(?:[^\W\d_]\.){{2,}}a(?![\w.])'
   rf'|{_LONE}(?:[^\W\d_]\.)+[b-hj-np-xz](?![\w.])'
   rf'|{_LONE}(?:[^\W\d_]\.){{2,}}'
 )
-# Double brackets and queries stand for what a transcriber was not sure of.
+# Double brackets and question marks in brackets mark words of which a
+# transcriber was not sure.
 _UNSURE = re.compile(r'\(\(|\)\)|\(\?+\)')
 _QUOTATION = re.compile(
   rf'(?<!\w){_LEFT_QUOTE}(\w[^{_QUOTES[1:3]}]*?){_RIGHT_QUOTE}(?!\w)'
@@ -75,21 +77,23 @@ _LAST_SIGMA = re.compile(r'(?<=\w)\u03c3(?!\w)')
 def clean(text: str, alphabet: str = ENGLISH) -> str:
   """Returns a transcript in the form that models learn.
 
-  * Lower case, for an alphabet of Turkish and its like with a dotless i.
-    Letters of the alphabet stay, whatever their Unicode form.
-  * Other Latin letters become ASCII where the alphabet is that of English,
-    French or German, or a part of it (`é` in English, `ł`). Other letters stay
-    and are outside the alphabet.
-  * Between letters all that is typed for an apostrophe is one. Elsewhere a
-    right single quotation mark is one too, unless it stands next to
-    punctuation: then it closes a quotation.
-  * Punctuation between letters is a space, but for one apostrophe, one hyphen,
-    and the dots of an abbreviation (`a.m.`). Other punctuation is dropped.
-  * White space becomes single spaces, none at the ends.
+  * Capitals become small letters.  With the alphabet of Turkish or a similar
+    language, the small letter of `I` has no dot.
+  * Letters of the alphabet stay, in any Unicode form.
+  * Other Latin letters become ASCII if the alphabet is English, French or
+    German, or a part of one of these (`é` in English, `ł`).  All other letters
+    stay and are outside the alphabet.
+  * Between letters, all characters that people type for an apostrophe become an
+    apostrophe.  Elsewhere a right single quotation mark becomes an apostrophe,
+    too, unless it is next to punctuation: there it closes a quotation.
+  * Punctuation between letters becomes a space, except one apostrophe, one
+    hyphen, and the dots of an abbreviation (`a.m.`).  Other punctuation is
+    removed.
+  * White space becomes single spaces, and is removed at both ends.
 
   Args:
-    text: As it was written.
-    alphabet: The characters that are kept as they are.
+    text: The original transcript.
+    alphabet: Characters that stay unchanged.
   """
   letters = letters_lib.of(alphabet)
   text = _UNSURE.sub('[', _ESCAPED_QUOTE.sub('', text))
@@ -116,16 +120,19 @@ def clean(text: str, alphabet: str = ENGLISH) -> str:
 
 
 def _written(character: str, letters: letters_lib.Letters) -> str:
-  """Returns a letter in letters of the alphabet, or punctuation, or itself."""
+  """Returns a character in the alphabet's form.
+
+  A character without such a form is returned as plain punctuation or unchanged.
+  """
   form = letters.form(character)
   if form is not None:
     return form
   if character in (_LEFT_QUOTE, '`') and _OKINA in letters.characters:
-    return _OKINA  # As it is typed, too.
+    return _OKINA  # People also type the okina as these characters.
   if not letters.is_romanised:
     if character in _INSIDE_WORDS:
       return ''
-    if character == _ZERO_WIDTH_SPACE:  # It parts words in Thai and Khmer.
+    if character == _ZERO_WIDTH_SPACE:  # It separates words in Thai and Khmer.
       return ' '
   character = character.translate(_SAME)
   return ' ' if character.isspace() else character
@@ -138,13 +145,19 @@ def _without_dots(abbreviation: re.Match[str]) -> str:
 
 
 def _in_place(run: re.Match[str], apostrophe: str, has_hyphen: bool) -> str:
-  """Returns what marks that follow each other become where they stand."""
+  """Returns the replacement of a run of punctuation marks.
+
+  Args:
+    run: The marks, with the text around them.
+    apostrophe: The alphabet's form of the apostrophe.
+    has_hyphen: Whether the alphabet has a hyphen.
+  """
   text, (start, end), marks = run.string, run.span(), run[0]
   before, after = text[:start][-1:].strip(), text[end:][:1].strip()
   if before and after:
     if marks[0] in _QUOTES and _OPENING.issuperset(marks[1:]):
       return apostrophe
-    if len(marks) == 2 and set(marks) <= set(_QUOTES):  # Typed twice.
+    if len(marks) == 2 and set(marks) <= set(_QUOTES):  # A doubled apostrophe.
       return apostrophe
     if marks == '-' and has_hyphen:
       return '-'

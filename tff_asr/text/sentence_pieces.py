@@ -1,9 +1,9 @@
-"""Vocabularies of word pieces, by SentencePiece.
+"""Vocabularies of word pieces, with SentencePiece.
 
-Kudo and Richardson, 2018, arXiv 1808.06226.  A piece is counted before it is
-kept, so a vocabulary tells of the text it was made from. Make it from public
-text, never from clients' transcripts: that would be a release about them that
-no noise protects and no epsilon counts.
+Kudo and Richardson, 2018, arXiv 1808.06226.  SentencePiece selects pieces by
+their counts, so a vocabulary reveals facts about its training text.  Train it
+on public text, never on clients' transcripts: such a vocabulary would be a
+release about the clients that no noise protects and no epsilon counts.
 """
 
 import base64
@@ -19,7 +19,7 @@ from tff_asr import errors
 from tff_asr.text import normalisation, vocabulary
 
 _SPACE = '\N{LOWER ONE EIGHTH BLOCK}'  # SentencePiece's sign for a space.
-_LONGEST_LINE = 4_192  # Bytes; SentencePiece uses no longer ones.
+_LONGEST_LINE = 4_192  # Bytes; SentencePiece ignores longer lines.
 
 
 class SentencePieceVocabulary(vocabulary.Vocabulary):
@@ -32,7 +32,7 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
       model: A serialised SentencePiece model.
 
     Raises:
-      ValueError: If it is none.
+      ValueError: If `model` is not a SentencePiece model.
     """
     self._model = model
     self._pieces = sentencepiece.SentencePieceProcessor()
@@ -56,7 +56,7 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
     )
 
   def _text(self, piece: int) -> str:
-    """A piece as it is decoded, with one kind of white space alone."""
+    """Returns the decoded text of a piece; all white space becomes spaces."""
     if self._is_text(piece):
       text = self._pieces.IdToPiece(piece).replace(_SPACE, ' ')
     else:
@@ -77,16 +77,16 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
     return tokens
 
   def decode(self, tokens: Iterable[int]) -> str:
-    """Returns the text of `tokens`, from `pieces` alone.
+    """Returns the text of `tokens`, made from `pieces` only.
 
-    SentencePiece itself joins the bytes of a letter, which a graph that looks
-    tokens up in a table cannot do.
+    SentencePiece's own decoder also joins the bytes of a letter.  A graph that
+    looks up tokens in a table cannot do so.
     """
     return ' '.join(''.join(self._texts[token] for token in tokens).split())
 
   @property
   def pieces(self) -> tuple[str, ...]:
-    """Text of each token; bytes and the unknown piece as they are decoded."""
+    """Text of each token; bytes and the unknown piece are decoded alone."""
     return self._texts
 
   def to_json(self) -> dict[str, str]:
@@ -99,23 +99,25 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
 def train(
   texts: Sequence[pathlib.Path], size: int, alphabet: str, output: pathlib.Path
 ) -> int:
-  """Makes a SentencePiece model (unigram) from public text.
+  """Trains a SentencePiece model (unigram) on public text.
 
   Args:
-    texts: Text files in UTF-8, a sentence on each line. They are cleaned as
-      transcripts are; lines that still hold other characters are left out.
+    texts: Text files in UTF-8 with one sentence on each line.  The lines are
+      cleaned like transcripts.  Cleaned lines with characters outside the
+      alphabet are ignored.
     size: Number of pieces.
-    alphabet: The characters; every one of them is a piece.
+    alphabet: All characters; each is also a piece.
     output: The file to write; must not exist.
 
   Returns:
-    How many lines the model was made from.
+    Number of lines on which the model was trained.
 
   Raises:
-    UserError: If there is no usable text, or `size` does not fit it.
+    UserError: If `output` exists, a text cannot be read, no line is usable, or
+      SentencePiece cannot make `size` pieces from the text.
   """
   if output.exists():
-    raise errors.UserError(f'{output} exists already: give another --output.')
+    raise errors.UserError(f'{output} exists already: give another `output`.')
   for path in texts:
     if not path.is_file():
       raise errors.UserError(f'There is no file {path}.')
@@ -133,7 +135,7 @@ def train(
   if first is None:
     raise errors.UserError(
       f'No line of {", ".join(map(str, texts))} can be written with the'
-      ' alphabet: is it text in UTF-8, and of the language of --alphabet?'
+      ' alphabet: give text in UTF-8 in the language of `alphabet`.'
     )
   try:
     sentencepiece.SentencePieceTrainer.Train(
@@ -152,7 +154,7 @@ def train(
   except RuntimeError as error:
     reason = str(error).strip().splitlines()[-1].rpartition('] ')[2]
     raise errors.UserError(
-      f'No vocabulary of {size} pieces can be made of this text: {reason}'
+      f'Cannot make a vocabulary of {size} pieces from this text: {reason}'
     ) from error
   output.parent.mkdir(parents=True, exist_ok=True)
   aside = output.with_name(f'{output.name}.partial')
@@ -175,6 +177,6 @@ def _clean_lines(texts: Iterable[pathlib.Path], alphabet: str) -> Iterator[str]:
 
 
 def _short_lines(line: str) -> Iterator[str]:
-  """Yields a line in parts that SentencePiece uses, cut at spaces if any."""
+  """Splits a line into parts that SentencePiece accepts, at spaces if any."""
   longest = _LONGEST_LINE // max(len(c.encode()) for c in set(line))
   yield from textwrap.wrap(line, longest, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""Vocabularies by name, from files and from what was saved of them."""
+"""Construction of vocabularies from names, files and saved JSON."""
 
 import base64
 from collections.abc import Mapping
@@ -11,25 +11,27 @@ PIECES_PREFIX = 'spm:'
 
 
 def check_name(name: str) -> None:
-  """Raises a `UserError` if `name` is none that `by_name` takes."""
+  """Raises a `UserError` if `by_name` does not accept `name`."""
   if name not in vocabulary.ALPHABETS and not name.startswith(PIECES_PREFIX):
     raise errors.UserError(
       f'There is no vocabulary {name!r}: give one of'
       f' {", ".join(vocabulary.ALPHABETS)} (characters), or'
-      f' {PIECES_PREFIX}FILE, a SentencePiece model made by'
-      ' //pipelines:vocabulary.'
+      f' {PIECES_PREFIX}FILE, a SentencePiece model that the vocabulary command'
+      ' makes.'
     )
 
 
 def by_name(name: str, folder: pathlib.Path) -> vocabulary.Vocabulary:
-  """Returns a vocabulary.
+  """Returns the vocabulary with a name.
 
   Args:
-    name: `en`, `fr` or `de` for characters, or `spm:FILE`.
-    folder: Where a relative FILE starts.
+    name: `en`, `fr` or `de` for characters, or `spm:FILE` for the word pieces
+      of a SentencePiece model.
+    folder: Folder that contains a relative FILE.
 
   Raises:
-    UserError: If there is none of that name, or the file cannot be read.
+    UserError: If no vocabulary has that name, or if the file cannot be read or
+      is not a SentencePiece model.
   """
   check_name(name)
   if name in vocabulary.ALPHABETS:
@@ -46,10 +48,10 @@ def by_name(name: str, folder: pathlib.Path) -> vocabulary.Vocabulary:
 
 
 def from_json(content: Mapping[str, str]) -> vocabulary.Vocabulary:
-  """The inverse of `Vocabulary.to_json`.
+  """Returns the vocabulary that `Vocabulary.to_json` described.
 
   Raises:
-    ValueError: If `content` is of another make.
+    ValueError: If `content` does not describe a vocabulary.
   """
   try:
     if content['type'] == 'characters':

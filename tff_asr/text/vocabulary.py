@@ -1,6 +1,6 @@
-"""Vocabularies: text to tokens and back.
+"""Vocabularies: conversion between text and tokens.
 
-Token 0 is CTC's blank, because the fast CTC kernels need it there.
+Token 0 is CTC's blank, because the fast CTC kernels require this.
 """
 
 import abc
@@ -18,14 +18,14 @@ ALPHABETS = {
 
 
 class OutOfVocabularyError(ValueError):
-  """A text that the vocabulary cannot write."""
+  """A text cannot be written with the vocabulary."""
 
 
 class Vocabulary(abc.ABC):
-  """Maps texts to tokens 1, 2, ... and leaves 0 to the blank.
+  """A mapping between texts and tokens 1, 2, ...; token 0 is the blank.
 
   Attributes:
-    alphabet: The characters that texts may have.
+    alphabet: All characters that a text may contain.
   """
 
   alphabet: str
@@ -33,31 +33,31 @@ class Vocabulary(abc.ABC):
   @property
   @abc.abstractmethod
   def size(self) -> int:
-    """Number of outputs of a model: the tokens and the blank."""
+    """Number of outputs of a model: all tokens and the blank."""
 
   @abc.abstractmethod
   def encode(self, text: str) -> list[int]:
     """Returns the tokens of a clean text.
 
     Raises:
-      OutOfVocabularyError: If decoding them would not give the text again.
+      OutOfVocabularyError: If the tokens would not decode to the same text.
     """
 
   @abc.abstractmethod
   def decode(self, tokens: Iterable[int]) -> str:
-    """Returns the text of `tokens`; blanks are left out."""
+    """Returns the text of `tokens`; ignores blanks."""
 
   @property
   @abc.abstractmethod
   def pieces(self) -> tuple[str, ...]:
-    """Text of each token, with `' '` where words part; `''` for the blank.
+    """Text of each token, with `' '` between words; `''` for the blank.
 
-    Tokens without text of their own have `''` as well.
+    A token that has no text is `''`, too.
     """
 
   @abc.abstractmethod
   def to_json(self) -> dict[str, str]:
-    """What `vocabularies.from_json` makes this vocabulary of."""
+    """Returns a description for `vocabularies.from_json`."""
 
   def __eq__(self, other: object) -> bool:
     return isinstance(other, Vocabulary) and self.to_json() == other.to_json()
@@ -67,25 +67,27 @@ class Vocabulary(abc.ABC):
 
 
 class CharacterVocabulary(Vocabulary):
-  """One token for each character.
+  """A vocabulary with one token for each character.
 
-  As in Pelikan et al. (2025, arXiv 2310.00098) a text has one space on each
-  side, and English has 30 outputs: blank, space, apostrophe, a to z, hyphen.
+  As in Pelikan et al. (2025, arXiv 2310.00098), the tokens of a text begin and
+  end with a space, and English has 30 outputs: blank, space, apostrophe, a to
+  z, hyphen.
   """
 
   def __init__(self, alphabet: str = normalisation.ENGLISH):
     """Builds the vocabulary.
 
     Args:
-      alphabet: The characters in the order of their tokens, each once, the
-        space among them.
+      alphabet: All characters in the order of their tokens, each once and
+        including the space.
 
     Raises:
-      ValueError: If a character is given twice or there is no space.
+      ValueError: If a character occurs twice or the space is missing.
     """
     if ' ' not in alphabet or len(set(alphabet)) != len(alphabet):
       raise ValueError(
-        f'Characters must be given once each, with the space: {alphabet!r}.'
+        'The alphabet must have a space and each character once, got'
+        f' {alphabet!r}.'
       )
     self.alphabet = alphabet
     self._tokens = {c: i for i, c in enumerate(alphabet, start=1)}
@@ -113,7 +115,7 @@ class CharacterVocabulary(Vocabulary):
 
 
 def unknown_characters(text: str, alphabet: str) -> str:
-  """Returns a message that names what an alphabet cannot write, or `''`."""
+  """Returns a message with the characters outside an alphabet, or `''`."""
   unknown = sorted(set(text) - set(alphabet))
   if not unknown:
     return ''
@@ -121,9 +123,9 @@ def unknown_characters(text: str, alphabet: str) -> str:
 
 
 def ctc_frames(tokens: Sequence[int]) -> int:
-  """Least number of output frames on which CTC can emit `tokens`.
+  """Returns the least number of output frames on which CTC can emit `tokens`.
 
-  Every token takes a frame, and a blank must part two equal neighbours.
+  Every token needs a frame, and two equal neighbours need a blank between them.
   """
   repeats = sum(a == b for a, b in itertools.pairwise(tokens))
   return len(tokens) + repeats
