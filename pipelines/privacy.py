@@ -1,4 +1,4 @@
-r"""Epsilon of a privacy plan, or what meets a target epsilon; no training.
+r"""Computes epsilon of a privacy plan, or the plan for an epsilon.
 
   bazel run //pipelines:privacy -- --noise_multiplier=1.024 \
       --cohort_size=102400 --population=3475300 --rounds=2006
@@ -8,7 +8,8 @@ r"""Epsilon of a privacy plan, or what meets a target epsilon; no training.
       --cohort_size=51200,204800 --plot=epsilon.png
   bazel run //pipelines:privacy -- --ledger=RUN
 
-Without flags: the plan of the paper whose epsilon is 4.5.
+Nothing is trained. Values that are not given come from the paper's plan with
+epsilon 4.5.
 """
 
 import pathlib
@@ -24,37 +25,48 @@ from tff_asr.runs import accounts
 _NOISE_MULTIPLIER = flag_kinds.define_numbers(
   'noise_multiplier',
   [2.048],
-  'Noise on the sum of updates over the clip norm; this and the next three can'
-  ' be lists with commas, for a table.',
+  'Standard deviation of the noise on the sum of the updates, divided by the'
+  ' clip norm. This flag, --cohort_size, --population and --rounds also take'
+  ' lists with commas, and print a table.',
   float,
 )
 _COHORT_SIZE = flag_kinds.define_numbers(
   'cohort_size',
   [204_800],
-  'Clients in a round (poisson: expected number).',
+  'Number of clients in a round; with --sampling=poisson the expected number.'
+  ' Also takes a list with commas.',
   int,
 )
 _POPULATION = flag_kinds.define_numbers(
-  'population', [6_950_600], 'Clients who may be sampled.', int
+  'population',
+  [6_950_600],
+  'Number of clients that may be sampled. Also takes a list with commas.',
+  int,
 )
-_ROUNDS = flag_kinds.define_numbers('rounds', [2_006], 'Rounds in all.', int)
-_DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta at which epsilon is given.')
+_ROUNDS = flag_kinds.define_numbers(
+  'rounds',
+  [2_006],
+  'Total number of rounds. Also takes a list with commas.',
+  int,
+)
+_DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta of the guarantee.')
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
   schemes.POISSON,
   schemes.SAMPLINGS,
-  'How cohorts are drawn: each client independently (poisson), a set of a fixed'
-  ' size, or not by chance: clients take turns (none).',
+  'Sampling scheme of the cohorts: each client independently with the same'
+  ' probability (poisson), a random set of a fixed size (fixed), or clients in'
+  ' turn, without chance (none).',
 )
 _TARGET_EPSILON = flags.DEFINE_float(
-  'target_epsilon', None, 'Epsilon that is to be met.'
+  'target_epsilon', None, 'Epsilon to reach, by a change of --solve_for.'
 )
 _SOLVE_FOR = flags.DEFINE_enum(
   'solve_for',
   privacy.NOISE_MULTIPLIER,
   privacy.SOLVABLE,
-  'What is to meet --target_epsilon: the least noise; the least cohort, with'
-  ' the noise on the mean as it is; the least population.',
+  'Value to find for --target_epsilon: the least noise_multiplier; the least'
+  ' cohort_size, with the same noise on the mean; or the least population.',
 )
 _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   'accounting_cohort_size',
@@ -62,21 +74,26 @@ _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   'Cohort of a hypothetical run with the same noise on the mean.',
 )
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
-  'accounting_population', None, 'Population of that hypothetical run.'
+  'accounting_population',
+  None,
+  'Number of clients of the hypothetical run of --accounting_cohort_size.',
 )
 _PLOT = flag_kinds.define_path(
-  'plot', '', 'PNG file: epsilon (or what meets it) over the longest list.'
+  'plot',
+  '',
+  'PNG file for a plot of epsilon, or of the value of --solve_for, over the'
+  ' longest list.',
 )
 _LEDGER = flag_kinds.define_paths(
   'ledger',
   [],
-  'Instead of a plan: run folders (or their ledger.jsonl) with commas, whose'
-  ' epsilon is computed, together if the clients are the same.',
+  'Run folders (or their ledger.jsonl), separated by commas, instead of a plan.'
+  ' The command computes their epsilon, together if the clients are the same.',
 )
 
 
 def main() -> str:
-  """Returns a plan in words, a table, or the epsilon of ledgers."""
+  """Returns the text of a plan, a table, or the epsilon of ledgers."""
   if _LEDGER.value:
     paths = [pathlib.Path(path) for path in _LEDGER.value]
     return accounts.of_ledgers(paths, _DELTA.value)

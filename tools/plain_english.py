@@ -31,6 +31,7 @@ HELD = (
   'docs/privacy.md',
   'docs/runs.md',
   'docs/serving.md',
+  'pipelines',
 )
 
 HELP = 'help'
@@ -178,6 +179,7 @@ def docstrings(file: pathlib.Path) -> Iterator[Text]:
     if isinstance(node, kinds) and ast.get_docstring(node):
       value = node.body[0].value
       words = re.sub(r'(?s)(`+)[^`].*?\1', _code, value.value)
+      words = re.sub(r'--\w+', _CODE, words)
       yield Text(file, value.lineno, words, 'docstring')
 
 

@@ -36,21 +36,21 @@ def export(
   """
   if not re.fullmatch('[A-Za-z0-9_-]+', name):
     raise errors.UserError(
-      f'--model_name={name} must be letters, digits, - and _: it is part of the'
+      f'`model_name={name}` must be letters, digits, - and _: it is part of the'
       ' address.'
     )
   errors.require_positive(max_seconds=max_seconds)
   run = records.read(run_dir)
   if not run.is_finished or not model_folder.is_complete(run.paths.model):
     raise errors.UserError(
-      f'The run in {run_dir} has not come to its end: call //pipelines:train'
-      ' with its flags again, which goes on with it.'
+      f'The run in {run_dir} has not come to its end: run the train'
+      ' command with its flags again, which resumes it.'
     )
   _check_is_of(run)
   if not checksums.exists(run.paths.model_card):
     raise errors.UserError(
-      f'The run in {run_dir} has no {run.paths.model_card.name}: call'
-      ' //pipelines:report on it first.'
+      f'The run in {run_dir} has no {run.paths.model_card.name}: run'
+      ' the report command on it first.'
     )
   encoder, vocabulary = model_folder.load(run.paths.model)
   model = transcriber.Transcriber(encoder, vocabulary, beam, max_seconds)

@@ -138,8 +138,8 @@ def _train(
   )
   if config.rounds and not population:
     raise errors.UserError(
-      f'--seed_clients={config.seed_clients} leaves nobody for the'
-      f' {config.rounds} federated rounds: give fewer, or --rounds=0.'
+      f'`seed_clients={config.seed_clients}` leaves nobody for the'
+      f' {config.rounds} federated rounds: give fewer, or `rounds=0`.'
     )
   plan = hypothetical = cohorts = run_ledger = None
   if config.rounds:
@@ -171,7 +171,7 @@ def _train(
   if config.rounds < released:
     raise errors.UserError(
       f'{config.output_dir} has done {released} rounds, which cannot be undone:'
-      f' --rounds={config.rounds} must be at least that.'
+      f' `rounds={config.rounds}` must be at least that.'
     )
   run_folder = folders.RunFolder(
     config.output_dir,

@@ -150,7 +150,7 @@ def run(
       raise errors.UserError(
         f'A round cannot be completed: {errors.in_a_line(error)}. Those'
         ' before are saved: mend the data and call again, or allow for more'
-        ' clients that fail (--max_bad_clients).'
+        ' clients that fail (`max_bad_clients`).'
       ) from error
     verify()
     return output

@@ -143,7 +143,7 @@ async def train(
     if last_released > 0:
       raise errors.UserError(
         f'Rounds up to {last_released} were released, but there is no'
-        ' checkpoint: restore the checkpoints, or give another --output_dir.'
+        ' checkpoint: restore the checkpoints, or give another `output_dir`.'
       )
     state = first
     rounds.check_fits(0, '')
