@@ -115,7 +115,7 @@ def main() -> str:
     '--accounting_cohort_size and --accounting_population go together.',
   )
   plot = _PLOT.value
-  return privacy.run(
+  text = privacy.run(
     privacy.GridConfig(
       noise_multiplier=_NOISE_MULTIPLIER.value,
       cohort_size=_COHORT_SIZE.value,
@@ -129,6 +129,19 @@ def main() -> str:
     ),
     pathlib.Path(plot) if plot else None,
   )
+  return '\n\n'.join(filter(None, [_defaults(), text]))
+
+
+def _defaults() -> str:
+  """Returns a line on the values that come from the paper's plan."""
+  solved = _SOLVE_FOR.value if _TARGET_EPSILON.value is not None else None
+  used = [
+    f'--{name}={flags.FLAGS[name].value[0]}'
+    for name in privacy.AXES
+    if not flags.FLAGS[name].present
+    and (name != solved or name == privacy.COHORT_SIZE)
+  ]
+  return f"From the paper's plan: {' '.join(used)}" if used else ''
 
 
 if __name__ == '__main__':
