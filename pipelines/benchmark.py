@@ -4,7 +4,7 @@ bazel run //pipelines:benchmark -- --what=data
 bazel run //pipelines:benchmark -- --what=model --model=paper
 bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
 bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
-    --input_dir=AN4/test
+      --input_dir=AN4/test
 bazel run //pipelines:benchmark -- --what=hostile --model=small
 """
 
@@ -20,29 +20,31 @@ _WHAT = flags.DEFINE_enum(
   'what',
   'data',
   ['data', 'model', 'rounds', 'serving', 'hostile'],
-  'What is measured: preparing, reading and features (data); time to the first'
-  ' step, and steps in each precision (model); federated rounds beside a plain'
-  " training loop and TFF's own runtime, and their memory (rounds); an"
-  ' exported model beside the model itself (serving); what hostile requests'
-  ' take of it beside honest ones of their size (hostile).',
+  'Subject of the measurement: preparing a corpus, reading, and features'
+  ' (data); time to the first step, and steps in each precision (model);'
+  " federated rounds beside a plain training loop and TFF's own runtime, and"
+  ' their memory (rounds); an exported model beside the model itself (serving);'
+  ' the cost of hostile requests beside honest requests of the same size'
+  ' (hostile).',
 )
 _INPUT_DIR = flag_kinds.define_path(
   'input_dir',
   '',
-  'Corpus in LibriSpeech layout to prepare; by default synthetic speakers'
-  ' (data, rounds, serving).',
+  'Folder of a corpus in LibriSpeech layout (data, rounds, serving). By default'
+  ' synthetic speakers.',
 )
 _CLIENTS = flags.DEFINE_integer(
   'clients',
   35_000,
-  'Size of the store in which clients are opened (data).',
+  'Number of clients in the store that is opened (data).',
   lower_bound=1,
 )
 _MODEL = flags.DEFINE_enum(
   'model',
   'small',
   sorted(presets.PRESETS),
-  'Preset of the encoder (model, rounds; serving, hostile without --run_dir).',
+  'Preset of the encoder (model, rounds; serving and hostile without'
+  ' --run_dir).',
 )
 _BATCH_SECONDS = flags.DEFINE_float(
   'batch_seconds', 40.0, 'Seconds of audio in a batch (model).'
@@ -53,9 +55,9 @@ _RUN_DIR = flag_kinds.define_path(
 _PARTS = flags.DEFINE_list(
   'parts',
   list(rounds.PARTS),
-  'What of the rounds: speed, memory, start (up to the first round), paper (its'
-  ' model; 12 GB of memory), devices (two parts of the processor against one),'
-  ' long (memory of a run of 300 rounds).',
+  'Parts of the measurement rounds: speed, memory, start (time up to the first'
+  ' round), paper (the model of the paper, 12 GB of memory), devices (two parts'
+  ' of the processor against one), long (memory of a run of 300 rounds).',
 )
 flags.register_validator(
   _PARTS,

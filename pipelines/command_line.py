@@ -1,6 +1,6 @@
-"""What all commands share: paths, flags for the record, errors in one line."""
+"""Parts of every command: paths, recorded flags, errors in one line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import csv
 import io
 import logging as formatting
@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import tempfile
 import types
-from typing import NoReturn
+from typing import Any, NoReturn
 
 try:
   tempfile.gettempdir()
@@ -35,18 +35,19 @@ from absl import (
 )
 import tensorflow as tf
 
-from pipelines import flagfiles, streams
+from pipelines import flagfiles, setting_names, streams
 from tff_asr import durable, errors
 
 
 def path(value: str) -> pathlib.Path:
-  """Returns a path as the user meant it: from where the command was called.
+  """Returns the absolute path of a path that a user gave.
 
   Args:
-    value: May be relative, or begin with `~`.
+    value: A path; a relative path starts where the command was called, `~` is
+      the user's home folder.
 
   Raises:
-    UserError: If it begins with the home of nobody who is known.
+    UserError: If it begins with the home folder of an unknown user.
   """
   expanded = os.path.expanduser(value)
   if expanded.startswith('~'):
@@ -58,19 +59,26 @@ def path(value: str) -> pathlib.Path:
   return pathlib.Path(os.path.abspath(os.path.join(base, expanded)))
 
 
-def flags_in_force(module: types.ModuleType | None = None) -> dict[str, str]:
+def flags_in_force(
+  resolved: Mapping[str, Any], module: types.ModuleType | None = None
+) -> dict[str, str]:
   """Returns every flag that has a value as text, by name.
 
   Args:
-    module: Whose key flags; by default the program's.
+    resolved: Values in the place of parsed values, by the name of the flag.
+    module: The module whose key flags are returned; by default the program.
 
   Raises:
     UserError: If a flagfile could not keep a value.
   """
-  found = {
-    flag.name: _text(flag.value)
+  values = {
+    flag.name: flag.value
     for flag in flags.FLAGS.get_key_flags_for_module(module or sys.argv[0])
-    if flag.value is not None
+  }
+  found = {
+    name: _text(value)
+    for name, value in (values | dict(resolved)).items()
+    if value is not None
   }
   for name, value in found.items():
     is_text = value.encode(errors='replace').decode() == value
@@ -92,18 +100,20 @@ def _text(value) -> str:
 
 
 def parse(argv: list[str]) -> list[str]:
-  """Parses flags; returns the arguments that are none.
+  """Parses flags; returns the program and the arguments that are no flags.
 
   Args:
     argv: The program, and its arguments.
 
   Raises:
-    UserError: If one is not known, missing, or not of its kind.
+    UserError: If a flag is unknown or missing, or has a bad value.
   """
   try:
     rest = flags.FLAGS(argv)
   except flags.Error as error:
     raise errors.UserError(_flag_error(str(error))) from error
+  except SystemExit:  # By `--help`, with the exit code of a failure.
+    sys.exit(0)
   for name in flags.FLAGS:
     value = flags.FLAGS[name].value
     for number in value if isinstance(value, list) else [value]:
@@ -114,8 +124,17 @@ def parse(argv: list[str]) -> list[str]:
   return rest
 
 
+def require_flags_only(argv: list[str]) -> None:
+  """Raises a `UserError` if `parse` has returned more than the program."""
+  for argument in argv[1:]:
+    raise errors.UserError(
+      f'Unexpected argument {argument!r}: this command takes flags only, such'
+      ' as --name=value.'
+    )
+
+
 def _flag_error(message: str) -> str:
-  """Returns what absl says of a flag in one line, with a hint."""
+  """Returns absl's error message about a flag in one line, with a hint."""
   missing = re.search(r'Flag --(\w+) must have a value other', message)
   if missing:
     return f'Give --{missing[1]}: {flags.FLAGS[missing[1]].help}'
@@ -132,21 +151,22 @@ def run(
 ) -> None:
   """Parses flags, calls `main` and prints its result, unless it is empty.
 
-  A `UserError`, or one of the file system, ends in one line on standard error
-  and exit code 1.
+  A `UserError`, or an error of the file system, ends the program with one line
+  on standard error and exit code 1.  Messages, warnings and the result name
+  settings as flags, see `setting_names`.
 
   Args:
-    main: Returns what is printed.
-    takes_arguments: Whether it is given the arguments that are no flags, which
-      may stand before and after flags; otherwise there may be none.
-    outlives_reader: Whether it goes on when nobody reads its output any more;
-      otherwise it ends quietly, as if by SIGPIPE.
+    main: Returns the text to print.
+    takes_arguments: Whether `main` takes the arguments that are not flags, from
+      anywhere between the flags; otherwise such an argument is an error.
+    outlives_reader: Whether the program continues when the reader of its output
+      has gone; otherwise it ends quietly, as if by SIGPIPE.
   """
 
   def call(argv: list[str]) -> None:
     handler = logging.get_absl_handler()
     # The time of day on every line would tell how long training took.
-    handler.setFormatter(formatting.Formatter('%(levelname)s: %(message)s'))
+    handler.setFormatter(_Formatter('%(levelname)s: %(message)s'))
     handler.python_handler.setStream(sys.stderr)
     for other in [*formatting.root.handlers]:  # Libraries add one more.
       if other is not handler:
@@ -155,13 +175,11 @@ def run(
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)
     try:
-      errors.require(
-        len(argv) == 1 or takes_arguments,
-        f'Unknown argument {argv[-1]!r}: flags begin with --.',
-      )
+      if not takes_arguments:
+        require_flags_only(argv)
       result = main(argv[1:]) if takes_arguments else main()
       if result:
-        print(result)
+        print(setting_names.translated(result))
     except streams.ReaderGoneError:
       raise
     except KeyboardInterrupt as interrupt:
@@ -172,7 +190,8 @@ def run(
 
   streams.harden(outlives_reader)
   sys.unraisablehook = _without_tff(sys.unraisablehook)
-  flags.FLAGS.set_gnu_getopt(takes_arguments)
+  # Without it absl would read no flag behind a stray argument.
+  flags.FLAGS.set_gnu_getopt(True)
   try:
     argv = list(flagfiles.expanded(sys.argv, path('.')))
     app.run(call, argv, flags_parser=parse)
@@ -191,12 +210,20 @@ def _end(error: Exception) -> NoReturn:
   text = str(error)
   if isinstance(error, _FAILURES):
     text = durable.in_words(error)
-  print(f'error: {text}'.replace('\n', ' '), file=sys.stderr)
+  text = setting_names.translated(text).replace('\n', ' ')
+  print(f'error: {text}', file=sys.stderr)
   sys.exit(1)
 
 
+class _Formatter(formatting.Formatter):
+  """A formatter of log records that names settings as flags."""
+
+  def format(self, record: formatting.LogRecord) -> str:
+    return setting_names.translated(super().format(record))
+
+
 def _without_tff(hook: Callable) -> Callable:
-  """Leaves out that TFF's unused context fails to end when Python does."""
+  """Drops the error of TFF's unused context, which fails when Python ends."""
   return lambda found: (
     None if 'ServiceManager.__del__' in repr(found.object) else hook(found)
   )

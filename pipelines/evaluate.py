@@ -1,10 +1,10 @@
-r"""Word and character error rates of a model on a client store.
+r"""Measures the error rates of a model on a client store.
 
 bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE
 bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
-    --personalise_epochs=5
+      --personalise_epochs=5
 bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
-    --beam=50 --lm=FILE.arpa
+      --beam=50 --lm=FILE.arpa
 """
 
 import pathlib
@@ -16,25 +16,25 @@ from tff_asr.commands import evaluate
 from tff_asr.learning import personalisation
 
 _MODEL_DIR = flag_kinds.define_path(
-  'model_dir', None, "Folder of a model, or a run's output.", required=True
+  'model_dir', None, 'Folder of a model, or of a run.', required=True
 )
 _EVAL_STORE = flag_kinds.define_path(
   'eval_store', None, 'Client store to evaluate on.', required=True
 )
 _WORST = flags.DEFINE_integer(
-  'worst', 10, 'How many of the worst utterances are shown.', lower_bound=0
+  'worst', 10, 'Number of the worst utterances to show.', lower_bound=0
 )
 
 _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
   'release_unprotected_metrics',
   False,
-  'For research: evaluate also on clients of a private run that trained the'
-  ' model. The figures have no noise, and the guarantee does not cover them.',
+  'Evaluate clients of the private run that trained the model as well, for'
+  ' research. The figures have no noise and no guarantee.',
 )
 _BEAM = flags.DEFINE_integer(
   'beam',
   0,
-  'Decode by a prefix beam search of this width; 0 for greedy decoding.',
+  'Width of the prefix beam search; 0 for greedy decoding.',
 )
 _LM = flag_kinds.define_path(
   'lm',
@@ -45,30 +45,31 @@ _LM = flag_kinds.define_path(
 _LM_WEIGHT = flags.DEFINE_float(
   'lm_weight',
   None,
-  "Factor of the language model's log-probability; by default"
+  "Weight of the language model's log-probability. By default"
   f' {evaluate.LM_WEIGHT}.',
 )
 _WORD_BONUS = flags.DEFINE_float(
   'word_bonus',
   None,
-  'Added to the log-probability for every word, in nats, may be negative; by'
+  'Bonus on the log-probability for every word, in nats; may be negative. By'
   f' default {evaluate.WORD_BONUS} with a language model and 0 without.',
 )
 
 _PERSONALISE_EPOCHS = flags.DEFINE_integer(
   'personalise_epochs',
   0,
-  'Tune the model on every second utterance of each speaker in turn, with as'
-  ' many passes, and compare it on the others; 0 for not.',
+  'Number of passes over every second utterance of a speaker, which tune the'
+  ' model for this speaker. The other utterances compare the model before and'
+  ' after. 0 for no personalisation.',
   lower_bound=0,
 )
 _PERSONALISE_LEARNING_RATE = flags.DEFINE_float(
-  'personalise_learning_rate', 0.1, 'Step of SGD on a speaker.'
+  'personalise_learning_rate', 0.1, 'Learning rate of SGD in personalisation.'
 )
 _PERSONALISE_BATCH_SECONDS = flags.DEFINE_float(
   'personalise_batch_seconds',
   16.0,
-  'Seconds of audio in a batch of a speaker, padding included.',
+  'Seconds of audio in a batch of personalisation, padding included.',
 )
 
 

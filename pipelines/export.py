@@ -1,9 +1,9 @@
-r"""Writes the model of a finished run as TF Serving loads it.
+r"""Writes the model of a finished run in the format of TF Serving.
 
-bazel run //pipelines:export -- --run_dir=RUN --export_dir=DIR
+  bazel run //pipelines:export -- --run_dir=RUN --export_dir=DIR
 
-makes `DIR/1`, and `DIR/2` when it is called again; `models.config` and
-`batching.config` beside them are for the server (docs/serving.md).
+The first call writes `DIR/1`, the next call `DIR/2`. The server reads
+`models.config` and `batching.config` beside these folders (docs/serving.md).
 """
 
 import pathlib
@@ -16,12 +16,13 @@ from tff_asr.commands import export
 from tff_asr.serving import tflite, transcriber
 
 _RUN_DIR = flag_kinds.define_path(
-  'run_dir', None, 'Output folder of a finished run.', required=True
+  'run_dir', None, 'Folder of a finished run.', required=True
 )
 _EXPORT_DIR = flag_kinds.define_path(
   'export_dir',
   None,
-  'Folder of all versions of the model; the next number is added.',
+  'Folder of all versions of the exported model; the command adds the next'
+  ' version.',
   required=True,
 )
 _MODEL_NAME = flags.DEFINE_string(
@@ -30,18 +31,21 @@ _MODEL_NAME = flags.DEFINE_string(
 _BEAM = flags.DEFINE_integer(
   'beam',
   16,
-  'Width of the prefix beam search of the signature `beam`; 0 for none.',
+  'Width of the prefix beam search in the signature `beam`; 0 for no such'
+  ' signature.',
   lower_bound=0,
 )
 _MAX_SECONDS = flags.DEFINE_float(
   'max_seconds',
   transcriber.MAX_SECONDS,
-  'Longer utterances are refused: memory grows with the square of the length.',
+  'Length of the longest utterance that the model accepts, in seconds. Memory'
+  ' grows with the square of the length.',
 )
 _TFLITE = flags.DEFINE_list(
   'tflite',
   [],
-  'Models for phones as well: float16, int8 or both (TensorFlow Lite).',
+  'Formats of additional models for phones (TensorFlow Lite): float16, int8 or'
+  ' both.',
 )
 flags.register_validator(
   _TFLITE,
@@ -51,7 +55,7 @@ flags.register_validator(
 
 
 def main() -> str:
-  """Exports and returns what was written."""
+  """Exports the model and returns a list of the files."""
   with durable.writing(pathlib.Path(_EXPORT_DIR.value)):
     return export.export(
       pathlib.Path(_RUN_DIR.value),

@@ -1,4 +1,7 @@
-"""Flags of what clients and the server do in a round."""
+"""Flags of training on the clients and of the server's update."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -12,34 +15,40 @@ _DEFAULT_CLIENT_EPOCHS = 2
 _CLIENT_BATCH_SECONDS = flags.DEFINE_float(
   'client_batch_seconds',
   16.0,
-  'Seconds of audio in a batch of a client, padding included.',
+  'Seconds of audio in a batch on a client, padding included.',
 )
 _CLIENT_EPOCHS = flags.DEFINE_integer(
   'client_epochs',
   0,
-  'Passes of a client over their own data; 2 if neither this nor --client_steps'
-  ' is given, 0 with --client_steps.',
+  'Number of passes of a client over its data in a round. By default'
+  f' {_DEFAULT_CLIENT_EPOCHS}, or 0 with --client_steps.',
   lower_bound=0,
 )
 _CLIENT_STEPS = flags.DEFINE_integer(
   'client_steps',
   0,
-  'Instead of passes, batches that a client trains on, whose data is repeated'
-  ' as needed; 0 with --client_epochs.',
+  'Number of batches that a client trains on in a round, instead of'
+  ' --client_epochs. The data is repeated as needed. 0 to count passes.',
   lower_bound=0,
 )
 _CLIENT_MAX_SECONDS = flags.DEFINE_float(
   'client_max_seconds',
   3_600.0,
-  'Of a client with more seconds of audio, utterances of about that much are'
-  ' drawn anew each round; 0 for all. It takes 32 kB of memory a second.',
+  'Seconds of audio that a client uses in a round. A client with more audio'
+  ' draws utterances of about this total length, new ones in each round. 0 for'
+  ' no limit. One second takes 32 kB of memory.',
   lower_bound=0.0,
 )
 _CLIENT_LEARNING_RATE = flags.DEFINE_float(
-  'client_learning_rate', 0.3, 'Step of SGD on a client.', lower_bound=0
+  'client_learning_rate',
+  0.3,
+  'Learning rate of SGD on the clients.',
+  lower_bound=0,
 )
 _CLIENT_GRADIENT_CLIP = flags.DEFINE_float(
-  'client_gradient_clip', 1.0, 'Greatest L2 norm of a local gradient.'
+  'client_gradient_clip',
+  1.0,
+  'Largest L2 norm of a gradient on a client; longer gradients are clipped.',
 )
 _SERVER_OPTIMIZER = flags.DEFINE_enum(
   'server_optimizer',
@@ -50,49 +59,56 @@ _SERVER_OPTIMIZER = flags.DEFINE_enum(
 _SERVER_LEARNING_RATE = flags.DEFINE_float(
   'server_learning_rate',
   0.02,
-  'Step of the server; in the paper 0.001 to 0.009 for lamb, 0.7 to 3.4 for'
-  ' lars.',
+  'Learning rate of the server. The paper uses 0.001 to 0.009 with lamb, and'
+  ' 0.7 to 3.4 with lars.',
   lower_bound=0,
 )
 _SERVER_DECAY_START = flags.DEFINE_integer(
   'server_decay_start',
   0,
-  'Round until which the step of the server stays as it is, if it decays.',
+  'Round after which the learning rate of the server decays, if'
+  ' --server_decay_rounds is given.',
   lower_bound=0,
 )
 _SERVER_DECAY_ROUNDS = flags.DEFINE_integer(
   'server_decay_rounds',
   None,
-  'From then on it falls, exponentially, by --server_decay_rate in as many'
-  ' rounds; by default it does not.',
+  'Number of rounds in which the learning rate of the server decays once by'
+  ' --server_decay_rate, exponentially. By default there is no decay.',
   lower_bound=1,
 )
 _SERVER_DECAY_RATE = flags.DEFINE_float(
   'server_decay_rate',
   None,
-  'Factor by which it falls in --server_decay_rounds.',
+  'Factor on the learning rate of the server for every --server_decay_rounds.',
   upper_bound=1.0,
 )
 
 
-def set_defaults() -> None:
-  """Gives a value to flags whose default depends on others."""
-  if not (_CLIENT_EPOCHS.value or _CLIENT_STEPS.value):
-    flags.FLAGS.client_epochs = _DEFAULT_CLIENT_EPOCHS
+def resolved() -> dict[str, int]:
+  """Returns the values of flags whose default depends on other flags."""
+  epochs = _CLIENT_EPOCHS.value
+  if not (epochs or _CLIENT_STEPS.value):
+    epochs = _DEFAULT_CLIENT_EPOCHS
+  return {'client_epochs': epochs}
 
 
-def batches() -> client_datasets.BatchConfig:
-  """Returns size and number of a client's batches."""
+def batches(values: Mapping[str, Any]) -> client_datasets.BatchConfig:
+  """Returns the size and the number of a client's batches.
+
+  Args:
+    values: The result of `resolved`.
+  """
   return client_datasets.BatchConfig(
     _CLIENT_BATCH_SECONDS.value,
-    epochs=_CLIENT_EPOCHS.value or None,
+    epochs=values['client_epochs'] or None,
     steps=_CLIENT_STEPS.value or None,
     max_seconds=_CLIENT_MAX_SECONDS.value or None,
   )
 
 
 def config() -> federated.FederatedConfig:
-  """Returns the optimizers.
+  """Returns the settings of the optimizers.
 
   Raises:
     UserError: If the flags contradict each other.

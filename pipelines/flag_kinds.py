@@ -1,4 +1,4 @@
-"""Kinds of flags that several commands have: paths, lists of numbers."""
+"""Types of flags that several commands have: paths, lists of numbers."""
 
 from collections.abc import Sequence
 import re
@@ -14,7 +14,7 @@ _PIECES = 'spm:'
 
 
 class _PathParser(flags.ArgumentParser):
-  """Makes a path absolute, from where the command was called."""
+  """Makes a path absolute; it starts where the command was called."""
 
   syntactic_help = 'a path'
 
@@ -23,14 +23,14 @@ class _PathParser(flags.ArgumentParser):
 
 
 class _PathsParser(flags.ListParser):
-  """Does so for each of several, with commas between them."""
+  """Makes each path of a list absolute; commas separate the paths."""
 
   def parse(self, argument: str | list[str]) -> list[str]:
     return [str(command_line.path(p)) for p in super().parse(argument)]
 
 
 class _VocabularyParser(_PathParser):
-  """Does so for what follows `spm:`."""
+  """Makes the path after `spm:` absolute."""
 
   def parse(self, argument: str) -> str:
     if not argument.startswith(_PIECES):
@@ -39,11 +39,11 @@ class _VocabularyParser(_PathParser):
 
 
 class _NumbersParser(flags.ListParser):
-  """Reads numbers with commas between them.
+  """Reads a list of numbers with commas between them.
 
-  A comma inside of a number, by thousands or before decimals, would silently
-  make two of it.  What may be either is refused; with a space after the comma
-  it is a list.
+  A comma inside a number, between thousands or before decimals, would silently
+  make two numbers.  A text that can be read both ways is refused; with a space
+  after the comma it is a list.
   """
 
   def __init__(self, kind: type):
@@ -82,7 +82,7 @@ class _NumbersParser(flags.ListParser):
 
 
 class _NumbersSerializer(flags.ArgumentSerializer):
-  """Writes what `_NumbersParser` reads, whatever the numbers."""
+  """Writes a list in a form that `_NumbersParser` reads as a list."""
 
   def serialize(self, value: Sequence[float]) -> str:
     return ', '.join(map(repr, value))
@@ -94,7 +94,7 @@ def define_path(
   """Defines a flag whose value is an absolute path, or empty.
 
   Args:
-    name: Of the flag.
+    name: Name of the flag.
     default: May be relative; `None` for none.
     help: Purpose of the flag, for `--help`.
     required: Whether it must be given.
@@ -112,7 +112,7 @@ def define_path(
 def define_paths(
   name: str, default: list[str] | None, help: str, required: bool = False
 ) -> flags.FlagHolder[list[str] | None]:
-  """Defines a flag of several paths with commas between them."""
+  """Defines a flag for a list of paths with commas between them."""
   return flags.DEFINE(
     _PathsParser(),
     name,
@@ -126,7 +126,7 @@ def define_paths(
 def define_vocabulary(
   name: str, default: str, help: str
 ) -> flags.FlagHolder[str]:
-  """Defines a flag that names a vocabulary, or `spm:` and a path."""
+  """Defines a flag for the name of a vocabulary, or `spm:` and a path."""
   return flags.DEFINE(
     _VocabularyParser(),
     name,
@@ -139,7 +139,7 @@ def define_vocabulary(
 def define_numbers(
   name: str, default: Sequence[float], help: str, kind: type
 ) -> flags.FlagHolder[list]:
-  """Defines a flag of numbers, `int` or `float`, with commas between them."""
+  """Defines a flag for a list of numbers, `int` or `float`."""
   return flags.DEFINE(
     _NumbersParser(kind),
     name,

@@ -1,7 +1,7 @@
-"""Flagfiles that include others, by paths from where they are themselves.
+"""Flagfiles that include other flagfiles, by paths from their own folder.
 
-absl looks for them from the working directory, which `bazel run` changes, and
-goes on where one includes itself.
+absl starts such paths at the working directory, which `bazel run` changes, and
+accepts a flagfile that includes itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ _COMMENTS = ('#', '//')
 
 
 def expanded(arguments: Sequence[str], folder: pathlib.Path) -> Iterator[str]:
-  """Yields arguments, those of a flagfile in the place of `--flagfile`.
+  """Yields arguments, with the lines of a flagfile in place of `--flagfile`.
 
-  A later flag has precedence over an earlier one, as everywhere.
+  A later flag has precedence over an earlier flag, as everywhere.
 
   Args:
-    arguments: Of a command.
-    folder: Where the paths of their flagfiles start.
+    arguments: The arguments of a command.
+    folder: The folder where the paths of flagfiles start.
 
   Raises:
     UserError: If a flagfile is missing or cannot be read, or includes itself.
@@ -53,7 +53,7 @@ def _expanded(
 
 
 def _lines(path: pathlib.Path, parents: tuple[pathlib.Path, ...]) -> list[str]:
-  """The flags in a file, which the last of `parents` includes."""
+  """Returns the flags in a file that the last of `parents` includes."""
   included = f', which {parents[-1]} includes,' if parents else ''
   errors.require(
     path not in parents,

@@ -1,4 +1,4 @@
-"""Flags of the pages that commands write."""
+"""Flags of the HTML pages that commands write."""
 
 from absl import flags
 
@@ -6,6 +6,6 @@ PRIVATE_DETAILS = flags.DEFINE_boolean(
   'private_details',
   False,
   'Write a second page beside report.html (or compare.html), with _private in'
-  ' its name: speakers by name, what they said, paths. Keep it as you keep the'
-  ' recordings.',
+  ' its name: names of speakers, transcripts and paths. Protect this page like'
+  ' the recordings.',
 )

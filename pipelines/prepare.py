@@ -1,4 +1,4 @@
-"""Reads a corpus into a client store, or makes one of synthetic speakers.
+r"""Prepares a client store from a corpus or from synthetic speakers.
 
 bazel run //pipelines:prepare -- --source=librispeech \
       --input_dir=LibriSpeech/train-clean-100 --output=stores/clean-100
@@ -10,7 +10,7 @@ bazel run //pipelines:prepare -- --source=tsv --manifest=utterances.tsv \
 bazel run //pipelines:prepare -- --source=synthetic --clients=64 \
       --output=stores/synthetic
 
-A call that was stopped is gone on with by the same call.
+To resume an interrupted call, repeat the command.
 """
 
 import pathlib
@@ -123,7 +123,7 @@ _HELD_OUT_VOICES = flags.DEFINE_bool(
 
 
 def main() -> str:
-  """Makes the store and returns what went into it."""
+  """Prepares the store and returns a table of its contents."""
   errors.require_positive(max_seconds=_MAX_SECONDS.value)
   config = preparation.StoreConfig(
     vocabularies.by_name(_VOCABULARY.value, command_line.path('')),

@@ -1,4 +1,4 @@
-r"""Epsilon of a privacy plan, or what meets a target epsilon; no training.
+r"""Computes epsilon of a privacy plan, or the plan for an epsilon.
 
   bazel run //pipelines:privacy -- --noise_multiplier=1.024 \
       --cohort_size=102400 --population=3475300 --rounds=2006
@@ -8,7 +8,8 @@ r"""Epsilon of a privacy plan, or what meets a target epsilon; no training.
       --cohort_size=51200,204800 --plot=epsilon.png
   bazel run //pipelines:privacy -- --ledger=RUN
 
-Without flags: the plan of the paper whose epsilon is 4.5.
+Nothing is trained. Values that are not given come from the paper's plan with
+epsilon 4.5.
 """
 
 import pathlib
@@ -25,26 +26,36 @@ from tff_asr.runs import accounts
 _NOISE_MULTIPLIER = flag_kinds.define_numbers(
   'noise_multiplier',
   [2.048],
-  'Noise on the sum of updates over the clip norm; this and the next three can'
-  ' be lists with commas, for a table.',
+  'Standard deviation of the noise on the sum of the updates, divided by the'
+  ' clip norm. This flag, --cohort_size, --population and --rounds also take'
+  ' lists with commas, and print a table.',
   float,
 )
 _COHORT_SIZE = flag_kinds.define_numbers(
   'cohort_size',
   [204_800],
-  'Clients in a round (poisson: expected number).',
+  'Number of clients in a round; with --sampling=poisson the expected number.'
+  ' Also takes a list with commas.',
   int,
 )
 _POPULATION = flag_kinds.define_numbers(
-  'population', [6_950_600], 'Clients who may be sampled.', int
+  'population',
+  [6_950_600],
+  'Number of clients that may be sampled. Also takes a list with commas.',
+  int,
 )
-_ROUNDS = flag_kinds.define_numbers('rounds', [2_006], 'Rounds in all.', int)
-_DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta at which epsilon is given.')
+_ROUNDS = flag_kinds.define_numbers(
+  'rounds',
+  [2_006],
+  'Total number of rounds. Also takes a list with commas.',
+  int,
+)
+_DELTA = flags.DEFINE_float('delta', 1e-9, 'Delta of the guarantee.')
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
   schemes.DEFAULT,
   list(schemes.SCHEMES),
-  f'How cohorts are drawn. {schemes.in_words()}',
+  f'Sampling scheme of the cohorts. {schemes.in_words()}',
 )
 _MECHANISM = flags.DEFINE_enum(
   'mechanism',
@@ -53,14 +64,14 @@ _MECHANISM = flags.DEFINE_enum(
   f'The mechanism on client updates. {mechanisms.in_words()}',
 )
 _TARGET_EPSILON = flags.DEFINE_float(
-  'target_epsilon', None, 'Epsilon that is to be met.'
+  'target_epsilon', None, 'Epsilon to reach, by a change of --solve_for.'
 )
 _SOLVE_FOR = flags.DEFINE_enum(
   'solve_for',
   privacy.NOISE_MULTIPLIER,
   privacy.SOLVABLE,
-  'What is to meet --target_epsilon: the least noise; the least cohort, with'
-  ' the noise on the mean as it is; the least population.',
+  'Value to find for --target_epsilon: the least noise_multiplier; the least'
+  ' cohort_size, with the same noise on the mean; or the least population.',
 )
 _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   'accounting_cohort_size',
@@ -68,21 +79,26 @@ _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   'Cohort of a hypothetical run with the same noise on the mean.',
 )
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
-  'accounting_population', None, 'Population of that hypothetical run.'
+  'accounting_population',
+  None,
+  'Number of clients of the hypothetical run of --accounting_cohort_size.',
 )
 _PLOT = flag_kinds.define_path(
-  'plot', '', 'PNG file: epsilon (or what meets it) over the longest list.'
+  'plot',
+  '',
+  'PNG file for a plot of epsilon, or of the value of --solve_for, over the'
+  ' longest list.',
 )
 _LEDGER = flag_kinds.define_paths(
   'ledger',
   [],
-  'Instead of a plan: run folders (or their ledger.jsonl) with commas, whose'
-  ' epsilon is computed, together if the clients are the same.',
+  'Run folders (or their ledger.jsonl), separated by commas, instead of a plan.'
+  ' The command computes their epsilon, together if the clients are the same.',
 )
 
 
 def main() -> str:
-  """Returns a plan in words, a table, or the epsilon of ledgers."""
+  """Returns the text of a plan, a table, or the epsilon of ledgers."""
   if _LEDGER.value:
     paths = [pathlib.Path(path) for path in _LEDGER.value]
     return accounts.of_ledgers(paths, _DELTA.value)
@@ -104,7 +120,7 @@ def main() -> str:
     '--accounting_cohort_size and --accounting_population go together.',
   )
   plot = _PLOT.value
-  return privacy.run(
+  text = privacy.run(
     privacy.GridConfig(
       noise_multiplier=_NOISE_MULTIPLIER.value,
       cohort_size=_COHORT_SIZE.value,
@@ -119,6 +135,19 @@ def main() -> str:
     ),
     pathlib.Path(plot) if plot else None,
   )
+  return '\n\n'.join(filter(None, [_defaults(), text]))
+
+
+def _defaults() -> str:
+  """Returns a line on the values that come from the paper's plan."""
+  solved = _SOLVE_FOR.value if _TARGET_EPSILON.value is not None else None
+  used = [
+    f'--{name}={flags.FLAGS[name].value[0]}'
+    for name in privacy.AXES
+    if not flags.FLAGS[name].present
+    and (name != solved or name == privacy.COHORT_SIZE)
+  ]
+  return f"From the paper's plan: {' '.join(used)}" if used else ''
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
-"""Flags of the privacy plan: cohorts, clipping, noise, budget."""
+"""Flags of the privacy plan: cohorts, clipping, noise, limit of epsilon."""
 
+from collections.abc import Mapping
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -22,45 +24,45 @@ _DEFAULT_CLIP_NORM = 0.1
 _COHORT_SIZE = flags.DEFINE_integer(
   'cohort_size',
   16,
-  'Clients in a round: the expected number (poisson), which is the denominator'
-  ' of the mean under clipping, or the exact one (fixed), or about the number'
-  ' (none).',
+  'Number of clients in a round: the expected number with --sampling=poisson,'
+  ' the exact number with fixed, about this number with none. With clipping,'
+  ' the sum of the updates is divided by it.',
   lower_bound=1,
 )
 _SAMPLING = flags.DEFINE_enum(
   'sampling',
   schemes.DEFAULT,
   list(schemes.SCHEMES),
-  f'How cohorts are drawn. {schemes.in_words()} Epsilon is accounted for as is'
-  ' drawn.',
+  f'Sampling scheme of the cohorts. {schemes.in_words()} Epsilon is computed'
+  ' for this scheme.',
 )
 _OVER_SELECTION = flags.DEFINE_float(
   'over_selection',
   1.0,
-  'Clients selected for each of --cohort_size, for instance 1.25 where a fifth'
-  ' drop out. Epsilon is accounted for with all who are selected; the mean is'
-  ' still over --cohort_size.',
+  'Number of selected clients for each client of --cohort_size: 1.25 where a'
+  ' fifth of the clients drop out. Epsilon counts all selected clients; the sum'
+  ' of the updates is still divided by --cohort_size.',
   lower_bound=1.0,
 )
 _CLIENT_DROP_OUT = flags.DEFINE_float(
   'client_drop_out',
   0.0,
-  'Probability with which a selected client does not answer.',
+  'Probability that a selected client does not answer.',
   lower_bound=0.0,
 )
 _AVAILABLE_HOURS = flags.DEFINE_float(
   'available_hours',
   24.0,
-  'Hours of a day at which a client can take part, each at hours of their own,'
-  ' so that cohorts follow the time of day (poisson; all sampling without'
-  ' --clipping); 24 for always.',
+  'Hours of a day in which a client is available, at hours of its own, so that'
+  ' cohorts follow the time of day; 24 for always. With clipping,'
+  ' --sampling=poisson only.',
   lower_bound=0.0,
   upper_bound=24.0,
 )
 _ROUNDS_A_DAY = flags.DEFINE_integer(
   'rounds_a_day',
   24,
-  'Rounds in a day (--available_hours).',
+  'Number of rounds in a day, for --available_hours.',
   lower_bound=2,
 )
 _MECHANISM = flags.DEFINE_enum(
@@ -73,140 +75,166 @@ _CLIPPING = flags.DEFINE_enum(
   'clipping',
   'per_layer',
   ['none', 'global', 'per_layer'],
-  'What of a client update is clipped.',
+  'Clipping of a client update: none, the whole update to one norm (global), or'
+  ' each layer to its own bound (per_layer).',
 )
 _LAYER_GROUPS = flags.DEFINE_enum(
   'layer_groups',
   grouping.TENSOR,
   [grouping.TENSOR, grouping.BLOCK],
-  'What a layer is (per_layer): each tensor, or each block of tensors.',
+  'Layers of --clipping=per_layer: each tensor is a layer, or each block of'
+  ' tensors.',
 )
 _LAYER_BOUNDS = flags.DEFINE_enum(
   'layer_bounds',
   bounds.UNIFORM,
   bounds.NAMES,
-  'Bounds of the layers (per_layer): all equal, by the root of the size,'
-  ' following a quantile of the norms, or as in --layer_bounds_file.',
+  'Bounds of the layers with --clipping=per_layer: all equal (uniform), in'
+  " proportion to the root of the layer's size (dim), adapted to a quantile of"
+  ' the norms (adaptive), or from --layer_bounds_file (given).',
 )
 _LAYER_BOUNDS_FILE = flag_kinds.define_path(
   'layer_bounds_file',
   '',
-  'Bounds by layer (given): on each line a name, a tab and a bound, as in the'
-  ' layer_bounds.tsv of a run with adaptive bounds. --clip_norm follows.',
+  'File with the bound of each layer, for --layer_bounds=given. Each line holds'
+  ' a name, a tab and a bound, as in the layer_bounds.tsv of a run with'
+  ' adaptive bounds. The bounds decide --clip_norm.',
 )
 _CLIP_NORM = flags.DEFINE_float(
   'clip_norm',
   None,
-  'Most that a client contributes, in L2 norm over all; at first, if adaptive.'
-  f' By default {_DEFAULT_CLIP_NORM}, or as --layer_bounds_file has it.',
+  "Largest L2 norm of a client's whole update; with adaptive bounds, the norm"
+  f' in the first round. By default {_DEFAULT_CLIP_NORM}, or the norm of the'
+  ' bounds in --layer_bounds_file.',
 )
 _CLIPPING_MODE = flags.DEFINE_enum(
   'clipping_mode',
   clipping.CLIP,
   clipping.MODES,
-  'clip: layers within their bounds stay as they are. normalise: as the code'
-  ' published with the paper, which scales every layer of too long an update to'
-  ' its bound, up or down.',
+  'Rule of clipping. clip leaves layers within their bounds unchanged.'
+  ' normalise is the rule of the code published with the paper: if an update is'
+  ' too long, every layer is scaled to its bound, up or down.',
 )
 _CLIP_QUANTILE = flags.DEFINE_float(
-  'clip_quantile', 0.5, 'Share of clients that adaptive bounds leave unclipped.'
+  'clip_quantile',
+  0.5,
+  'Share of the clients that adaptive bounds leave unclipped.',
 )
 _CLIP_ADAPTATION_RATE = flags.DEFINE_float(
-  'clip_adaptation_rate', 0.2, 'Step of adaptive bounds, in the exponent.'
+  'clip_adaptation_rate', 0.2, 'Step size of adaptive bounds, in the exponent.'
 )
 _CLIP_COUNT_STDDEV = flags.DEFINE_float(
   'clip_count_stddev',
   None,
-  'Noise on the count of unclipped clients of each layer (adaptive); by default'
-  ' a twentieth of the cohort, or more where that would take over a tenth of'
-  ' the budget.',
+  'Standard deviation of the noise on the count of unclipped clients in each'
+  ' layer (adaptive bounds). By default a twentieth of the cohort, or more'
+  ' where this noise would take over a tenth of the privacy budget.',
 )
 _NOISE_MULTIPLIER = flags.DEFINE_float(
   'noise_multiplier',
   None,
-  'Noise on the sum of updates over clip_norm; 0 for no privacy; by default'
-  f' {_DEFAULT_NOISE_MULTIPLIER}, unless --target_epsilon is given.',
+  'Standard deviation of the noise on the sum of the updates, divided by'
+  f' --clip_norm; 0 for no privacy. By default {_DEFAULT_NOISE_MULTIPLIER},'
+  ' unless --target_epsilon is given.',
   lower_bound=0,
 )
 _TARGET_EPSILON = flags.DEFINE_float(
   'target_epsilon',
   None,
-  'Instead of --noise_multiplier: the least noise for which epsilon, after all'
-  ' --rounds and with --prior_ledger, is at most this.',
+  'Largest epsilon after all --rounds, together with the runs of'
+  ' --prior_ledger. The run takes the least noise for this epsilon, instead of'
+  ' --noise_multiplier.',
 )
 _NOISE_ALLOCATION = flags.DEFINE_enum(
   'noise_allocation',
   allocation.EQUAL,
   allocation.NAMES,
-  'The same noise on all coordinates, noise in proportion to the bound of the'
-  ' layer, or the least noise in all at the same epsilon.',
+  'Allocation of the noise to the layers: the same noise on all coordinates'
+  ' (equal), noise in proportion to the bound of each layer (per_layer), or the'
+  ' least total noise at the same epsilon (optimal).',
 )
 _DELTA = flags.DEFINE_float(
   'delta',
   1e-9,
-  'Delta at which epsilon is given, less than one over the population.',
+  'Delta of the guarantee. Choose less than one over the number of clients.',
 )
 _MAX_EPSILON = flags.DEFINE_float(
-  'max_epsilon', None, 'The run stops before the round that would exceed this.'
+  'max_epsilon',
+  None,
+  'Limit of epsilon: the run stops before the round that would exceed this'
+  ' limit.',
 )
 _PRIOR_LEDGER = flag_kinds.define_paths(
   'prior_ledger',
   [],
   'Run folders (or their ledger.jsonl) of earlier runs on the same clients,'
-  ' with commas: what they released counts as well. They are read again after'
-  ' each round, as they may be at work.',
+  ' separated by commas. The releases of these runs count towards epsilon. The'
+  ' ledgers are read again after each round, since the runs may still be at'
+  ' work.',
 )
 _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   'accounting_cohort_size',
   None,
-  'Cohort of a hypothetical run with the same noise on the mean, whose epsilon'
-  ' is reported beside that of this run.',
+  'Cohort of a hypothetical run with the same noise on the mean. The epsilon of'
+  ' that run is reported beside the epsilon of this run.',
   lower_bound=1,
 )
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
   'accounting_population',
   None,
-  'Population of that hypothetical run.',
+  'Number of clients of the hypothetical run of --accounting_cohort_size.',
   lower_bound=1,
 )
 _INSECURE_NOISE_SEED = flags.DEFINE_integer(
   'insecure_noise_seed',
   None,
-  'For debugging: noise that repeats. Nothing is guaranteed then, and every'
-  ' epsilon reads none.',
+  'Seed of noise that repeats, for debugging. Nothing is guaranteed then, and'
+  ' every epsilon reads none.',
   lower_bound=0,
   upper_bound=2**63 - 1,
 )
 _INSECURE_COHORT_SEED = flags.DEFINE_integer(
   'insecure_cohort_seed',
   None,
-  'For experiments: the same cohorts, the same order of their data and the same'
-  ' dropout in every run with this seed. Who knows it knows the cohorts, so it'
-  ' is refused beside a guarantee.',
+  'Seed of the cohorts, the order of their data and the dropout, for'
+  ' experiments that repeat. Anyone with the seed knows the cohorts, so the'
+  ' flag is refused together with a privacy guarantee.',
   lower_bound=0,
   upper_bound=2**63 - 1,
 )
 _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
   'release_unprotected_metrics',
   False,
-  'For research: release figures on clients without noise (loss, how many took'
-  ' part and failed, norms of updates). The guarantee does not cover them.',
+  'Release figures on clients without noise, for research: the loss, the'
+  ' numbers of clients that took part and failed, norms of updates. The'
+  ' guarantee does not cover these figures.',
 )
 
 
-def set_defaults() -> None:
-  """Gives a value to flags whose default depends on others."""
-  if _NOISE_MULTIPLIER.value is None and _TARGET_EPSILON.value is None:
-    flags.FLAGS.noise_multiplier = _DEFAULT_NOISE_MULTIPLIER
-  if _CLIP_NORM.value is None:
+def resolved() -> dict[str, float | None]:
+  """Returns the values of flags whose default depends on other flags.
+
+  Raises:
+    UserError: If the file of layer bounds cannot be read.
+  """
+  noise_multiplier, clip_norm = _NOISE_MULTIPLIER.value, _CLIP_NORM.value
+  if noise_multiplier is None and _TARGET_EPSILON.value is None:
+    noise_multiplier = _DEFAULT_NOISE_MULTIPLIER
+  if clip_norm is None:
     given = _given_bounds() if _CLIPPING.value != 'none' else {}
-    flags.FLAGS.clip_norm = (
-      bounds.total(given.values()) if given else _DEFAULT_CLIP_NORM
-    )
+    clip_norm = bounds.total(given.values()) if given else _DEFAULT_CLIP_NORM
+  return {'noise_multiplier': noise_multiplier, 'clip_norm': clip_norm}
 
 
-def config() -> settings.PrivacyConfig:
-  """Returns what is promised, and how."""
+def config(values: Mapping[str, Any]) -> settings.PrivacyConfig:
+  """Returns the privacy settings.
+
+  Args:
+    values: The result of `resolved`.
+
+  Raises:
+    UserError: If the flags contradict each other.
+  """
   return settings.PrivacyConfig(
     sampling=schemes.SamplingSettings(
       sampling=_SAMPLING.value,
@@ -216,8 +244,10 @@ def config() -> settings.PrivacyConfig:
     ),
     mechanism=mechanisms.make(
       _MECHANISM.value,
-      clipping=_clipping() if _CLIPPING.value != 'none' else None,
-      noise_multiplier=_NOISE_MULTIPLIER.value,
+      clipping=_clipping(values['clip_norm'])
+      if _CLIPPING.value != 'none'
+      else None,
+      noise_multiplier=values['noise_multiplier'],
       noise_allocation=_NOISE_ALLOCATION.value,
       insecure_noise_seed=_INSECURE_NOISE_SEED.value,
     ),
@@ -246,9 +276,9 @@ def _given_bounds() -> dict[str, float]:
   return bounds.read(pathlib.Path(file)) if file else {}
 
 
-def _clipping() -> layer_clipping.LayerClipping:
+def _clipping(clip_norm: float) -> layer_clipping.LayerClipping:
   return layer_clipping.LayerClipping(
-    clip_norm=_CLIP_NORM.value,
+    clip_norm=clip_norm,
     layer_groups=(
       grouping.MODEL if _CLIPPING.value == 'global' else _LAYER_GROUPS.value
     ),

@@ -1,11 +1,10 @@
-r"""Makes the page of a run anew, or compares several runs on one page.
+r"""Writes the page of a run again, or compares several runs on one page.
 
   bazel run //pipelines:report -- RUN
   bazel run //pipelines:report -- RUN RUN RUN --output=compare.html
 
-The pages have no names, words or paths; --private_details writes a second one
-that has. Runs may be unfinished: of one that is at work, or was stopped, the
-page shows what there is so far.
+The pages hold no names, words or paths. With --private_details, a second page
+holds them. The page of an unfinished run shows its rounds so far.
 """
 
 import pathlib
@@ -19,13 +18,14 @@ from tff_asr.reports import comparison, run_report
 _OUTPUT = flag_kinds.define_path(
   'output',
   'compare.html',
-  'Page that compares several runs. That of one run is its report.html.',
+  'Page that compares several runs. The page of a single run is always its'
+  ' report.html.',
 )
 flags.adopt_module_key_flags(page_flags)
 
 
 def main(runs: list[str]) -> str:
-  """Writes the page; says where."""
+  """Writes the page and returns its place."""
   paths = [command_line.path(run) for run in runs]
   errors.require(
     bool(paths), 'Give the folder of a run, or those of several to compare.'

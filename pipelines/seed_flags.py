@@ -1,4 +1,7 @@
-"""Flags of the model that the rounds begin with, and of its training."""
+"""Flags of the seed model and of its central training."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -14,105 +17,118 @@ _DEFAULT_SEED_EPOCHS = 50
 _SEED_MODEL = flag_kinds.define_path(
   'seed_model',
   '',
-  'Folder of the model (or run) that the rounds begin with; its sizes take the'
-  ' place of --model. Clients on whom it was trained without privacy are in no'
-  ' round.',
+  'Folder of the model, or of a run with the model, from which the federated'
+  ' rounds start. Its sizes replace --model. Clients whose data trained that'
+  ' model without privacy take part in no round.',
 )
 _SEED_CLIENTS = flags.DEFINE_integer(
   'seed_clients',
   None,
-  'Number of speakers set apart to train a seed model centrally; 0 for none,'
-  f' {participants.ALL} for all. Nothing is promised to these speakers. By'
-  f' default {_DEFAULT_SEED_CLIENTS}, or 0 with --seed_model: if both are'
-  ' given, that model is trained further.',
+  'Number of speakers set apart for central training of a seed model; 0 for'
+  f' none, {participants.ALL} for all. These speakers have no privacy'
+  f' guarantee. By default {_DEFAULT_SEED_CLIENTS}, or 0 with --seed_model.'
+  ' With both flags, these speakers train that model further.',
   lower_bound=participants.ALL,
 )
 _SEED_EPOCHS = flags.DEFINE_integer(
   'seed_epochs',
   0,
-  f'Passes over the seed speakers; {_DEFAULT_SEED_EPOCHS} if neither this nor'
-  ' --seed_steps is given, 0 with --seed_steps.',
+  'Number of passes over the seed speakers in central training. By default'
+  f' {_DEFAULT_SEED_EPOCHS}, or 0 with --seed_steps.',
   lower_bound=0,
 )
 _SEED_STEPS = flags.DEFINE_integer(
   'seed_steps',
   0,
-  'Instead of passes, batches that the seed is trained on; 0 with'
-  ' --seed_epochs.',
+  'Number of batches in central training, instead of --seed_epochs; 0 to count'
+  ' passes.',
   lower_bound=0,
 )
 _SEED_BATCH_SECONDS = flags.DEFINE_float(
   'seed_batch_seconds',
   16.0,
-  'Seconds of audio in a batch of the seed, padding included.',
+  'Seconds of audio in a batch of central training, padding included.',
 )
 _SEED_TEMPO = flags.DEFINE_float(
   'seed_tempo',
   0.1,
-  'Seed utterances are spoken faster or slower by up to this, as a fraction;'
-  ' 0 for not.',
+  'Largest change of tempo in central training, as a fraction: each seed'
+  ' utterance gets a random tempo within this range. 0 for no change.',
   lower_bound=0.0,
   upper_bound=0.9,
 )
 _SEED_OPTIMIZER = flags.DEFINE_enum(
-  'seed_optimizer', central.ADAM, central.OPTIMIZERS, 'Optimizer of the seed.'
+  'seed_optimizer',
+  central.ADAM,
+  central.OPTIMIZERS,
+  'Optimizer of central training.',
 )
 _SEED_LEARNING_RATE = flags.DEFINE_float(
   'seed_learning_rate',
   3e-3,
-  'Greatest step of the optimizer for the seed.',
+  'Peak learning rate of central training.',
   lower_bound=0,
 )
 _SEED_WARMUP_STEPS = flags.DEFINE_integer(
   'seed_warmup_steps',
   300,
-  'Steps in which it rises from zero; 0 for none.',
+  'Number of steps in which the learning rate of central training rises from'
+  ' zero; 0 for no warm-up.',
   lower_bound=0,
 )
 _SEED_SCHEDULE = flags.DEFINE_enum(
   'seed_schedule',
   schedules.COSINE,
   schedules.NAMES,
-  'How it falls: by a cosine to zero at the end, not at all, by a jump at'
-  ' --seed_decay_start and every --seed_decay_steps from there, or from that'
-  ' start on steadily, as fast.',
+  'Schedule of the learning rate in central training: no decay (constant), a'
+  ' cosine that reaches zero at the end (cosine), a drop at --seed_decay_start'
+  ' and again every --seed_decay_steps (step), or a smooth decay from that'
+  ' start at the same average rate (exponential).',
 )
 _SEED_DECAY_START = flags.DEFINE_integer(
   'seed_decay_start',
   None,
-  'Step at which the decay starts (step, exponential).',
+  'Step at which the learning rate of central training starts to decay'
+  ' (--seed_schedule=step or exponential).',
   lower_bound=0,
 )
 _SEED_DECAY_STEPS = flags.DEFINE_integer(
   'seed_decay_steps',
   None,
-  'Steps in which it falls by --seed_decay_rate (step, exponential).',
+  'Number of steps in which the learning rate of central training decays once'
+  ' by --seed_decay_rate (--seed_schedule=step or exponential).',
   lower_bound=1,
 )
 _SEED_DECAY_RATE = flags.DEFINE_float(
   'seed_decay_rate',
   0.5,
-  'Factor by which it falls (step, exponential).',
+  'Factor on the learning rate of central training for every --seed_decay_steps'
+  ' (--seed_schedule=step or exponential).',
   upper_bound=1.0,
 )
 
 
-def set_defaults() -> None:
-  """Gives a value to flags whose default depends on others."""
-  if _SEED_CLIENTS.value is None:
-    flags.FLAGS.seed_clients = 0 if _SEED_MODEL.value else _DEFAULT_SEED_CLIENTS
-  if not (_SEED_EPOCHS.value or _SEED_STEPS.value):
-    flags.FLAGS.seed_epochs = _DEFAULT_SEED_EPOCHS
+def resolved() -> dict[str, int]:
+  """Returns the values of flags whose default depends on other flags."""
+  clients, epochs = _SEED_CLIENTS.value, _SEED_EPOCHS.value
+  if clients is None:
+    clients = 0 if _SEED_MODEL.value else _DEFAULT_SEED_CLIENTS
+  if not (epochs or _SEED_STEPS.value):
+    epochs = _DEFAULT_SEED_EPOCHS
+  return {'seed_clients': clients, 'seed_epochs': epochs}
 
 
-def config() -> central.CentralConfig:
-  """Returns how the seed model is trained.
+def config(values: Mapping[str, Any]) -> central.CentralConfig:
+  """Returns the settings of central training.
+
+  Args:
+    values: The result of `resolved`.
 
   Raises:
     UserError: If the flags contradict each other.
   """
   return central.CentralConfig(
-    epochs=_SEED_EPOCHS.value or None,
+    epochs=values['seed_epochs'] or None,
     steps=_SEED_STEPS.value or None,
     batch_seconds=_SEED_BATCH_SECONDS.value,
     optimizer=_SEED_OPTIMIZER.value,

@@ -1,8 +1,8 @@
 """Standard output and error that no reader and no terminal can break.
 
-A reader that goes away (`| head -1`) would raise an error in whatever prints
-next, and again when Python ends; a character that the terminal cannot write
-would end a command in the middle of its work.
+When a reader has gone (`| head -1`), the next print would raise an error, and
+another one when Python ends.  A character that the terminal cannot write would
+end a command in the middle of its work.
 """
 
 import io
@@ -15,19 +15,19 @@ from typing import TextIO
 class ReaderGoneError(BrokenPipeError):
   """Nobody reads standard output any more."""
 
-  code = 128 + signal.SIGPIPE  # As of a program that the signal ended.
+  code = 128 + signal.SIGPIPE  # The exit code after this signal.
 
 
 class _Output(io.TextIOWrapper):
-  """Text to a descriptor: characters that it cannot take are escaped."""
+  """Text for a descriptor, with escapes for characters it cannot take."""
 
   def __init__(self, stream: TextIO, goes_on: bool):
     """Takes the place of a stream.
 
     Args:
       stream: To a descriptor.
-      goes_on: Whether text is dropped once its reader is gone; otherwise that
-        raises `ReaderGoneError`, once.
+      goes_on: Whether text is dropped when the reader has gone; otherwise the
+        first such text raises `ReaderGoneError`.
     """
     stream.flush()
     self._descriptor = stream.fileno()
@@ -53,7 +53,7 @@ class _Output(io.TextIOWrapper):
       self._leave(error)
 
   def _leave(self, error: BrokenPipeError) -> None:
-    """Lets all that follows, of what is buffered too, go nowhere."""
+    """Drops the text in the buffer and all later text."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, self._descriptor)
     os.close(nowhere)
@@ -62,11 +62,11 @@ class _Output(io.TextIOWrapper):
 
 
 def harden(outlives_reader: bool) -> None:
-  """Puts such streams in the places of standard output and error.
+  """Replaces standard output and error by streams that no reader breaks.
 
   Args:
-    outlives_reader: Whether the command goes on without a reader of its
-      output; a reader of its errors none needs.
+    outlives_reader: Whether the command continues without a reader of its
+      output.  Without a reader of its errors every command continues.
   """
   if sys.stdout is not None:
     sys.stdout = _Output(sys.stdout, goes_on=outlives_reader)

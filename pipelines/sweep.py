@@ -1,4 +1,4 @@
-r"""Trains with every combination of settings, run after run, and compares them.
+r"""Trains with every combination of settings and compares the runs.
 
   bazel run //pipelines:sweep -- --output_dir=runs/noise \
       --flagfile=configs/smoke.flags \
@@ -6,9 +6,9 @@ r"""Trains with every combination of settings, run after run, and compares them.
   bazel run //pipelines:sweep -- --output_dir=runs/recipes \
       --grid=configs/one.flags,configs/other.flags
 
-All flags of //pipelines:train can be given, and hold for all runs; those of the
-grid come on top. --output_dir has a folder for each run, a log beside it, and
-compare.html in the end. Called again, it does what is missing.
+All flags of //pipelines:train hold for all runs; flags of the grid have
+precedence. --output_dir gets a folder and a log for each run, and compare.html.
+The same command again does the runs that are missing.
 """
 
 import sys
@@ -23,14 +23,15 @@ from tff_asr.commands import sweep
 _GRID = flags.DEFINE_multi_string(
   'grid',
   [],
-  'Settings with commas between them, one of which each run has: FLAG=VALUE,...'
-  ' or FLAGFILE,... Given several times, every combination is run.',
+  'Alternatives of one setting, separated by commas: FLAG=VALUE,VALUE or'
+  ' FLAGFILE,FLAGFILE. Each run takes one alternative. Given several times, the'
+  ' flag makes a run for every combination.',
 )
 flags.adopt_module_key_flags(train)
 
 
 def main() -> str:
-  """Checks the flags of all runs, then does them."""
+  """Checks the flags of all runs, then starts one run after the other."""
   errors.require(bool(_GRID.value), 'Give --grid, once or several times.')
   errors.require(
     bool(flags.FLAGS.output_dir), 'Give --output_dir, a folder for the runs.'
@@ -46,20 +47,22 @@ def main() -> str:
 
 
 def _trial(name: str, arguments: list[str]) -> sweep.Trial:
-  """The run of a combination, whose flags are checked as its own call would."""
+  """Returns the run of a combination; checks its flags as `train` does."""
   folder = command_line.path(flags.FLAGS.output_dir) / name
   arguments = list(flagfiles.expanded(arguments, command_line.path('.')))
   with flagsaver.flagsaver():
     try:
-      command_line.parse([name, *arguments, f'--output_dir={folder}'])
+      command_line.require_flags_only(
+        command_line.parse([name, *arguments, f'--output_dir={folder}'])
+      )
       given = [
         flag.serialize()
         for flag in flags.FLAGS.get_key_flags_for_module(train)
         if flag.present
       ]
-      train.set_defaults()
-      train.config()
-      in_force = command_line.flags_in_force(train)
+      values = train.resolved()
+      train.config(values)
+      in_force = command_line.flags_in_force(values, train)
     except errors.UserError as error:
       raise errors.UserError(f'{name}: {error}') from error
     return sweep.Trial(folder, tuple(given), in_force)

@@ -1,4 +1,4 @@
-"""Trains a speech model by differentially private federated learning.
+r"""Trains a speech model by differentially private federated learning.
 
 With no flags: 64 synthetic speakers, a small seed model from other speakers,
 federated rounds with per-layer clipping and noise, and a table of the result.
@@ -8,12 +8,14 @@ federated rounds with per-layer clipping and noise, and a table of the result.
       --train_store=STORE --eval_store=STORE --output_dir=RUN
 """
 
+from collections.abc import Mapping
 import contextlib
 import datetime
 import itertools
 import pathlib
 import re
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -36,19 +38,20 @@ from tff_asr.runs import folders
 _TRAIN_STORE = flag_kinds.define_path(
   'train_store',
   '',
-  'Client store to train on; by default synthetic speakers, 64 of them and the'
-  ' seed speakers. Needed with --seed_model.',
+  'Client store to train on. By default synthetic speakers: 64 clients and the'
+  ' seed speakers. Required with --seed_model.',
 )
 _EVAL_STORE = flag_kinds.define_path(
   'eval_store',
   '',
-  'Client store of held-out speakers; by default synthetic ones.',
+  'Client store of held-out speakers, for evaluation. By default synthetic'
+  ' speakers.',
 )
 _OUTPUT_DIR = flag_kinds.define_path(
   'output_dir',
   '',
-  'Folder of the run; called again with it, the run goes on. By default a new'
-  ' one below `runs`.',
+  'Folder of the run. A run that this folder holds is resumed. By default a new'
+  ' folder below `runs`.',
 )
 _MODEL = flags.DEFINE_enum(
   'model', 'tiny', sorted(presets.PRESETS), 'Preset of the encoder.'
@@ -56,15 +59,16 @@ _MODEL = flags.DEFINE_enum(
 _DROPOUT = flags.DEFINE_float(
   'dropout',
   None,
-  'Rate of dropout in training, of the seed and on clients; by default that of'
-  ' --model, or what the model of --seed_model was trained with.',
+  'Dropout rate in training, for the seed model and on clients. By default the'
+  ' rate recorded in --seed_model, or the rate of the preset --model.',
   lower_bound=0.0,
   upper_bound=0.99,
 )
 _LAYER_DROP = flags.DEFINE_float(
   'layer_drop',
   None,
-  'Probability with which a block is left out in training; the same default.',
+  'Probability that training leaves out a block of the encoder (LayerDrop). The'
+  ' default is recorded in --seed_model, or set by the preset --model.',
   lower_bound=0.0,
   upper_bound=0.99,
 )
@@ -72,45 +76,48 @@ _PRECISION = flags.DEFINE_enum(
   'precision',
   precision.FLOAT32,
   precision.NAMES,
-  'What training computes in; weights, loss and updates stay float32.',
+  'Number format of the computations in training. Weights, loss and updates are'
+  ' float32 in any case.',
 )
 _ROUNDS = flags.DEFINE_integer(
-  'rounds', 40, 'Federated rounds in all.', lower_bound=0
+  'rounds', 40, 'Total number of federated rounds.', lower_bound=0
 )
 _EVALUATE_EVERY = flags.DEFINE_integer(
-  'evaluate_every', 10, 'Rounds between evaluations.', lower_bound=1
+  'evaluate_every', 10, 'Number of rounds between evaluations.', lower_bound=1
 )
 _EVALUATE_CLIENTS = flags.DEFINE_integer(
   'evaluate_clients',
   0,
-  'Held-out speakers of an evaluation between rounds, always the same; 0 for'
-  ' all. After the last round all are evaluated.',
+  'Number of held-out speakers in each evaluation between rounds, the same'
+  ' speakers every time; 0 for all. After the last round all speakers are'
+  ' evaluated.',
   lower_bound=0,
 )
 _LOG_JSON = flags.DEFINE_boolean(
   'log_json',
   False,
-  'Write lines of JSON to standard output, one for each round, and all else to'
-  ' standard error.',
+  'Write one line of JSON for each round to standard output, and all other'
+  ' output to standard error.',
 )
 _CHECKPOINT_EVERY = flags.DEFINE_integer(
   'checkpoint_every',
   1,
-  'Rounds between checkpoints. A private run that is killed repeats the rounds'
-  ' since the last one, and pays for them again.',
+  'Number of rounds between checkpoints. A private run that is killed repeats'
+  ' the rounds since the last checkpoint, and spends their epsilon again.',
   lower_bound=1,
 )
 _KEEP_CHECKPOINTS = flags.DEFINE_integer(
   'keep_checkpoints',
   2,
-  'Number of checkpoints to keep; that of the lowest WER is kept besides.',
+  'Number of latest checkpoints to keep. The checkpoint with the lowest WER is'
+  ' kept too.',
   lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
   'seed',
   0,
-  'Of initial weights, seed speakers and synthetic corpora; never of noise or'
-  ' cohorts.',
+  'Seed of the initial weights, of the choice of seed speakers, and of'
+  ' synthetic corpora. Noise and cohorts never depend on this seed.',
   lower_bound=0,
   upper_bound=2**31 - 1,
 )
@@ -126,12 +133,12 @@ _DEFAULT_EVAL_CLIENTS = 12
 
 
 def main() -> str:
-  """Runs or goes on with the run and returns its result."""
+  """Starts or resumes the run and returns its result."""
   log = release_managers.JsonLog(sys.stdout) if _LOG_JSON.value else None
   with contextlib.redirect_stdout(sys.stderr if log else sys.stdout):
     _check_not_moved()
-    set_defaults()
-    in_force, run = command_line.flags_in_force(), config()
+    values = resolved()
+    in_force, run = command_line.flags_in_force(values), config(values)
     with durable.writing(run.output_dir):
       table = train.train(run, in_force, log)
     if log:
@@ -140,9 +147,9 @@ def main() -> str:
 
 
 def _check_not_moved() -> None:
-  """Refuses the flags of a run that lies elsewhere than they say.
+  """Refuses the recorded flags of a run that was moved to another folder.
 
-  They would begin it anew in the old place, on the same clients.
+  The flags would start the run again in the old place, on the same clients.
   """
   if any(re.match('--?output_dir(=|$)', a) for a in sys.argv):
     return
@@ -161,47 +168,65 @@ def _check_not_moved() -> None:
     )
 
 
-def set_defaults() -> None:
-  """Makes what is not given: synthetic speakers, a folder, a level of noise."""
-  seed_flags.set_defaults()
-  if not _TRAIN_STORE.value:
+def resolved() -> dict[str, Any]:
+  """Returns the values of flags whose default depends on other flags.
+
+  Makes the stores of synthetic speakers that stand in for missing stores.
+
+  Raises:
+    UserError: If the flags contradict each other, or a file that they name
+      cannot be read.
+  """
+  values: dict[str, Any] = seed_flags.resolved()
+  train_store, eval_store = _TRAIN_STORE.value, _EVAL_STORE.value
+  output_dir = _OUTPUT_DIR.value
+  if not train_store:
     errors.require(
       not flags.FLAGS.seed_model,
       'Give --train_store with --seed_model: without it new synthetic speakers'
       ' are made, some of them those on whom that model was trained. flags.txt'
       ' of its run has its store.',
     )
-    clients = _DEFAULT_CLIENTS + max(flags.FLAGS.seed_clients, 0)
-    flags.FLAGS.train_store = _synthetic_store(clients, held_out_voices=False)
-  if not _EVAL_STORE.value:
-    flags.FLAGS.eval_store = _synthetic_store(
-      _DEFAULT_EVAL_CLIENTS, held_out_voices=True
-    )
-  if not _OUTPUT_DIR.value:
+    clients = _DEFAULT_CLIENTS + max(values['seed_clients'], 0)
+    train_store = _synthetic_store(clients, held_out_voices=False)
+  if not eval_store:
+    eval_store = _synthetic_store(_DEFAULT_EVAL_CLIENTS, held_out_voices=True)
+  if not output_dir:
     now = datetime.datetime.now()
     name = f'runs/{now:%Y%m%d-%H%M%S}'
-    flags.FLAGS.output_dir = str(command_line.path(name))
-  federated_flags.set_defaults()
-  privacy_flags.set_defaults()
+    output_dir = str(command_line.path(name))
+  values |= {
+    'train_store': train_store,
+    'eval_store': eval_store,
+    'output_dir': output_dir,
+  }
+  return values | federated_flags.resolved() | privacy_flags.resolved()
 
 
-def config() -> train.TrainConfig:
-  """Returns the run that the flags describe."""
+def config(values: Mapping[str, Any]) -> train.TrainConfig:
+  """Returns the run that the flags describe.
+
+  Args:
+    values: The result of `resolved`.
+
+  Raises:
+    UserError: If the flags contradict each other.
+  """
   seed_model = flags.FLAGS.seed_model
   return train.TrainConfig(
-    train_store=pathlib.Path(_TRAIN_STORE.value),
-    eval_store=pathlib.Path(_EVAL_STORE.value),
-    output_dir=pathlib.Path(_OUTPUT_DIR.value),
+    train_store=pathlib.Path(values['train_store']),
+    eval_store=pathlib.Path(values['eval_store']),
+    output_dir=pathlib.Path(values['output_dir']),
     model=_MODEL.value,
     chance=_chance(),
     precision=_PRECISION.value,
     seed_model=pathlib.Path(seed_model) if seed_model else None,
-    seed_clients=flags.FLAGS.seed_clients,
-    central=seed_flags.config(),
+    seed_clients=values['seed_clients'],
+    central=seed_flags.config(values),
     rounds=_ROUNDS.value,
-    batches=federated_flags.batches(),
+    batches=federated_flags.batches(values),
     federated=federated_flags.config(),
-    privacy=privacy_flags.config(),
+    privacy=privacy_flags.config(values),
     evaluate_every=_EVALUATE_EVERY.value,
     evaluate_clients=_EVALUATE_CLIENTS.value,
     checkpoint_every=_CHECKPOINT_EVERY.value,

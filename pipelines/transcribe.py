@@ -1,7 +1,7 @@
-r"""Transcribes audio files by an exported model, here or in a server.
+r"""Transcribes audio files with an exported model, here or in a server.
 
-bazel run //pipelines:transcribe -- --export_dir=DIR FILE [FILE ...]
-bazel run //pipelines:transcribe -- --server=localhost:8500 FILE [FILE ...]
+  bazel run //pipelines:transcribe -- --export_dir=DIR FILE [FILE ...]
+  bazel run //pipelines:transcribe -- --server=localhost:8500 FILE [FILE ...]
 
 Files may be WAV, FLAC, OGG or MP3 of any rate and number of channels.
 """
@@ -17,7 +17,7 @@ from tff_asr.commands import transcribe
 from tff_asr.serving import client
 
 _EXPORT_DIR = flag_kinds.define_path(
-  'export_dir', None, 'Folder of an exported model, loaded by this command.'
+  'export_dir', None, 'Folder of an exported model, which this command loads.'
 )
 _SERVER = flags.DEFINE_string(
   'server', None, 'Address (host:port) of TF Serving over gRPC.'
@@ -28,19 +28,21 @@ _MODEL_NAME = flags.DEFINE_string(
 _MODEL_VERSION = flags.DEFINE_integer(
   'model_version',
   0,
-  'Version of the model; 0 for the newest.',
+  'Version of the model; 0 for the latest version.',
   lower_bound=0,
 )
 _TIMEOUT_SECONDS = flags.DEFINE_float(
-  'timeout_seconds', 60.0, 'How long to wait for an answer of the server.'
+  'timeout_seconds', 60.0, 'Seconds to wait for an answer of the server.'
 )
 _JSON = flags.DEFINE_bool(
-  'json', False, 'Print an object for each file, with the times of its tokens.'
+  'json',
+  False,
+  'Print a JSON object for each file, with the times of the tokens.',
 )
 
 
 def main(files: Sequence[str]) -> None:
-  """Prints the transcripts as they come."""
+  """Prints each transcript as soon as it is known."""
   transcribe.transcribe(
     _client(), [command_line.path(file) for file in files], as_json=_JSON.value
   )

@@ -1,4 +1,4 @@
-"""Makes a SentencePiece vocabulary from public text.
+r"""Makes a SentencePiece vocabulary from public text.
 
 bazel run //pipelines:vocabulary -- --text=books.txt,news.txt --size=500 \
       --output=english-500.model
@@ -34,7 +34,7 @@ _OUTPUT = flag_kinds.define_path(
 
 
 def main() -> str:
-  """Makes the vocabulary and returns what it was made from."""
+  """Makes the vocabulary and returns a line about it."""
   output = pathlib.Path(_OUTPUT.value)
   lines = sentence_pieces.train(
     [pathlib.Path(text) for text in _TEXT.value],

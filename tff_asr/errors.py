@@ -1,4 +1,12 @@
-"""Errors about the user's input, and one-line messages of errors."""
+"""Errors about the user's input, and one-line messages of errors.
+
+A message names a setting in backticks, by its field: `` `cohort_size` ``, and
+with a value `` `cohort_size=5` ``.  Where fields of several classes have one
+name, the class comes first: `` `CentralConfig.epochs` ``.  The commands show
+such a setting as a flag, see `pipelines/setting_names.py`: the library knows no
+flags.  Commands have plain names ("run the train command again").  Other words
+of this form have no backticks.
+"""
 
 import math
 import re
@@ -31,15 +39,17 @@ def in_a_line(error: BaseException) -> str:
   return next(lines, type(error).__name__)
 
 
-def require_positive(**values: float) -> None:
+def require_positive(of: str = '', /, **values: float) -> None:
   """Raises a `UserError` for a value that is not positive and finite.
 
   Args:
-    **values: Values by the name of their field.
+    of: Name of a class whose fields have the names of other classes' fields.
+    **values: The values, by field.
   """
   for name, value in values.items():
     if not 0.0 < value < math.inf:
-      raise UserError(f'`{name}={value}` must be positive and finite.')
+      setting = f'{of}.{name}' if of else name
+      raise UserError(f'`{setting}={value}` must be positive and finite.')
 
 
 def require(condition: bool, message: str) -> None:

@@ -37,6 +37,7 @@ HELD = (
   'tff_asr/optimizers',
   'tff_asr/serving',
   'tff_asr/text',
+  'pipelines',
 )
 
 HELP = 'help'
@@ -184,6 +185,7 @@ def docstrings(file: pathlib.Path) -> Iterator[Text]:
     if isinstance(node, kinds) and ast.get_docstring(node):
       value = node.body[0].value
       words = re.sub(r'(?s)(`+)[^`].*?\1', _code, value.value)
+      words = re.sub(r'--\w+', _CODE, words)
       yield Text(file, value.lineno, words, 'docstring')
 
 

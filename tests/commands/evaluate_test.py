@@ -26,14 +26,14 @@ ngram 1=3
 @pytest.mark.parametrize(
   ('settings', 'message'),
   [
-    (dict(beam=-1), '--beam=-1 must be 0'),
-    (dict(lm='lm.arpa'), '--lm is for the beam search: give --beam'),
-    (dict(lm_weight=0.5), '--lm_weight is for the beam search'),
-    (dict(word_bonus=0.0), '--word_bonus is for the beam search'),
-    (dict(beam=5, lm_weight=0.5), 'give --lm'),
-    (dict(beam=5, lm='lm.arpa', lm_weight=-0.1), '--lm_weight=-0.1 must be'),
-    (dict(beam=5, lm='lm.arpa', lm_weight=float('nan')), '--lm_weight=nan'),
-    (dict(beam=5, word_bonus=float('inf')), '--word_bonus=inf must be'),
+    (dict(beam=-1), '`beam=-1` must be 0'),
+    (dict(lm='lm.arpa'), '`lm` is for the beam search: give `beam=50`'),
+    (dict(lm_weight=0.5), '`lm_weight` is for the beam search'),
+    (dict(word_bonus=0.0), '`word_bonus` is for the beam search'),
+    (dict(beam=5, lm_weight=0.5), 'give `lm`'),
+    (dict(beam=5, lm='lm.arpa', lm_weight=-0.1), '`lm_weight=-0.1` must be'),
+    (dict(beam=5, lm='lm.arpa', lm_weight=float('nan')), '`lm_weight=nan`'),
+    (dict(beam=5, word_bonus=float('inf')), '`word_bonus=inf` must be'),
   ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message):

@@ -91,8 +91,8 @@ def test_a_run_is_served_with_where_it_is_from(finished, config, tmp_path):
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    (dict(name='a/b'), '--model_name=a/b'),
-    (dict(name='été'), '--model_name=été'),
+    (dict(name='a/b'), '`model_name=a/b`'),
+    (dict(name='été'), '`model_name=été`'),
     (dict(max_seconds=0.0), 'max_seconds'),
   ],
 )

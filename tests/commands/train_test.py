@@ -212,7 +212,7 @@ def test_a_log_has_what_was_released_and_some_speakers_are_heard_between(
   seed = evaluate.evaluate(tmp_path / 'run/seed_model', quick.eval_store, 0)
   assert f'{summary["seed_wer"]:.1%}' in seed and summary['eval_utterances'] > 1
   assert f'{summary["seed_wer"]:.1%}' in table
-  with pytest.raises(errors.UserError, match='--evaluate_clients=3'):
+  with pytest.raises(errors.UserError, match='`evaluate_clients=3`'):
     train.train(
       dataclasses.replace(
         settings, output_dir=tmp_path / 'never', evaluate_clients=3

@@ -126,5 +126,5 @@ def test_a_rate_that_has_fallen_to_nothing_moves_nothing(speech, optimizer):
 
 @pytest.mark.parametrize('length', [{}, dict(epochs=1, steps=1)])
 def test_the_length_is_given_once(length):
-  with pytest.raises(errors.UserError, match='seed_steps'):
+  with pytest.raises(errors.UserError, match=r'CentralConfig\.steps'):
     central.CentralConfig(batch_seconds=1.0, learning_rate=1.0, **length)

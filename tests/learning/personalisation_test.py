@@ -51,5 +51,7 @@ def test_each_speaker_gains_from_their_own_data_and_the_model_stays(store):
 @pytest.mark.parametrize('name', ['epochs', 'learning_rate', 'batch_seconds'])
 def test_numbers_are_positive(name):
   values = dict(epochs=1, learning_rate=0.1, batch_seconds=1.0) | {name: 0}
-  with pytest.raises(errors.UserError, match=f'personalise_{name}'):
+  with pytest.raises(
+    errors.UserError, match=rf'`PersonalisationConfig\.{name}=0'
+  ):
     personalisation.PersonalisationConfig(**values)

@@ -1,5 +1,7 @@
 """The commands as a user calls them, each in a process of its own."""
 
+import ast
+import itertools
 import json
 import re
 import signal
@@ -121,9 +123,80 @@ def test_what_is_logged_has_no_time_of_day(workplace):
 
 
 def test_help_explains_the_flags(workplace):
-  out, _ = start('train', '--help', cwd=workplace).communicate()
+  code, out, err = call('train', '--help', cwd=workplace)
+  assert (code, err) == (0, '')
   for part in ('bazel run //pipelines:train', '--clip_norm', 'L2 norm'):
     assert part in out
+
+
+def test_the_examples_of_help_can_be_copied():
+  """A line that continues an example ends with a backslash."""
+  count = 0
+  for file in (ROOT / 'pipelines').glob('*.py'):
+    lines = ast.get_docstring(ast.parse(file.read_text())).splitlines()
+    for line, following in itertools.pairwise([*lines, '']):
+      assert len(line) <= 80
+      if 'bazel run' in line or following.lstrip().startswith('--'):
+        count += 1
+        assert line.endswith('\\') == following.lstrip().startswith('--'), line
+  assert count > 20
+
+
+@pytest.mark.parametrize('arguments', [('x', *RUN), (*RUN, 'x'), ('x', 'y')])
+def test_an_argument_that_is_no_flag_is_named(workplace, arguments):
+  code, out, err = call('train', *arguments, cwd=workplace)
+  assert (code, out) == (1, '')
+  assert err.startswith("error: Unexpected argument 'x': this command takes")
+
+
+def test_the_papers_plan_is_named_where_it_is_used(workplace):
+  code, out, _ = call('privacy', '--rounds=9', cwd=workplace)
+  assert code == 0
+  assert out.startswith(
+    "From the paper's plan: --noise_multiplier=2.048 --cohort_size=204800"
+    ' --population=6950600\n'
+  )
+
+
+def test_runs_with_bounds_of_a_file_are_repeated_and_finished(workplace):
+  """The norm follows from the file before the flags are recorded."""
+  (workplace / 'bounds.tsv').write_text('a\t0.3\nb\t0.4\n')
+  arguments = (
+    *('sweep', *TRAIN[1:], '--output_dir=bounds', '--seed_clients=1'),
+    *('--rounds=0', '--seed_steps=1', '--layer_bounds=given'),
+    *('--layer_bounds_file=bounds.tsv', '--grid=seed=1'),
+  )
+  code, out, err = call(*arguments, cwd=workplace)
+  assert code == 0, err
+  assert 'finished before' not in out
+  code, out, err = call(*arguments, cwd=workplace)
+  assert code == 0 and '(was finished before)' in out, err
+  flagfile = workplace / 'bounds' / 'seed=1' / 'flags.txt'
+  before = flagfile.read_text()
+  assert '--clip_norm=0.5\n' in before
+  for folder in (), ('--output_dir=repeated',):
+    code, _, err = call(
+      'train', f'--flagfile={flagfile}', *folder, cwd=workplace
+    )
+    assert code == 0, err
+  assert flagfile.read_text() == before
+  assert (workplace / 'repeated' / 'flags.txt').read_text() == before.replace(
+    f'{workplace}/bounds/seed=1', f'{workplace}/repeated'
+  )
+
+
+def test_a_setting_in_an_error_is_the_flag_of_the_command(workplace):
+  for arguments, message in (
+    ((*EVALUATE, '--lm=file'), 'error: --lm is for the beam search: give --be'),
+    ((*TRAIN, *RUN, '--seed_epochs=1', '--seed_steps=1'), '--seed_epochs or -'),
+    (
+      (*EVALUATE, '--personalise_epochs=1', '--personalise_learning_rate=0'),
+      'error: --personalise_learning_rate=0.0 must be positive',
+    ),
+  ):
+    code, _, err = call(*arguments, cwd=workplace)
+    assert code == 1 and message in err
+    assert '`' not in err
 
 
 def test_a_vocabulary_made_of_public_text_writes_a_store(workplace):

@@ -145,8 +145,8 @@ def _parsed(arguments):
   """The run that flags describe, and their record."""
   with flagsaver.flagsaver():
     command_line.parse(['train', *arguments])
-    train.set_defaults()
-    return command_line.flags_in_force(train), train.config()
+    values = train.resolved()
+    return command_line.flags_in_force(values, train), train.config(values)
 
 
 def _csv(values):

@@ -38,8 +38,7 @@ def parsed(*arguments):
   given = ('--train_store=train', '--eval_store=eval', '--output_dir=run')
   with flagsaver.flagsaver():
     flags.FLAGS(['train', *given, *arguments])
-    train.set_defaults()
-    return train.config()
+    return train.config(train.resolved())
 
 
 @functools.cache
@@ -191,7 +190,7 @@ def test_a_seed_of_the_paper_is_halved_again_and_again(recipe):
   ],
 )
 def test_schedules_that_contradict_themselves_are_refused(arguments):
-  with pytest.raises(errors.UserError, match=r'decay|seed_steps'):
+  with pytest.raises(errors.UserError, match=r'decay|CentralConfig'):
     parsed(*arguments.split())
 
 

@@ -16,12 +16,12 @@ def test_flags_are_written_as_a_flagfile(tmp_path):
 def test_the_same_flags_open_it_again_and_others_do_not(tmp_path):
   assert folders.RunFolder(tmp_path / 'run', FLAGS, STORES).is_new
   assert not folders.RunFolder(tmp_path / 'run', FLAGS, STORES).is_new
-  with pytest.raises(errors.UserError, match='--model was tiny, is small'):
+  with pytest.raises(errors.UserError, match='`model` was tiny, is small'):
     folders.RunFolder(tmp_path / 'run', FLAGS | {'model': 'small'}, STORES)
-  with pytest.raises(errors.UserError, match='--note was a=b c, is absent'):
+  with pytest.raises(errors.UserError, match='`note` was a=b c, is absent'):
     fewer = {n: v for n, v in FLAGS.items() if n != 'note'}
     folders.RunFolder(tmp_path / 'run', fewer, STORES)
-  with pytest.raises(errors.UserError, match='--new was absent, is 1'):
+  with pytest.raises(errors.UserError, match='`new` was absent, is 1'):
     folders.RunFolder(tmp_path / 'run', FLAGS | {'new': '1'}, STORES)
 
 

@@ -59,7 +59,7 @@ def test_error_rates_break_no_promise(trainings, store, speakers, unprotected):
     )
   arguments = trainings, opened, unprotected
   if private and protected and not unprotected:
-    with pytest.raises(errors.UserError, match='--release_unprotected_metrics'):
+    with pytest.raises(errors.UserError, match='`unprotected_metrics`'):
       lineage.check_evaluated(*arguments)
   else:
     lineage.check_evaluated(*arguments)
@@ -71,7 +71,7 @@ def test_every_ledger_on_a_store_must_be_told_of(trainings, store, told):
   if needed <= told:
     lineage.check_told(trainings, {store}, told)
   else:
-    with pytest.raises(errors.UserError, match='--prior_ledger'):
+    with pytest.raises(errors.UserError, match='`prior_ledgers`'):
       lineage.check_told(trainings, {store}, told)
 
 

@@ -86,7 +86,7 @@ def _medians(measure, version, requests, turns) -> list[list[float]]:
   """Of hostile and honest requests in turn; the first turn warms up."""
   loaded = tf.saved_model.load(str(version))
   found = []
-  for request in tqdm.tqdm(requests, 'measuring', leave=False):
+  for request in tqdm.tqdm(requests, 'measuring', leave=False, disable=None):
     pair = request, hostile_requests.honest(request)
     measures = zip(*(measure(loaded, each) for each in pair), strict=True)
     measured = [*itertools.islice(measures, 1, turns + 1)]

@@ -374,7 +374,7 @@ def run(
         preparation.StoreConfig(vocabulary.CharacterVocabulary(), kind),
       )
     settings = _Config(execution.DEVICE, str(folder / 'audio'), model)
-    for part in tqdm.tqdm(parts, 'measuring', unit='part'):
+    for part in tqdm.tqdm(parts, 'measuring', unit='part', disable=None):
       for row in _PARTS[part](folder, settings):
         rows.append(row)
         tqdm.tqdm.write(f'{row.figure}: {row.seen}', file=sys.stderr)

@@ -159,7 +159,9 @@ def _compare(
 ) -> dict[str, list[float]]:
   """Real-time factors of every function in every turn."""
   factors = {name: [] for name in functions}
-  for turn in tqdm.trange(_TURNS + 1, desc='measuring', leave=False):
+  for turn in tqdm.trange(
+    _TURNS + 1, desc='measuring', leave=False, disable=None
+  ):
     for name, function in functions.items():
       start = time.perf_counter()
       for batch in batches:

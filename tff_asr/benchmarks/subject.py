@@ -51,8 +51,8 @@ class SubjectConfig:
     tff_loop: Whether clients go through their batches as TFF has it by default.
     batch_seconds: Of a client's batch.
     epochs: Of a client.
-    devices: As `--devices` takes them.
-    clients_per_device: As the flag of this name.
+    devices: The text of the setting `devices`.
+    clients_per_device: Clients that train at once on each device.
   """
 
   runtime: str

@@ -55,24 +55,24 @@ class Decoding:
 
   def __post_init__(self):
     errors.require(
-      self.beam >= 0, f'--beam={self.beam} must be 0 (greedy) or more.'
+      self.beam >= 0, f'`beam={self.beam}` must be 0 (greedy) or more.'
     )
     for flag in 'lm', 'lm_weight', 'word_bonus':
       errors.require(
         bool(self.beam) or getattr(self, flag) is None,
-        f'--{flag} is for the beam search: give --beam=50 as well.',
+        f'`{flag}` is for the beam search: give `beam=50` as well.',
       )
     if self.lm_weight is not None:
       errors.require(
-        self.lm is not None, '--lm_weight is for a language model: give --lm.'
+        self.lm is not None, '`lm_weight` is for a language model: give `lm`.'
       )
       errors.require(
         0.0 <= self.lm_weight < math.inf,
-        f'--lm_weight={self.lm_weight} must be 0 or more, and finite.',
+        f'`lm_weight={self.lm_weight}` must be 0 or more, and finite.',
       )
     errors.require(
       self.word_bonus is None or math.isfinite(self.word_bonus),
-      f'--word_bonus={self.word_bonus} must be finite.',
+      f'`word_bonus={self.word_bonus}` must be finite.',
     )
 
   def search(

@@ -36,7 +36,7 @@ def export(
   """
   if not re.fullmatch('[A-Za-z0-9_-]+', name):
     raise errors.UserError(
-      f'--model_name={name} must be letters, digits, - and _: it is part of the'
+      f'`model_name={name}` must be letters, digits, - and _: it is part of the'
       ' address.'
     )
   errors.require_positive(max_seconds=max_seconds)

@@ -91,7 +91,7 @@ def _cache() -> pathlib.Path:
   except RuntimeError as error:
     raise errors.UserError(
       'There is no home folder for the default stores: set HOME or'
-      f' {_CACHE_VARIABLE}, or give --train_store and --eval_store.'
+      f' {_CACHE_VARIABLE}, or give `train_store` and `eval_store`.'
     ) from error
 
 
@@ -112,6 +112,7 @@ def _prepare(
             initial=done,
             unit=' utterances',
             file=screen,
+            disable=None,  # Shown on a terminal only.
           )
         )
       elapsed = bar.format_dict['elapsed']

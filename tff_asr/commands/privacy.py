@@ -167,8 +167,8 @@ def _plot(config: GridConfig, points, found, path: pathlib.Path) -> None:
   lengths = [len(getattr(config, axis)) for axis in AXES]
   errors.require(
     max(lengths) > 1,
-    '--plot shows several plans: give a list of values, such as'
-    ' --noise_multiplier=0.5,1,2.',
+    '`plot` shows several plans: give a list of values, such as'
+    ' `noise_multiplier=0.5,1,2`.',
   )
   x = lengths.index(max(lengths))
   solved = config.target_epsilon is not None

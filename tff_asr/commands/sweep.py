@@ -74,7 +74,7 @@ def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
     errors.require(
       not all(re.fullmatch(r'[\d.]+', value) for value in texts)
       or not any(re.match(r'0\d', value) for value in texts),
-      f'--grid={text} has a number that begins with 0: write numbers without'
+      f'`grid={text}` has a number that begins with 0: write numbers without'
       ' commas, 2000 or 0.5.',
     )
     found = [
@@ -91,8 +91,8 @@ def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
     is_empty = '' in files
   errors.require(
     not is_empty and len({a.name for a in found}) == len(found),
-    f'--grid={text} must be different settings with commas between them:'
-    ' --grid=FLAG=VALUE,VALUE or --grid=FLAGFILE,FLAGFILE.',
+    f'`grid={text}` must be different settings with commas between them:'
+    ' `grid=FLAG=VALUE,VALUE` or `grid=FLAGFILE,FLAGFILE`.',
   )
   return found
 
@@ -113,7 +113,7 @@ def combinations(
   for name in names:
     errors.require(
       names.count(name) == 1,
-      f'Two combinations of --grid are called {name}: rename a flagfile.',
+      f'Two combinations of `grid` are called {name}: rename a flagfile.',
     )
   return found
 

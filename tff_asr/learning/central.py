@@ -57,12 +57,14 @@ class CentralConfig:
 
   def __post_init__(self):
     errors.require_positive(
-      seed_learning_rate=self.learning_rate,
-      seed_batch_seconds=self.batch_seconds,
+      'CentralConfig',
+      learning_rate=self.learning_rate,
+      batch_seconds=self.batch_seconds,
     )
     errors.require(
       bool(self.epochs) != bool(self.steps),
-      'Give either --seed_epochs or --seed_steps, and not both.',
+      'Give either `CentralConfig.epochs` or `CentralConfig.steps`, and not'
+      ' both.',
     )
 
 

@@ -42,9 +42,10 @@ class PersonalisationConfig:
 
   def __post_init__(self):
     errors.require_positive(
-      personalise_epochs=self.epochs,
-      personalise_learning_rate=self.learning_rate,
-      personalise_batch_seconds=self.batch_seconds,
+      'PersonalisationConfig',
+      epochs=self.epochs,
+      learning_rate=self.learning_rate,
+      batch_seconds=self.batch_seconds,
     )
 
 

@@ -109,7 +109,7 @@ def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'There is no model in {folder} (no valid {_CONFIG}): give the output'
-      ' folder of a finished run, or its sub-folder `model`.'
+      ' folder of a finished run, or its sub-folder `model/`.'
     ) from error
   if version != _VERSION:
     raise errors.UserError(
@@ -129,7 +129,7 @@ def load(
   precision_name: str = precision.FLOAT32,
   chance: Mapping[str, float] | None = None,
 ) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
-  """Returns the encoder in `folder`, or in its sub-folder `model`.
+  """Returns the encoder in `folder`, or in its sub-folder `model/`.
 
   Args:
     folder: A model's, or a run's.

@@ -38,17 +38,17 @@ def check(name: str, cpu_flags: frozenset[str] | None = None) -> None:
       capability = details.get('compute_capability', (0, 0))
       if capability < _GPU_CAPABILITY:
         raise errors.UserError(
-          f'--precision={name} needs GPUs of compute capability'
+          f'`precision={name}` needs GPUs of compute capability'
           f' {_GPU_CAPABILITY[0]}.{_GPU_CAPABILITY[1]}, {gpu.name} has'
-          f' {capability[0]}.{capability[1]}: give --precision={FLOAT32}.'
+          f' {capability[0]}.{capability[1]}: give `precision={FLOAT32}`.'
         )
     return
   if cpu_flags is None:
     cpu_flags = _flags_of_this_cpu()
   if not cpu_flags.intersection(_CPU_FLAGS):
     raise errors.UserError(
-      f'--precision={name} needs a processor with {" or ".join(_CPU_FLAGS)},'
-      f' which this one has not: give --precision={FLOAT32}.'
+      f'`precision={name}` needs a processor with {" or ".join(_CPU_FLAGS)},'
+      f' which this one has not: give `precision={FLOAT32}`.'
     )
 
 

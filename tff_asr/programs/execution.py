@@ -46,13 +46,13 @@ class ExecutionConfig:
     if self.executor == NATIVE:
       errors.require(
         not promises,
-        "--executor=native with a guarantee: TFF's own runtime ends a run when"
+        "`executor=native` with a guarantee: TFF's own runtime ends a run when"
         ' the data of one client fail, which tells of that client. Take'
-        ' --executor=device, or --noise_multiplier=0.',
+        ' `executor=device`, or `noise_multiplier=0`.',
       )
       errors.require(
         not self.devices,
-        f"--devices={self.devices} with --executor=native: TFF's own runtime"
+        f"`devices={self.devices}` with `executor=native`: TFF's own runtime"
         ' takes the processor only.',
       )
       return ['/CPU:0']

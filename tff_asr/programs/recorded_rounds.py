@@ -26,8 +26,7 @@ class RecordedRounds:
   def last_round(self, done: int) -> int:
     """The last round that is planned and that the budget allows.
 
-    Counts what the runs of --prior_ledger have released until now, which may be
-    at work as well.
+    Counts the releases of the earlier runs too, which may still be running.
 
     Args:
       done: Number of rounds done.

@@ -54,7 +54,7 @@ def page_of(run: records.RunRecord, private_details: bool = False) -> str:
 def _unfinished(run: records.RunRecord) -> str:
   return (
     f'Not finished: {run.rounds} of {run.planned_rounds} rounds so far. The'
-    ' same call of //pipelines:train goes on.'
+    ' same call of the train command resumes the run.'
   )
 
 
@@ -211,8 +211,8 @@ def _speakers(
   if not private_details:
     elsewhere = [
       markup.paragraph(
-        'Speakers by name, and what they said, are on a second page, for the'
-        ' maker of the run: --private_details writes one.'
+        'Speakers by name, and their words, are on a second page, for the'
+        ' maker of the run. It is written where private details are asked for.'
       )
     ]
   return [

@@ -22,9 +22,9 @@ _MEANINGFUL_EPSILON = 10.0
 
 UNPROTECTED_NOTE = (
   'UNPROTECTED: this run was asked to release figures on its clients without'
-  ' noise (--release_unprotected_metrics). Keep its folder as you would keep'
-  ' the recordings; the guarantee is for the model alone, in the hands of'
-  ' somebody who has seen nothing else of the run.'
+  ' noise. Keep its folder as you would keep the recordings; the guarantee is'
+  ' for the model alone, in the hands of somebody who has seen nothing else of'
+  ' the run.'
 )
 
 

@@ -76,7 +76,7 @@ class Checkpoints(compat.ProgramStateManager):
       leaves[name].shape != np.shape(leaf) for name, leaf in expected.items()
     ):
       raise errors.UserError(
-        f'{path} is the checkpoint of another model: give another --output_dir.'
+        f'{path} is the checkpoint of another model: give another `output_dir`.'
       )
     return tree.unflatten_as(structure, [leaves[n][()] for n in expected])
 
@@ -102,7 +102,7 @@ class Checkpoints(compat.ProgramStateManager):
     if any(self._folder.glob(f'*{_DAMAGED}')):
       raise errors.UserError(
         f'All checkpoints in {self._folder} are damaged: restore one from a'
-        ' copy, or give another --output_dir.'
+        ' copy, or give another `output_dir`.'
       )
     return None, 0
 

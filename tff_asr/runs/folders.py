@@ -143,7 +143,7 @@ class RunFolder(RunPaths):
     ):
       raise errors.UserError(
         f'{path} holds something other than a run of this program (it has no'
-        f' {_FLAGS}): give another --output_dir.'
+        f' {_FLAGS}): give another `output_dir`.'
       )
     path.mkdir(parents=True, exist_ok=True)
     # Held until the object is gone.
@@ -153,12 +153,12 @@ class RunFolder(RunPaths):
     except BlockingIOError as error:
       raise errors.UserError(
         f'Another call is at work in {path}: wait for it, or give another'
-        ' --output_dir.'
+        ' `output_dir`.'
       ) from error
     if not self.is_new and read_stores(path)[0] != dict(stores):
       raise errors.UserError(
         f'A store has changed since the run in {path} began: give another'
-        ' --output_dir.'
+        ' `output_dir`.'
       )
     record = {**stores, _NAMES: list(store_names)}
     checksums.write(path / _STORES, json.dumps(record, indent=2) + '\n')
@@ -178,20 +178,20 @@ def _check_flags(
     UserError: If it does not.
   """
   changed = [
-    f'--{name} was {was}, is {now}'
+    f'`{name}` was {was}, is {now}'
     for name, (was, now) in changed_flags(earlier, flags).items()
     if name not in may_change
   ]
   errors.require(
     earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
     f'The run in {path} was begun as {earlier.get(_OUTPUT_DIR)}: move it back'
-    ' to go on with it, or give another --output_dir. A copy that goes on'
+    ' to go on with it, or give another `output_dir`. A copy that goes on'
     ' beside the run that it was made of would be in no ledger.',
   )
   errors.require(
     not changed,
     f'{path} holds a run with other flags ({"; ".join(changed)}): give another'
-    ' --output_dir, or the same flags to go on.',
+    ' `output_dir`, or the same flags to go on.',
   )
 
 

@@ -228,7 +228,7 @@ def check_seeds(
     not differ,
     f'The model in {seed_model} was not trained on the seed speakers of this'
     f' call ({len(differ)} differ): an earlier release drew them in a way that'
-    ' told who the clients are. Give another --output_dir.',
+    ' told who the clients are. Give another `output_dir`.',
   )
   return tuple(dict.fromkeys([*recorded, *lineage]))
 
@@ -266,14 +266,14 @@ def check_evaluated(
   errors.require(
     releases_unprotected or UNKNOWN not in lineage,
     f'It is not known on whose data the model was trained ({_LACKING}): a'
-    ' private run may have promised something to the speakers of --eval_store.'
-    f' {_DECLARED}, or give --release_unprotected_metrics.',
+    ' private run may have promised something to the speakers of `eval_store`.'
+    f' {_DECLARED}, or give `unprotected_metrics`.',
   )
   errors.require(
     releases_unprotected or not has_promised(lineage, store),
-    'A private run trained the model on clients of --eval_store: error rates on'
+    'A private run trained the model on clients of `eval_store`: error rates on'
     ' them have no noise, and its guarantee does not cover them. Give a store'
-    ' of other speakers, or --release_unprotected_metrics.',
+    ' of other speakers, or `unprotected_metrics`.',
   )
 
 
@@ -292,13 +292,13 @@ def check_told(
   """
   errors.require(
     UNKNOWN not in lineage,
-    'It is not known on whose data the model of --seed_model was trained'
+    'It is not known on whose data the model of `seed_model` was trained'
     f' ({_LACKING}): nothing can be promised to anybody. {_DECLARED}.',
   )
   for training in _on(lineage, stores):
     if training.ledger:
       errors.require(
         training.ledger in ledgers,
-        'The model of --seed_model was trained on the same clients by a private'
-        ' run, whose epsilon comes on top: give that run as --prior_ledger.',
+        'The model of `seed_model` was trained on the same clients by a private'
+        ' run, whose epsilon comes on top: give that run in `prior_ledgers`.',
       )

@@ -262,7 +262,8 @@ def _damaged(path: pathlib.Path, lacking: Iterable[int]) -> errors.UserError:
   lacking = list(lacking)
   what = _named(lacking) if lacking else 'the names of its figures'
   return errors.UserError(
-    f'{path} is damaged ({what} cannot be read): call //pipelines:train again,'
-    ' which mends what checkpoints have. For the rest restore it from a copy,'
-    ' or remove it: the run goes on without the rows of earlier rounds.'
+    f'{path} is damaged ({what} cannot be read): run the train command again,'
+    ' which writes the rows that checkpoints have. For other rows restore the'
+    ' file from a copy, or remove it: the run resumes without the rows of'
+    ' earlier rounds.'
   )

@@ -181,7 +181,7 @@ def sample(
   clients = store.client_ids
   if not 0 <= number <= len(clients):
     raise errors.UserError(
-      f'--evaluate_clients={number} of the {len(clients)} speakers in'
+      f'`evaluate_clients={number}` of the {len(clients)} speakers in'
       f' {store.path}.'
     )
   return sorted(draws.smallest(clients, number, 'evaluation', seed)) or clients
@@ -214,7 +214,7 @@ def split(
   if left_out >= set(clients):
     if promises:
       raise errors.UserError(
-        'The model of --seed_model was trained, without privacy, on all clients'
+        'The model of `seed_model` was trained, without privacy, on all clients'
         f' in {store.path}: nothing can be promised to them. Give another'
         ' model, or another store.'
       )
@@ -224,7 +224,7 @@ def split(
     seed_clients = len(others)
   if seed_clients > len(others):
     raise errors.UserError(
-      f'--seed_clients={seed_clients} of the {len(others)} clients in'
+      f'`seed_clients={seed_clients}` of the {len(others)} clients in'
       f' {store.path}.'
     )
   seed_ids = draws.smallest(others, seed_clients, 'seed speakers', seed)

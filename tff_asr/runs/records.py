@@ -137,7 +137,7 @@ def read(path: pathlib.Path) -> RunRecord:
   if not paths.flags.is_file():
     raise errors.UserError(
       f'There is no run in {path} (no {paths.flags.name}): give the'
-      ' --output_dir of //pipelines:train.'
+      ' folder that the train command wrote.'
     )
   flags = folders.read_flags(paths.flags)
   rows = metrics_file.read(paths.metrics)
@@ -217,7 +217,7 @@ def _summary(path: pathlib.Path) -> dict[str, Any]:
     raise
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
-      f'{path} is damaged: remove it, and call //pipelines:train again.'
+      f'{path} is damaged: remove it, and run the train command again.'
     ) from error
   return summary
 

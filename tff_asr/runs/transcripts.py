@@ -48,8 +48,8 @@ def read(path: pathlib.Path) -> list[evaluation.Transcript]:
     ]
   except (ValueError, TypeError, csv.Error) as error:
     raise errors.UserError(
-      f'{path} is damaged ({error}): call //pipelines:train again to have it'
-      ' anew.'
+      f'{path} is damaged ({error}): run the train command again, which'
+      ' writes it again.'
     ) from error
 
 

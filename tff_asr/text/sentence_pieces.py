@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import io
 import itertools
 import pathlib
+import re
 import textwrap
 
 import sentencepiece
@@ -152,15 +153,30 @@ def train(
       minloglevel=2,
     )
   except RuntimeError as error:
-    reason = str(error).strip().splitlines()[-1].rpartition('] ')[2]
     raise errors.UserError(
-      f'Cannot make a vocabulary of {size} pieces from this text: {reason}'
+      f'Cannot make a vocabulary of {size} pieces from this text:'
+      f' {_reason(str(error))}'
     ) from error
   output.parent.mkdir(parents=True, exist_ok=True)
   aside = output.with_name(f'{output.name}.partial')
   aside.write_bytes(model.getvalue())
   aside.rename(output)
   return count
+
+
+def _reason(message: str) -> str:
+  """Returns SentencePiece's reason, with the sizes that it would take."""
+  least = re.search(r'required_chars\. \d+ vs (\d+)', message)
+  if least:
+    return (
+      f'its characters alone are {least[1]}. Give `size={least[1]}` or more.'
+    )
+  most = re.search(r'a value <= (\d+)', message)
+  if most:
+    return (
+      f'the text is too short. Give `size={most[1]}` or less, or more text.'
+    )
+  return message.strip().splitlines()[-1].rpartition('] ')[2]
 
 
 def _clean_lines(texts: Iterable[pathlib.Path], alphabet: str) -> Iterator[str]:
