@@ -193,7 +193,7 @@ def config() -> train.TrainConfig:
     eval_store=pathlib.Path(_EVAL_STORE.value),
     output_dir=pathlib.Path(_OUTPUT_DIR.value),
     model=_MODEL.value,
-    chance=_chance(),
+    regularisation=_regularisation(),
     precision=_PRECISION.value,
     seed_model=pathlib.Path(seed_model) if seed_model else None,
     seed_clients=flags.FLAGS.seed_clients,
@@ -212,7 +212,7 @@ def config() -> train.TrainConfig:
   )
 
 
-def _chance() -> dict[str, float]:
+def _regularisation() -> dict[str, float]:
   rates = {'dropout': _DROPOUT.value, 'layer_drop': _LAYER_DROP.value}
   return {name: rate for name, rate in rates.items() if rate is not None}
 

@@ -14,7 +14,6 @@ from pipelines import flagfiles, train
 from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import federated
-from tff_asr.models import transformer
 from tff_asr.optimizers import schedules
 from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import layer_clipping
@@ -49,8 +48,7 @@ def config(recipe):
 
 @functools.cache
 def layer_sizes(encoder):
-  with tf.Graph().as_default():
-    return transformer.layer_sizes(transformer.build(encoder))
+  return encoder.layer_sizes()
 
 
 @functools.cache

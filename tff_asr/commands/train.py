@@ -13,7 +13,8 @@ import tqdm
 from tff_asr import checksums, durable, errors
 from tff_asr.corpora import client_store, content_check
 from tff_asr.learning import central, evaluation
-from tff_asr.models import model_folder, precision, presets, transformer
+from tff_asr.models import model_folder, precision, presets
+from tff_asr.models.encoder import Encoder, EncoderConfig
 from tff_asr.privacy.accounting import earlier_runs, ledger
 from tff_asr.programs import json_log, program, program_logic
 from tff_asr.reports import model_card, run_report
@@ -47,8 +48,8 @@ class TrainConfig(program.RoundsConfig):
     eval_store: Store of speakers who are in no round.
     output_dir: The run's folder.
     model: Name of a preset.
-    chance: Rates of `dropout` and `layer_drop` that training is to have instead
-      of the preset's or the given model's.
+    regularisation: Rates of `dropout` and `layer_drop` in training, in place of
+      the rates of the preset or of the given model.
     seed_model: Folder of the model to begin with, or `None`.
     seed_clients: Number of speakers of `train_store` set apart for a seed
       model, or `speakers.ALL`; they are in no round.
@@ -62,22 +63,21 @@ class TrainConfig(program.RoundsConfig):
   eval_store: pathlib.Path
   output_dir: pathlib.Path
   model: str
-  chance: Mapping[str, float]
+  regularisation: Mapping[str, float]
   seed_model: pathlib.Path | None
   seed_clients: int
   central: central.CentralConfig
   seed: int
   private_details: bool = False
 
-  def encoder(self, vocabulary_size: int) -> transformer.TransformerConfig:
+  def encoder(self, vocabulary_size: int) -> EncoderConfig:
     """Returns the sizes of a new encoder.
 
     Raises:
-      UserError: If there is no such preset.
+      UserError: If there is no such preset, or it has no such rate.
     """
-    return dataclasses.replace(
-      presets.preset(self.model, vocabulary_size), **self.chance
-    )
+    preset = presets.preset(self.model, vocabulary_size)
+    return preset.with_regularisation(self.regularisation)
 
 
 def train(
@@ -122,7 +122,7 @@ def _train(
   given, trained_on = None, ()
   if config.seed_model:
     given = _load_seed(
-      config.seed_model, train_store, config.precision, config.chance
+      config.seed_model, train_store, config.precision, config.regularisation
     )
     trained_on = lineage.renamed(
       lineage.read(model_folder.find(config.seed_model)),
@@ -287,16 +287,13 @@ def _train(
 
 def _layers(
   config: TrainConfig,
-  given: transformer.Transformer | None,
+  given: Encoder | None,
   store: client_store.ClientStore,
 ) -> dict[str, int]:
   """Sizes of the layers of the model, which need not exist yet."""
   if given:
-    return transformer.layer_sizes(given)
-  with tf.Graph().as_default():
-    return transformer.layer_sizes(
-      transformer.build(config.encoder(store.vocabulary.size))
-    )
+    return given.layer_sizes()
+  return config.encoder(store.vocabulary.size).layer_sizes()
 
 
 def _seed_model(
@@ -304,17 +301,17 @@ def _seed_model(
   run_folder: folders.RunFolder,
   store: client_store.ClientStore,
   seed_ids: list[str],
-  given: transformer.Transformer | None,
+  given: Encoder | None,
   check: content_check.ContentCheck,
-) -> transformer.Transformer:
+) -> Encoder:
   """Returns the model the rounds begin with, kept in the run's folder."""
   if model_folder.is_complete(run_folder.seed_model):
     return _load_seed(
-      run_folder.seed_model, store, config.precision, config.chance
+      run_folder.seed_model, store, config.precision, config.regularisation
     )
   tf.keras.utils.set_random_seed(config.seed)
-  encoder = given or transformer.build(
-    config.encoder(store.vocabulary.size), config.precision
+  encoder = given or config.encoder(store.vocabulary.size).build(
+    config.precision
   )
   if seed_ids:
     _train_centrally(config, encoder, store, seed_ids)
@@ -327,9 +324,11 @@ def _load_seed(
   folder: pathlib.Path,
   store: client_store.ClientStore,
   precision_name: str,
-  chance: Mapping[str, float],
-) -> transformer.Transformer:
-  encoder, vocabulary = model_folder.load(folder, precision_name, chance)
+  regularisation: Mapping[str, float],
+) -> Encoder:
+  encoder, vocabulary = model_folder.load(
+    folder, precision_name, regularisation
+  )
   if vocabulary != store.vocabulary:
     raise errors.UserError(
       f'The model in {folder} and the store {store.path} have different'
@@ -351,7 +350,9 @@ def _train_centrally(config, encoder, store, seed_ids) -> None:
       bar.set_postfix_str(f'loss {loss:.1f}')
       bar.update((steps_done if steps else number) - bar.n)
 
-    epoch = central.batches(store, seed_ids, config.central)
+    epoch = central.batches(
+      store, seed_ids, config.central, encoder.config.stride
+    )
     central.train(encoder, epoch, config.central, on_epoch)
 
 

@@ -13,7 +13,9 @@ import jiwer
 import tensorflow as tf
 
 from tff_asr.corpora import client_datasets, client_store, parallel
-from tff_asr.models import beam_search, ctc, transformer
+from tff_asr.learning import speech_model
+from tff_asr.models import beam_search, ctc
+from tff_asr.models.encoder import Encoder
 from tff_asr.text import vocabulary as vocabulary_lib
 
 BATCH_SECONDS = 200.0
@@ -110,7 +112,7 @@ class Evaluator:
 
   def __init__(
     self,
-    encoder: transformer.Transformer,
+    encoder: Encoder,
     vocabulary: vocabulary_lib.Vocabulary,
     search: beam_search.BeamSearch | None = None,
   ):
@@ -126,8 +128,7 @@ class Evaluator:
 
     @tf.function(input_signature=[client_datasets.BATCH_SPEC])
     def outputs(batch):
-      logits = encoder(batch['features'], batch['frames'], training=False)
-      lengths = transformer.output_frames(batch['frames'])
+      logits, lengths = speech_model.outputs(encoder, batch, training=False)
       losses = ctc.loss(
         logits, lengths, batch['tokens'], batch['token_lengths']
       )

@@ -1,39 +1,70 @@
 """The Keras encoder as a TFF model: what a client computes on a batch."""
 
 import collections
+from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr.models import ctc, transformer
+from tff_asr.audio import features
+from tff_asr.corpora import utterance
+from tff_asr.models import ctc
+from tff_asr.models.encoder import Encoder
 
 
-def batch_loss(
-  encoder: transformer.Transformer,
-  batch: dict[str, tf.Tensor],
+def outputs(
+  encoder: Encoder,
+  batch: Mapping[str, tf.Tensor],
   training: bool,
-) -> tf.Tensor:
-  """Mean CTC loss of the utterances in a batch, in nats.
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the encoder's logits of a batch and their valid frames.
 
   Args:
     encoder: From features to logits.
-    batch: Elements as in `client_datasets.BATCH_SPEC`; with those of
-      `client_datasets.CLIENT_BATCH_SPEC`, the seed decides all that is left to
-      chance.
+    batch: Elements as in `client_datasets.BATCH_SPEC`; the `seed` of
+      `client_datasets.CLIENT_BATCH_SPEC` decides all random numbers.
     training: Whether dropout and random positions are on.
+
+  Returns:
+    float32 `[batch, output frames, vocabulary]` and int32 `[batch]`.
   """
+  log_mel = batch['features']
+  if _is_coarse(encoder):  # Stores may have utterances of fewer frames.
+    missing = tf.maximum(encoder.config.stride - tf.shape(log_mel)[1], 0)
+    log_mel = tf.pad(log_mel, [[0, 0], [0, missing], [0, 0]])
+    log_mel = tf.ensure_shape(log_mel, [None, None, features.MEL_BANDS])
   logits = encoder(
-    batch['features'],
-    batch['frames'],
-    training=training,
-    seed=batch.get('seed'),
+    log_mel, batch['frames'], training=training, seed=batch.get('seed')
   )
-  losses = ctc.loss(
-    logits,
-    transformer.output_frames(batch['frames']),
-    batch['tokens'],
-    batch['token_lengths'],
-  )
+  return logits, encoder.config.output_frames(batch['frames'])
+
+
+def _is_coarse(encoder: Encoder) -> bool:
+  """Whether some texts of a store may be longer than the encoder's outputs."""
+  return encoder.config.stride > utterance.STRIDE
+
+
+def batch_loss(
+  encoder: Encoder,
+  batch: dict[str, tf.Tensor],
+  training: bool,
+) -> tf.Tensor:
+  """Returns the mean CTC loss of the utterances in a batch, in nats.
+
+  An utterance whose text is longer than the encoder's output counts as 0.
+
+  Args:
+    encoder: From features to logits.
+    batch: As in `outputs`.
+    training: As in `outputs`.
+  """
+  logits, lengths = outputs(encoder, batch, training)
+  tokens, token_lengths = batch['tokens'], batch['token_lengths']
+  losses = ctc.loss(logits, lengths, tokens, token_lengths)
+  if _is_coarse(encoder):
+    # The loss of the others is infinite, with a gradient that means nothing.
+    can_be_emitted = ctc.least_frames(tokens, token_lengths) <= lengths
+    losses = tf.where(can_be_emitted, losses, 0.0)
   return tf.reduce_mean(losses)
 
 
@@ -47,7 +78,7 @@ class SpeechModel(tff.learning.models.VariableModel):
 
   def __init__(
     self,
-    encoder: transformer.Transformer,
+    encoder: Encoder,
     batch_spec: collections.OrderedDict[str, tf.TensorSpec],
   ):
     self._encoder = encoder
@@ -74,9 +105,7 @@ class SpeechModel(tff.learning.models.VariableModel):
     return self._batch_spec
 
   def predict_on_batch(self, batch_input, training=True):
-    return self._encoder(
-      batch_input['features'], batch_input['frames'], training=training
-    )
+    return outputs(self._encoder, batch_input, training)[0]
 
   def forward_pass(self, batch_input, training=True):
     loss = batch_loss(self._encoder, batch_input, training)

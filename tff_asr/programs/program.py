@@ -14,7 +14,7 @@ from tff_asr import errors
 from tff_asr.corpora import client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
-from tff_asr.models import transformer
+from tff_asr.models.encoder import Encoder
 from tff_asr.privacy import plans, settings
 from tff_asr.privacy.accounting import ledger
 from tff_asr.privacy.mechanism import bounds
@@ -70,7 +70,7 @@ def run(
   run_folder: folders.RunFolder,
   store: client_store.ClientStore,
   rehearsal: Sequence[str],
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   devices: list[str],
   error_rates: Callable[[], program_logic.Metrics],
   verify: Callable[[], None],
@@ -115,9 +115,7 @@ def run(
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     batches, process
   )
-  released = round_metrics.RoundMetrics(
-    transformer.layer_sizes(encoder), plan, run_ledger
-  )
+  released = round_metrics.RoundMetrics(encoder.layer_sizes(), plan, run_ledger)
   if plan:
     rounds = recorded_rounds.RecordedRounds(
       plan, run_ledger, config.privacy.budget
