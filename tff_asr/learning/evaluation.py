@@ -31,7 +31,8 @@ class Transcript:
     utterance_id: Its name in the corpus.
     reference: What was said.
     hypothesis: What the model heard.
-    loss: CTC loss of what was said, in nats.
+    loss: CTC loss of the reference, in nats; infinite if the encoder's output
+      is too short for the reference.
   """
 
   client_id: str
@@ -129,9 +130,7 @@ class Evaluator:
     @tf.function(input_signature=[client_datasets.BATCH_SPEC])
     def outputs(batch):
       logits, lengths = speech_model.outputs(encoder, batch, training=False)
-      losses = ctc.loss(
-        logits, lengths, batch['tokens'], batch['token_lengths']
-      )
+      losses = speech_model.utterance_losses(encoder, batch, logits, lengths)
       if search:
         log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         return log_probs, lengths, losses

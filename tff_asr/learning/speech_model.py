@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Mapping
+import math
 
 import tensorflow as tf
 import tensorflow_federated as tff
@@ -44,6 +45,38 @@ def _is_coarse(encoder: Encoder) -> bool:
   return encoder.config.stride > utterance.STRIDE
 
 
+def utterance_losses(
+  encoder: Encoder,
+  batch: Mapping[str, tf.Tensor],
+  logits: tf.Tensor,
+  lengths: tf.Tensor,
+  impossible: float = math.inf,
+) -> tf.Tensor:
+  """Returns the CTC loss of each utterance, float32 `[batch]`, in nats.
+
+  Args:
+    encoder: From features to logits.
+    batch: As in `outputs`.
+    logits: The first result of `outputs`.
+    lengths: The second result of `outputs`.
+    impossible: Loss of an utterance whose text is longer than its output; such
+      an utterance has no gradient.
+  """
+  tokens, token_lengths = batch['tokens'], batch['token_lengths']
+  if not _is_coarse(encoder):
+    return ctc.loss(logits, lengths, tokens, token_lengths)
+  is_possible = ctc.least_frames(tokens, token_lengths) <= lengths
+  # TensorFlow's loss fails on such an utterance: one token on one frame stands
+  # in for it.
+  losses = ctc.loss(
+    logits,
+    tf.where(is_possible, lengths, 1),
+    tokens,
+    tf.where(is_possible, token_lengths, 1),
+  )
+  return tf.where(is_possible, losses, impossible)
+
+
 def batch_loss(
   encoder: Encoder,
   batch: dict[str, tf.Tensor],
@@ -59,13 +92,9 @@ def batch_loss(
     training: As in `outputs`.
   """
   logits, lengths = outputs(encoder, batch, training)
-  tokens, token_lengths = batch['tokens'], batch['token_lengths']
-  losses = ctc.loss(logits, lengths, tokens, token_lengths)
-  if _is_coarse(encoder):
-    # The loss of the others is infinite, with a gradient that means nothing.
-    can_be_emitted = ctc.least_frames(tokens, token_lengths) <= lengths
-    losses = tf.where(can_be_emitted, losses, 0.0)
-  return tf.reduce_mean(losses)
+  return tf.reduce_mean(
+    utterance_losses(encoder, batch, logits, lengths, impossible=0.0)
+  )
 
 
 class SpeechModel(tff.learning.models.VariableModel):
