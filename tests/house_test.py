@@ -93,3 +93,35 @@ def test_the_mechanism_is_to_be_had_from_the_plan_alone():
       if re.search(part, file.read_text()):
         path = file.relative_to(ROOT / 'tff_asr').as_posix()
         assert path.startswith(place), f'{path} has {part}'
+
+
+def code_without_docstrings(source: str) -> str:
+  """The code of a module, with its names and strings."""
+  tree = ast.parse(source)
+  for node in ast.walk(tree):
+    match node:
+      case (
+        ast.Module()
+        | ast.ClassDef()
+        | ast.FunctionDef()
+        | ast.AsyncFunctionDef()
+      ) if ast.get_docstring(node) is not None:
+        node.body = node.body[1:] or [ast.Pass()]
+  return ast.unparse(tree)
+
+
+def test_code_without_docstrings_keeps_names_and_strings():
+  source = '"""One."""\ndef two(three):\n  """Four."""\n  return five("six")\n'
+  code = code_without_docstrings(source).lower()
+  assert all(word in code for word in ('two', 'three', 'five', 'six'))
+  assert 'one' not in code and 'four' not in code
+
+
+def test_only_models_names_a_kind_of_encoder():
+  """The others use `models/encoder.py`, so that any encoder will do."""
+  files = [p for p in (ROOT / 'tff_asr').rglob('*.py')]
+  files += (ROOT / 'pipelines').glob('*.py')
+  for file in files:
+    if not file.is_relative_to(ROOT / 'tff_asr' / 'models'):
+      code = code_without_docstrings(file.read_text())
+      assert 'transformer' not in code.lower(), file
