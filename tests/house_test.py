@@ -119,8 +119,9 @@ def test_code_without_docstrings_keeps_names_and_strings():
 
 def test_only_models_names_a_kind_of_encoder():
   """The others use `models/encoder.py`, so that any encoder will do."""
-  files = [p for p in (ROOT / 'tff_asr').rglob('*.py')]
-  files += (ROOT / 'pipelines').glob('*.py')
+  programs = list((ROOT / 'pipelines').glob('*.py'))
+  assert programs
+  files = [*(ROOT / 'tff_asr').rglob('*.py'), *programs]
   for file in files:
     if not file.is_relative_to(ROOT / 'tff_asr' / 'models'):
       code = code_without_docstrings(file.read_text())
