@@ -218,7 +218,7 @@ def config(values: Mapping[str, Any]) -> train.TrainConfig:
     eval_store=pathlib.Path(values['eval_store']),
     output_dir=pathlib.Path(values['output_dir']),
     model=_MODEL.value,
-    chance=_chance(),
+    regularisation=_regularisation(),
     precision=_PRECISION.value,
     seed_model=pathlib.Path(seed_model) if seed_model else None,
     seed_clients=values['seed_clients'],
@@ -237,7 +237,7 @@ def config(values: Mapping[str, Any]) -> train.TrainConfig:
   )
 
 
-def _chance() -> dict[str, float]:
+def _regularisation() -> dict[str, float]:
   rates = {'dropout': _DROPOUT.value, 'layer_drop': _LAYER_DROP.value}
   return {name: rate for name, rate in rates.items() if rate is not None}
 

@@ -51,7 +51,7 @@ def config(tmp_path_factory):
     eval_store=stores / 'eval',
     output_dir=pathlib.Path('nowhere'),
     model=_MODEL,
-    chance={},
+    regularisation={},
     precision='float32',
     seed_model=None,
     seed_clients=2,

@@ -6,7 +6,7 @@ from tests import stores
 from tff_asr import errors
 from tff_asr.commands import evaluate
 from tff_asr.learning import personalisation
-from tff_asr.models import model_folder, presets, transformer
+from tff_asr.models import model_folder, presets
 from tff_asr.runs import lineage
 from tff_asr.text import vocabulary
 
@@ -53,7 +53,7 @@ def test_a_missing_language_model_is_named(tmp_path):
 
 def write_model(folder):
   config = dataclasses.replace(presets.preset('tiny', ENGLISH.size), width=16)
-  encoder = transformer.build(config)
+  encoder = config.build()
   model_folder.save(folder, encoder, ENGLISH)
 
 

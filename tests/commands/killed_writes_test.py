@@ -6,7 +6,7 @@ from tests import kills
 from tests.kills import without_sync  # noqa: F401
 from tests.runs import runs
 from tff_asr import checksums
-from tff_asr.models import model_folder, presets, transformer
+from tff_asr.models import model_folder, presets
 from tff_asr.reports import model_card, run_page, run_report
 from tff_asr.runs import lineage, records
 from tff_asr.text import vocabulary
@@ -20,7 +20,7 @@ def test_every_file_is_read_wherever_a_run_was_killed(tmp_path, monkeypatch):
   monkeypatch.setattr(model_card, 'card_of', lambda _: 'card')
   sizes = dict(blocks=1, width=16, mlp_width=32, convolutions=1)
   monkeypatch.setitem(presets.PRESETS, 'least', presets.PRESETS['tiny'] | sizes)
-  encoder = transformer.build(presets.preset('least', _ENGLISH.size))
+  encoder = presets.preset('least', _ENGLISH.size).build()
   trained_on = lineage.trainings(['store-1'], ['ann'])
   path = tmp_path / 'run'
 

@@ -22,7 +22,7 @@ from tests.runs import runs
 from tff_asr import checksums
 from tff_asr.commands import export
 from tff_asr.learning import evaluation
-from tff_asr.models import model_folder, presets, transformer
+from tff_asr.models import model_folder, presets
 from tff_asr.programs import progress
 from tff_asr.reports import comparison, model_card, run_report
 from tff_asr.runs import checkpoints, records
@@ -177,7 +177,7 @@ def test_durations_of_an_earlier_private_run_are_not_told_on(tmp_path):
 
 def test_models_and_checkpoints_have_no_times_in_them(tmp_path):
   config = presets.preset('tiny', vocabulary.CharacterVocabulary().size)
-  encoder = transformer.build(config)
+  encoder = config.build()
 
   def write(name):
     folder = tmp_path / name

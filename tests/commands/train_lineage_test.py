@@ -54,14 +54,14 @@ def test_speakers_of_a_seed_model_are_not_in_the_population(
 
 
 def test_a_given_model_can_be_trained_further(finished, quick, tmp_path):
-  """On other speakers, and with other rates of chance."""
+  """On other speakers, and with another rate of dropout."""
   output_dir = tmp_path / 'run'
   training.run(
     quick,
     output_dir,
     rounds=0,
     seed_clients=participants.ALL,
-    chance={'dropout': 0.25},
+    regularisation={'dropout': 0.25},
   )
   first, second = lineage.read(output_dir / 'model')
   assert (first,) == lineage.read(finished[0] / 'seed_model')

@@ -16,7 +16,7 @@ from tests.learning import algorithm_1
 import tff_asr
 from tff_asr.executors import native
 from tff_asr.learning import federated
-from tff_asr.models import presets, transformer
+from tff_asr.models import presets
 from tff_asr.privacy.mechanism import layer_clipping
 
 # Dropout and augmentation are on: they follow from the seeds of the batches.
@@ -98,7 +98,7 @@ def worker():
 def seed_model():
   """An encoder, which the oracle computes with, and the seed's weights."""
   tf.keras.utils.set_random_seed(1)
-  encoder = transformer.build(MODEL)
+  encoder = MODEL.build()
   return encoder, [np.array(w) for w in encoder.trainable_variables]
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import stores
 from tff_asr import errors
 from tff_asr.learning import central, evaluation
-from tff_asr.models import presets, transformer
+from tff_asr.models import presets
 from tff_asr.optimizers import schedules
 
 MODEL = dataclasses.replace(
@@ -24,7 +24,7 @@ CENTRAL = central.CentralConfig(
 
 
 def test_an_epoch_has_every_utterance_of_the_named_clients_once(speech):
-  epoch = central.batches(speech, ['a', 'c'], CENTRAL)
+  epoch = central.batches(speech, ['a', 'c'], CENTRAL, MODEL.stride)
   for _ in range(2):
     found = collections.Counter(
       speech.vocabulary.decode(row[:n])
@@ -49,11 +49,11 @@ def test_training_learns_a_task_of_four_tones(speech):
 def trained(speech, config):
   """Returns an encoder and its loss by epoch."""
   tf.keras.utils.set_random_seed(0)
-  encoder = transformer.build(MODEL)
+  encoder = MODEL.build()
   losses = []
   central.train(
     encoder,
-    central.batches(speech, speech.client_ids, config),
+    central.batches(speech, speech.client_ids, config, MODEL.stride),
     config,
     lambda number, steps, loss: losses.append(loss),
   )
@@ -70,8 +70,8 @@ def test_training_repeats_bit_for_bit_with_a_seed(speech, optimizer):
 
   def weights(seed):
     tf.keras.utils.set_random_seed(seed)
-    encoder = transformer.build(model)
-    batches = central.batches(speech, speech.client_ids, config)
+    encoder = model.build()
+    batches = central.batches(speech, speech.client_ids, config, MODEL.stride)
     central.train(encoder, batches, config, lambda *_: None)
     return np.concatenate([w.ravel() for w in encoder.get_weights()])
 
@@ -93,10 +93,10 @@ def test_lars_lowers_the_loss_and_stops_after_its_steps(speech):
   )
   done = []
   tf.keras.utils.set_random_seed(0)
-  encoder = transformer.build(MODEL)
+  encoder = MODEL.build()
   central.train(
     encoder,
-    central.batches(speech, speech.client_ids, config),
+    central.batches(speech, speech.client_ids, config, MODEL.stride),
     config,
     lambda number, steps, loss: done.append((number, steps, loss)),
   )
@@ -118,7 +118,7 @@ def test_a_rate_that_has_fallen_to_nothing_moves_nothing(speech, optimizer):
   tf.keras.utils.set_random_seed(0)
   for after, before in zip(
     encoder.trainable_variables,
-    transformer.build(MODEL).trainable_variables,
+    MODEL.build().trainable_variables,
     strict=True,
   ):
     np.testing.assert_allclose(after, before, atol=1e-30)

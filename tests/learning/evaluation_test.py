@@ -4,7 +4,7 @@ import pytest
 
 from tests import stores
 from tff_asr.learning import evaluation
-from tff_asr.models import beam_search, presets, transformer
+from tff_asr.models import beam_search, presets
 from tff_asr.text import arpa
 
 
@@ -45,9 +45,7 @@ def test_clients_come_worst_first():
 def test_every_utterance_is_transcribed_whatever_the_batches(
   speech, monkeypatch
 ):
-  encoder = transformer.build(
-    dataclasses.replace(presets.preset('tiny', 30), width=16)
-  )
+  encoder = dataclasses.replace(presets.preset('tiny', 30), width=16).build()
   evaluator = evaluation.Evaluator(encoder, speech.vocabulary)
   expected = {
     name: text for c in 'abc' for name, text, _ in stores.records(speech, c)
@@ -66,9 +64,7 @@ def test_every_utterance_is_transcribed_whatever_the_batches(
 
 
 def test_a_beam_search_hears_with_its_language_model(speech):
-  encoder = transformer.build(
-    dataclasses.replace(presets.preset('tiny', 30), width=16)
-  )
+  encoder = dataclasses.replace(presets.preset('tiny', 30), width=16).build()
   pieces = speech.vocabulary.pieces
 
   def heard(config, lm=None):

@@ -11,7 +11,7 @@ from tests import plans
 from tff_asr.corpora import client_datasets
 from tff_asr.executors import native
 from tff_asr.learning import federated, speech_model
-from tff_asr.models import precision, presets, transformer
+from tff_asr.models import precision, presets
 from tff_asr.privacy.mechanism import layer_clipping
 
 # Without chance in training, so that rounds can be compared.
@@ -59,7 +59,7 @@ class Run:
     compose = tff.simulation.compose_dataset_computation_with_learning_process
     self.next = compose(data, self.process).next
     tf.keras.utils.set_random_seed(1)
-    self.encoder = transformer.build(MODEL)
+    self.encoder = MODEL.build()
     self.state = self.process.set_model_weights(
       self.process.initialize(),
       tff.learning.models.ModelWeights(

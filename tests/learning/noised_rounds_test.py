@@ -15,7 +15,7 @@ from tests.privacy.updates import are_independent, has_variance, is_gaussian
 from tff_asr.corpora import client_datasets
 from tff_asr.executors import context
 from tff_asr.learning import federated
-from tff_asr.models import presets, transformer
+from tff_asr.models import presets
 from tff_asr.privacy.mechanism import layer_clipping
 
 MODEL = dataclasses.replace(
@@ -72,7 +72,7 @@ def steps(speech):
       state = output.state
   runtime.close()
   with tf.Graph().as_default():
-    sizes = transformer.layer_sizes(transformer.build(MODEL))
+    sizes = MODEL.layer_sizes()
   assert [t.size for t in found[0][0]] == list(sizes.values())
   return found
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tests import stores
 from tff_asr import errors
 from tff_asr.learning import personalisation
-from tff_asr.models import presets, transformer
+from tff_asr.models import presets
 
 CONFIG = personalisation.PersonalisationConfig(
   epochs=40, learning_rate=0.05, batch_seconds=2.0
@@ -26,7 +26,7 @@ def store(tmp_path_factory):
 
 def test_each_speaker_gains_from_their_own_data_and_the_model_stays(store):
   tf.keras.utils.set_random_seed(0)
-  encoder = transformer.build(presets.preset('tiny', store.vocabulary.size))
+  encoder = presets.preset('tiny', store.vocabulary.size).build()
   weights = encoder.get_weights()
   told = []
   found = personalisation.compare(

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tff_asr.models import ctc
+from tff_asr.text import vocabulary
 
 
 def collapse(path):
@@ -42,6 +43,16 @@ def test_loss_equals_the_sum_over_all_alignments():
     for logit, (labels, frames) in zip(logits, cases, strict=True)
   ]
   np.testing.assert_allclose(actual, expected, rtol=1e-4)
+
+
+@given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6)))
+def test_the_least_frames_are_those_on_which_a_path_exists(texts):
+  texts = [[1], *texts]
+  tokens = tf.ragged.constant(texts, dtype=tf.int32)
+  found = ctc.least_frames(
+    tokens.to_tensor(2), tf.cast(tokens.row_lengths(), tf.int32)
+  )
+  assert found.numpy().tolist() == [vocabulary.ctc_frames(t) for t in texts]
 
 
 def test_padding_of_tokens_and_frames_does_not_matter():

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tff_asr.models import blocks, presets, transformer
+from tff_asr.models import blocks, presets
 
 CONFIG = dataclasses.replace(
   presets.preset('tiny', 30), dropout=0.3, layer_drop=0.3, max_shift_seconds=3.0
@@ -15,7 +15,7 @@ CONFIG = dataclasses.replace(
 def build(config):
   """An encoder none of whose weights is at 0 or 1, as all biases begin."""
   tf.keras.utils.set_random_seed(1)
-  encoder = transformer.build(config)
+  encoder = config.build()
   rng = np.random.default_rng(1)
   encoder.set_weights(
     [w + rng.normal(0.0, 0.05, w.shape) for w in encoder.get_weights()]
@@ -41,18 +41,19 @@ def run_block(encoder, x, seeds=(0,), **settings):
     **settings: Of the block, where it is to drop something or to differ.
   """
   config = encoder.config
-  quiet = dict(heads=config.heads, dropout=0.0, layer_drop=0.0, post_norm=False)
-  function = blocks.function(
-    blocks.BlockConfig(**(quiet | settings)),
-    config.width,
-    config.mlp_width,
-    tf.float32,
-    inline=True,
+  quiet = blocks.BlockConfig(
+    width=config.width,
+    mlp_width=config.mlp_width,
+    heads=config.heads,
+    dropout=0.0,
+    layer_drop=0.0,
+    post_norm=False,
+  )
+  function = blocks.block_function(
+    dataclasses.replace(quiet, **settings), tf.float32, inline=True
   )(True)
   bias = tf.zeros([1, 1, 1, x.shape[1]])
+  weights = encoder.blocks[0].block_weights()
   return np.concatenate(
-    [
-      encoder.blocks[0](x, function, bias, tf.constant([seed, 7]))
-      for seed in seeds
-    ]
+    [function(x, bias, tf.constant([seed, 7]), *weights) for seed in seeds]
   )

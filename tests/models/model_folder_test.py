@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tff_asr import checksums, errors
-from tff_asr.models import model_folder, presets, transformer
+from tff_asr.models import model_folder, presets
 from tff_asr.text import vocabulary
 
 CHARACTERS = vocabulary.CharacterVocabulary()
@@ -14,7 +14,7 @@ CHARACTERS = vocabulary.CharacterVocabulary()
 
 @pytest.fixture
 def encoder():
-  return transformer.build(presets.preset('small', CHARACTERS.size))
+  return presets.preset('small', CHARACTERS.size).build()
 
 
 def test_what_is_loaded_computes_what_was_saved(encoder, tmp_path):
@@ -29,13 +29,13 @@ def test_what_is_loaded_computes_what_was_saved(encoder, tmp_path):
     )
 
 
-def test_chance_in_training_can_be_another_for_a_loaded_model(
+def test_a_loaded_model_can_have_other_rates_of_regularisation(
   encoder, tmp_path
 ):
   model_folder.save(tmp_path, encoder, CHARACTERS)
-  chance = dict(dropout=0.5, layer_drop=0.25)
-  loaded, _ = model_folder.load(tmp_path, chance=chance)
-  assert loaded.config == dataclasses.replace(encoder.config, **chance)
+  rates = dict(dropout=0.5, layer_drop=0.25)
+  loaded, _ = model_folder.load(tmp_path, regularisation=rates)
+  assert loaded.config == dataclasses.replace(encoder.config, **rates)
   for one, other in zip(loaded.weights, encoder.weights, strict=True):
     np.testing.assert_array_equal(one, other)
 

@@ -30,12 +30,12 @@ run_block = encoders.run_block
 def test_the_papers_models_have_the_papers_sizes(name, parameters, tensors):
   """Counted in a graph that is never run, so that nothing is allocated."""
   with tf.Graph().as_default():
-    weights = transformer.build(presets.preset(name, 30)).trainable_variables
+    weights = presets.preset(name, 30).build().trainable_variables
   assert len(weights) == tensors
   assert sum(w.shape.num_elements() for w in weights) == parameters
 
 
-def test_the_papers_models_leave_to_chance_what_the_papers_do():
+def test_the_papers_models_are_regularised_as_in_the_paper():
   """Appendix F; the study of sizes has less LayerDrop (table 21)."""
   paper = dict(
     heads=4,
@@ -60,7 +60,7 @@ def test_the_papers_weights_begin_as_the_papers_do():
   tf.keras.utils.set_random_seed(0)
   config = presets.preset('paper', 30)
   config = dataclasses.replace(config, blocks=1, width=256, mlp_width=1024)
-  encoder = transformer.build(config)
+  encoder = config.build()
   block = encoder.blocks[0]
   for matrix, inputs, gain in (
     (block.qkv, 256, 1.0),
@@ -95,7 +95,7 @@ def test_padding_never_changes_a_result(encoder, frames, padding, value):
   batch[0, :frames] = utterance
   batch[1] = longer
   together = encoder(batch, tf.constant([frames, frames + padding]))[0]
-  outputs = transformer.output_frames(frames)
+  outputs = ENCODER.config.output_frames(frames)
   np.testing.assert_allclose(together[:outputs], alone[:outputs], atol=1e-4)
 
 
@@ -139,7 +139,7 @@ def test_time_reversal_changes_the_result():
   """Without positions attention would not tell the order of its inputs."""
   features = random_features(90)[None]
   config = dataclasses.replace(CONFIG, convolutions=0, max_shift_seconds=0.0)
-  encoder = transformer.build(config)
+  encoder = config.build()
   x = encoder.front_end(features)
   positions = encoder.positions(tf.ones([1, 30, 1]), tf.constant([0, 0]))
   with_positions = run_block(encoder, x + positions)
@@ -153,7 +153,7 @@ def test_post_norm_is_the_textbooks():
   """Written out in NumPy after Vaswani et al. (2017), one head, no biases."""
   rng = np.random.default_rng(0)
   config = dataclasses.replace(CONFIG, heads=1, width=8, mlp_width=16)
-  encoder = transformer.build(config)
+  encoder = config.build()
   x = rng.normal(size=[5, 8]).astype(np.float32)
   block = encoder.blocks[0]
 
@@ -209,7 +209,7 @@ def test_positions_are_shifted_as_a_whole_in_training_only():
 
 
 def test_bfloat16_computes_the_same_to_its_precision():
-  encoder = transformer.build(CONFIG, precision.BFLOAT16)
+  encoder = CONFIG.build(precision.BFLOAT16)
   assert {w.dtype for w in encoder.trainable_variables} == {tf.float32}
   encoder.set_weights(ENCODER.get_weights())
   features, lengths = random_features(90)[None], tf.constant([90])
@@ -233,7 +233,7 @@ def test_a_graph_does_not_hold_a_block_twice():
   def size(count):
     with tf.Graph().as_default() as graph:
       config = dataclasses.replace(CONFIG, blocks=count)
-      encoder = transformer.build(config)
+      encoder = config.build()
       with tf.GradientTape() as tape:
         output = encoder(
           tf.zeros([1, 30, 80]), tf.constant([30]), training=True
@@ -284,7 +284,7 @@ def test_an_encoder_outlives_one_made_in_a_graph():
   features, lengths = random_features(30)[None], tf.constant([30])
   before = ENCODER(features, lengths)
   with tf.Graph().as_default():
-    transformer.build(CONFIG)(features, tf.constant([30]), training=True)
+    CONFIG.build()(features, tf.constant([30]), training=True)
   np.testing.assert_array_equal(ENCODER(features, lengths), before)
   np.testing.assert_array_equal(
     tf.function(ENCODER)(features, lengths).shape, before.shape
@@ -304,7 +304,7 @@ def test_blocks_that_are_called_compute_what_blocks_in_the_graph_do(
   for few in (0, 8):
     monkeypatch.setattr(transformer, '_FEW_BLOCKS', few)
     tf.keras.utils.set_random_seed(1)
-    encoder = transformer.build(presets.preset('tiny', 30))
+    encoder = presets.preset('tiny', 30).build()
     with tf.GradientTape() as tape:
       logits = encoder(tf.constant(features, tf.float32), tf.constant([60, 50]))
       total = tf.reduce_sum(tf.square(logits))

@@ -15,7 +15,6 @@ from tests import plans
 from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import federated
-from tff_asr.models import transformer
 from tff_asr.optimizers import schedules
 from tff_asr.privacy.mechanism import layer_clipping
 from tff_asr.text import vocabulary
@@ -48,8 +47,7 @@ def config(recipe):
 
 @functools.cache
 def layer_sizes(encoder):
-  with tf.Graph().as_default():
-    return transformer.layer_sizes(transformer.build(encoder))
+  return encoder.layer_sizes()
 
 
 @functools.cache

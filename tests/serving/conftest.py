@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tff_asr.models import presets, transformer
+from tff_asr.models import presets
 from tff_asr.serving import client, saved_model, tflite, transcriber
 from tff_asr.text import vocabulary
 
@@ -26,7 +26,7 @@ def encoder(letters):
     mlp_width=32,
     convolutions=1,
   )
-  model = transformer.build(config)
+  model = config.build()
   # Outputs far apart: otherwise one token is the best on all frames.
   kernel, bias = model.output_layer.get_weights()
   model.output_layer.set_weights([8 * kernel, bias])

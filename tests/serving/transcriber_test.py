@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.serving import conftest
 from tff_asr.audio import features
-from tff_asr.models import ctc, transformer
+from tff_asr.models import ctc
 from tff_asr.serving import server_files, transcriber
 from tff_asr.text import sentence_pieces, vocabulary
 
@@ -22,7 +22,7 @@ def trained_text(encoder, letters, sound):
   log_mel = features.log_mel(features.waveform_of(tf.constant(sound)))[None]
   frames = tf.constant([log_mel.shape[1]])
   logits = encoder(log_mel, frames, training=False)
-  lengths = transformer.output_frames(frames)
+  lengths = encoder.config.output_frames(frames)
   return letters.decode(ctc.greedy_tokens(logits, lengths).numpy()[0])
 
 

@@ -24,7 +24,6 @@ SAMPLE_RATE = 16_000
 WINDOW = 400  # 25 ms
 HOP = 160  # 10 ms
 MEL_BANDS = 80
-OUTPUT_STRIDE = 3  # Feature frames per frame of a model's output.
 
 _FFT = 512
 _PRE_EMPHASIS = 0.97

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tqdm
 
 from tff_asr.benchmarks import hostile_requests
-from tff_asr.models import model_folder, presets, transformer
+from tff_asr.models import model_folder, presets
 from tff_asr.serving import saved_model, transcriber
 from tff_asr.text import vocabulary as vocabulary_lib
 
@@ -45,7 +45,7 @@ def run(run_dir: pathlib.Path | None, model: str) -> str:
     encoder, vocabulary = model_folder.load(run_dir)
   else:
     vocabulary = vocabulary_lib.CharacterVocabulary()
-    encoder = transformer.build(presets.preset(model, vocabulary.size))
+    encoder = presets.preset(model, vocabulary.size).build()
   with tempfile.TemporaryDirectory() as scratch:
     served = transcriber.Transcriber(encoder, vocabulary)
     version = saved_model.export(served, pathlib.Path(scratch), 'asr', {}, {})

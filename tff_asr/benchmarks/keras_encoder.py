@@ -9,7 +9,8 @@ speed with.  The same sizes and, but for what the layers have of their own
 import tensorflow as tf
 
 from tff_asr.audio import features, spec_augment
-from tff_asr.models import layers, transformer
+from tff_asr.models import layers
+from tff_asr.models.encoder import EncoderConfig
 
 _layers = tf.keras.layers
 
@@ -17,7 +18,7 @@ _layers = tf.keras.layers
 class _Block(_layers.Layer):
   """A transformer block without biases that normalises its inputs."""
 
-  def __init__(self, config: transformer.TransformerConfig):
+  def __init__(self, config: EncoderConfig):
     super().__init__()
     width = config.width
     self.attention_norm = _layers.LayerNormalization(epsilon=1e-5)
@@ -39,19 +40,19 @@ class _Block(_layers.Layer):
     return x + self.mlp_out(self.dropout(hidden, training=training))
 
 
-class _StockTransformer(tf.keras.Model):
-  """Call arguments and result are those of `transformer.Transformer`."""
+class _StockEncoder(tf.keras.Model):
+  """An encoder with the call of `models.encoder.Encoder`."""
 
-  def __init__(self, config: transformer.TransformerConfig):
+  def __init__(self, config: EncoderConfig):
     super().__init__()
     self.config = config
     self.normalization = layers.UtteranceNormalization()
-    self.front_end = _layers.Conv1D(2 * config.width, 7, transformer.STRIDE)
+    self.front_end = _layers.Conv1D(2 * config.width, 7, config.stride)
     self.convolutions = [
       _layers.Conv1D(2 * config.width, 5) for _ in range(config.convolutions)
     ]
     self.positions = layers.Positions(
-      config.width, transformer.STRIDE, config.max_shift_seconds
+      config.width, config.stride, config.max_shift_seconds
     )
     self.dropout = _layers.Dropout(config.dropout)
     self.blocks = [_Block(config) for _ in range(config.blocks)]
@@ -70,7 +71,7 @@ class _StockTransformer(tf.keras.Model):
       x *= spec_augment.mask(augmentation, lengths, frames, x.shape[-1], seed)
     x = _gated(self.front_end, x)
     is_frame = tf.sequence_mask(
-      transformer.output_frames(lengths), tf.shape(x)[1]
+      self.config.output_frames(lengths), tf.shape(x)[1]
     )
     mask = tf.cast(is_frame, tf.float32)[..., None]
     for convolution in self.convolutions:
@@ -89,11 +90,11 @@ def _gated(convolution, x):
   return value * tf.sigmoid(gate)
 
 
-def build(config: transformer.TransformerConfig) -> tf.keras.Model:
+def build(config: EncoderConfig) -> tf.keras.Model:
   """Returns such an encoder, whose weights exist."""
-  model = _StockTransformer(config)
+  model = _StockEncoder(config)
   model(
-    tf.zeros([1, transformer.STRIDE, features.MEL_BANDS]),
-    tf.constant([transformer.STRIDE]),
+    tf.zeros([1, config.stride, features.MEL_BANDS]),
+    tf.constant([config.stride]),
   )
   return model

@@ -51,7 +51,7 @@ def run(
     eval_store=eval_store,
     output_dir=output_dir,
     model=model,
-    chance={},
+    regularisation={},
     precision='float32',
     seed_model=None,
     seed_clients=0,

@@ -10,7 +10,7 @@ from tff_asr import errors
 from tff_asr.audio import features
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import speech_model
-from tff_asr.models import precision, presets, transformer
+from tff_asr.models import precision, presets
 
 _UTTERANCE_SECONDS = 4
 _VOCABULARY = 30
@@ -44,9 +44,7 @@ def _measure(model: str, precision_name: str, batch_seconds: float) -> str:
   batch = _batch(batch_seconds)
   tf.keras.utils.set_random_seed(0)
   start = time.perf_counter()
-  encoder = transformer.build(
-    presets.preset(model, _VOCABULARY), precision_name
-  )
+  encoder = presets.preset(model, _VOCABULARY).build(precision_name)
 
   @tf.function(input_signature=[client_datasets.BATCH_SPEC])
   def step(batch):

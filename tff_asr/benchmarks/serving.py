@@ -18,7 +18,7 @@ from tff_asr.benchmarks import corpora
 from tff_asr.corpora import client_store, preparation, utterance
 from tff_asr.corpora.readers import librispeech
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
-from tff_asr.models import model_folder, presets, transformer
+from tff_asr.models import model_folder, presets
 from tff_asr.serving import (
   client,
   saved_model,
@@ -53,7 +53,7 @@ def run(
     encoder, vocabulary = model_folder.load(run_dir)
   else:
     vocabulary = vocabulary_lib.CharacterVocabulary()
-    encoder = transformer.build(presets.preset(model, vocabulary.size))
+    encoder = presets.preset(model, vocabulary.size).build()
   corpus = (
     librispeech.LibriSpeech([input_dir])
     if input_dir

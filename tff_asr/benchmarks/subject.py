@@ -19,7 +19,8 @@ import tensorflow_federated as tff
 from tff_asr.benchmarks import keras_encoder
 from tff_asr.corpora import client_datasets, client_store
 from tff_asr.learning import federated, private_process, speech_model
-from tff_asr.models import presets, transformer
+from tff_asr.models import presets
+from tff_asr.models.encoder import EncoderConfig
 from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import gaussian, layer_clipping
 from tff_asr.privacy.sampling import poisson
@@ -130,7 +131,7 @@ def _peak_memory() -> int:
   return 1024 * kilobytes
 
 
-def _model(config: SubjectConfig, store) -> transformer.TransformerConfig:
+def _model(config: SubjectConfig, store) -> EncoderConfig:
   model = presets.preset(config.model, store.vocabulary.size)
   if config.blocks:
     model = dataclasses.replace(model, blocks=config.blocks)
@@ -143,8 +144,9 @@ def _batches(config: SubjectConfig) -> client_datasets.BatchConfig:
 
 def _loop(config, store, cohort) -> Callable[[], None]:
   """Returns what trains the clients one after the other, and keeps nothing."""
-  build = {LOOP: transformer.build, STOCK_LOOP: keras_encoder.build}
-  encoder = build[config.runtime](_model(config, store))
+  model = _model(config, store)
+  is_stock = config.runtime == STOCK_LOOP
+  encoder = keras_encoder.build(model) if is_stock else model.build()
   variables = encoder.trainable_variables
   initial = [tf.identity(variable) for variable in variables]
   batches = _batches(config)
@@ -198,8 +200,8 @@ def _plan(config: SubjectConfig) -> plans.PrivacyPlan:
 
 def _noise(config, store) -> Callable[[], None]:
   """Returns what adds a round's noise to a sum of updates, and nothing else."""
-  encoder = transformer.build(_model(config, store))
-  query = _plan(config).noised_sum(transformer.layer_sizes(encoder))
+  encoder = _model(config, store).build()
+  query = _plan(config).noised_sum(encoder.layer_sizes())
   total = query.initial_sample_state(
     [tf.TensorSpec(v.shape) for v in encoder.trainable_variables]
   )

@@ -10,7 +10,8 @@ from tff_asr import errors
 from tff_asr.commands import personalised
 from tff_asr.corpora import client_store, content_check
 from tff_asr.learning import error_statistics, evaluation, personalisation
-from tff_asr.models import beam_search, model_folder, transformer
+from tff_asr.models import beam_search, model_folder
+from tff_asr.models.encoder import Encoder
 from tff_asr.runs import lineage
 from tff_asr.text import arpa
 from tff_asr.text import vocabulary as vocabulary_lib
@@ -146,7 +147,7 @@ class _Subject:
     notes: Warnings for the output, as lines.
   """
 
-  encoder: transformer.Transformer
+  encoder: Encoder
   vocabulary: vocabulary_lib.Vocabulary
   store: client_store.ClientStore
   notes: list[str]

@@ -7,11 +7,11 @@ import tqdm
 from tff_asr import errors
 from tff_asr.corpora import client_store
 from tff_asr.learning import error_statistics, evaluation, personalisation
-from tff_asr.models import transformer
+from tff_asr.models.encoder import Encoder
 
 
 def table(
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   store: client_store.ClientStore,
   config: personalisation.PersonalisationConfig,
 ) -> list[str]:

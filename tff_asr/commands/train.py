@@ -15,7 +15,8 @@ import tqdm
 from tff_asr import checksums, durable, errors
 from tff_asr.corpora import content_check
 from tff_asr.learning import central, evaluation, seed_models
-from tff_asr.models import model_folder, precision, presets, transformer
+from tff_asr.models import model_folder, precision, presets
+from tff_asr.models.encoder import Encoder, EncoderConfig
 from tff_asr.programs import program, program_logic, release_managers
 from tff_asr.reports import model_card, run_report
 from tff_asr.runs import (
@@ -48,8 +49,8 @@ class TrainConfig(program.RoundsConfig):
     eval_store: Store of speakers who are in no round.
     output_dir: The run's folder.
     model: Name of a preset.
-    chance: Rates of `dropout` and `layer_drop` that training is to have instead
-      of the preset's or the given model's.
+    regularisation: Rates of `dropout` and `layer_drop` in training, in place of
+      the rates of the preset or of the given model.
     seed_model: Folder of the model to begin with, or `None`.
     seed_clients: Number of speakers of `train_store` set apart for a seed
       model, or `speakers.ALL`; they are in no round.
@@ -63,22 +64,21 @@ class TrainConfig(program.RoundsConfig):
   eval_store: pathlib.Path
   output_dir: pathlib.Path
   model: str
-  chance: Mapping[str, float]
+  regularisation: Mapping[str, float]
   seed_model: pathlib.Path | None
   seed_clients: int
   central: central.CentralConfig
   seed: int
   private_details: bool = False
 
-  def encoder(self, vocabulary_size: int) -> transformer.TransformerConfig:
+  def encoder(self, vocabulary_size: int) -> EncoderConfig:
     """Returns the sizes of a new encoder.
 
     Raises:
-      UserError: If there is no such preset.
+      UserError: If there is no such preset, or it has no such rate.
     """
-    return dataclasses.replace(
-      presets.preset(self.model, vocabulary_size), **self.chance
-    )
+    preset = presets.preset(self.model, vocabulary_size)
+    return preset.with_regularisation(self.regularisation)
 
 
 def train(
@@ -176,7 +176,7 @@ def _train(
     trains_clients=config.rounds > 0, promises=config.promises
   )
   precision.check(config.precision)
-  loader = seed_models.Loader(config.precision, config.chance)
+  loader = seed_models.Loader(config.precision, config.regularisation)
   chosen = _choose(config, loader)
   privacy = run_privacy.settle(
     config.privacy,
@@ -225,11 +225,8 @@ def _layers(
 ) -> dict[str, int]:
   """Returns the sizes of the layers of the model, which need not exist yet."""
   if chosen.given:
-    return transformer.layer_sizes(chosen.given)
-  with tf.Graph().as_default():
-    return transformer.layer_sizes(
-      transformer.build(config.encoder(chosen.train_store.vocabulary.size))
-    )
+    return chosen.given.layer_sizes()
+  return config.encoder(chosen.train_store.vocabulary.size).layer_sizes()
 
 
 def _open_folder(
@@ -278,9 +275,7 @@ def _open_account(
   return account
 
 
-def _seed_model(
-  run: _Run, loader: seed_models.Loader
-) -> transformer.Transformer:
+def _seed_model(run: _Run, loader: seed_models.Loader) -> Encoder:
   """Returns the model with which the rounds begin."""
   config, store = run.config, run.chosen.train_store
   return seed_models.get(
@@ -289,9 +284,7 @@ def _seed_model(
     loader,
     lambda: (
       run.chosen.given
-      or transformer.build(
-        config.encoder(store.vocabulary.size), config.precision
-      )
+      or config.encoder(store.vocabulary.size).build(config.precision)
     ),
     seed_models.SeedTraining(
       run.chosen.seed_ids,
@@ -325,7 +318,7 @@ def _seed_progress(
 
 def _run_rounds(
   run: _Run,
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   error_rates: Callable[[], program_logic.Metrics],
   devices: list[str],
 ) -> int:
@@ -362,7 +355,7 @@ def _run_rounds(
 
 
 def _save_model(
-  run: _Run, encoder: transformer.Transformer, trained_on: lineage.Lineage
+  run: _Run, encoder: Encoder, trained_on: lineage.Lineage
 ) -> None:
   """Saves the final model; before it the record of its trainings."""
   if run.privacy.cohorts:
@@ -380,7 +373,7 @@ def _save_model(
 
 def _evaluate(
   run: _Run,
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   held_out: _HeldOut,
   rounds: int,
 ) -> _Results:

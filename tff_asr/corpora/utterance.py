@@ -13,6 +13,9 @@ import numpy as np
 from tff_asr.audio import features
 from tff_asr.text import vocabulary as vocabulary_lib
 
+# Feature frames for one output of the models that a store is prepared for.
+STRIDE = 3
+
 # Characters that look like nothing, beside Unicode's class of them (Cf).
 _INVISIBLE = frozenset(
   map(
@@ -152,7 +155,7 @@ def tokens_of(
     raise UnusableError('silent audio')
   if utterance.seconds > max_seconds:
     raise UnusableError('too long', f'{utterance.seconds:.1f} s')
-  frames = features.num_frames(len(utterance.audio)) // features.OUTPUT_STRIDE
+  frames = features.num_frames(len(utterance.audio)) // STRIDE
   needed = vocabulary_lib.ctc_frames(tokens)
   if frames < needed:
     raise UnusableError(

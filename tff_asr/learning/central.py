@@ -11,7 +11,7 @@ from tff_asr import errors
 from tff_asr.audio import tempo
 from tff_asr.corpora import client_datasets, client_store
 from tff_asr.learning import speech_model
-from tff_asr.models import transformer
+from tff_asr.models.encoder import Encoder
 from tff_asr.optimizers import lars, schedules
 
 ADAM, LARS = OPTIMIZERS = ('adam', 'lars')
@@ -84,11 +84,18 @@ def batches(
   store: client_store.ClientStore,
   client_ids: Sequence[str],
   config: CentralConfig,
+  stride: int,
 ) -> tf.data.Dataset:
   """One epoch of the pooled utterances of some clients.
 
   Utterances of all clients are mixed anew each epoch and grouped by length.
-  What is left to chance follows from TensorFlow's global seed.
+  All random numbers follow from TensorFlow's global seed.
+
+  Args:
+    store: The clients.
+    client_ids: The clients whose utterances are pooled.
+    config: Batches and tempo.
+    stride: Feature frames for each output frame of the encoder.
 
   Returns:
     Elements as in `client_datasets.BATCH_SPEC`.
@@ -104,7 +111,7 @@ def batches(
   seeds = tf.data.Dataset.random(rerandomize_each_iteration=True).batch(2)
   examples = tf.data.Dataset.zip((examples.shuffle(4_000), seeds)).map(
     lambda example, seed: _at_another_tempo(
-      example, config.max_tempo_change, seed
+      example, config.max_tempo_change, stride, seed
     ),
     num_parallel_calls=tf.data.AUTOTUNE,
   )
@@ -115,19 +122,19 @@ def batches(
   )
 
 
-def _at_another_tempo(example, max_change: float, seed: tf.Tensor):
+def _at_another_tempo(example, max_change: float, stride: int, seed):
   """Changes the tempo, but not so that CTC could not emit the tokens."""
   tokens = example['tokens']
   repeats = tf.math.count_nonzero(tokens[1:] == tokens[:-1], dtype=tf.int32)
   needed = example['token_lengths'] + repeats
   log_mel = tempo.perturb(
-    example['features'], max_change, needed * transformer.STRIDE, seed
+    example['features'], max_change, needed * stride, seed
   )
   return {**example, 'features': log_mel, 'frames': tf.shape(log_mel)[0]}
 
 
 def train(
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   epoch: tf.data.Dataset,
   config: CentralConfig,
   on_epoch: Callable[[int, int, float], None],

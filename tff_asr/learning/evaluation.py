@@ -13,7 +13,9 @@ import jiwer
 import tensorflow as tf
 
 from tff_asr.corpora import client_datasets, client_store, parallel
-from tff_asr.models import beam_search, ctc, transformer
+from tff_asr.learning import speech_model
+from tff_asr.models import beam_search, ctc
+from tff_asr.models.encoder import Encoder
 from tff_asr.text import vocabulary as vocabulary_lib
 
 BATCH_SECONDS = 200.0
@@ -29,7 +31,8 @@ class Transcript:
     utterance_id: Its name in the corpus.
     reference: What was said.
     hypothesis: What the model heard.
-    loss: CTC loss of what was said, in nats.
+    loss: CTC loss of the reference, in nats; infinite if the encoder's output
+      is too short for the reference.
   """
 
   client_id: str
@@ -110,7 +113,7 @@ class Evaluator:
 
   def __init__(
     self,
-    encoder: transformer.Transformer,
+    encoder: Encoder,
     vocabulary: vocabulary_lib.Vocabulary,
     search: beam_search.BeamSearch | None = None,
   ):
@@ -126,11 +129,8 @@ class Evaluator:
 
     @tf.function(input_signature=[client_datasets.BATCH_SPEC])
     def outputs(batch):
-      logits = encoder(batch['features'], batch['frames'], training=False)
-      lengths = transformer.output_frames(batch['frames'])
-      losses = ctc.loss(
-        logits, lengths, batch['tokens'], batch['token_lengths']
-      )
+      logits, lengths = speech_model.outputs(encoder, batch, training=False)
+      losses = speech_model.utterance_losses(encoder, batch, logits, lengths)
       if search:
         log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         return log_probs, lengths, losses

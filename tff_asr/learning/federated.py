@@ -32,13 +32,13 @@ step on the server       tff_asr/optimizers/lamb.py
 
 import dataclasses
 
-import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.corpora import client_datasets
 from tff_asr.learning import measurements, private_process, speech_model
-from tff_asr.models import precision, transformer
+from tff_asr.models import precision
+from tff_asr.models.encoder import EncoderConfig
 from tff_asr.optimizers import gradient_clipping, lamb, lars, schedules
 from tff_asr.privacy import plans
 
@@ -100,7 +100,7 @@ def server_optimizer(
 
 
 def build_learning_process(
-  model_config: transformer.TransformerConfig,
+  model_config: EncoderConfig,
   config: FederatedConfig,
   plan: plans.PrivacyPlan | None,
   precision_name: str = precision.FLOAT32,
@@ -115,7 +115,7 @@ def build_learning_process(
   the plan has it.
 
   Args:
-    model_config: Sizes of the encoder.
+    model_config: Settings of the encoder.
     config: Optimizers.
     plan: The privacy plan that makes the aggregation, or `None` for a plain
       mean over the clients that answered.
@@ -126,16 +126,14 @@ def build_learning_process(
 
   def model_fn():
     return speech_model.SpeechModel(
-      transformer.build(model_config, precision_name),
+      model_config.build(precision_name),
       client_datasets.CLIENT_BATCH_SPEC,
     )
 
   if plan is None:
     aggregation = tff.aggregators.UnweightedMeanFactory()
   else:
-    with tf.Graph().as_default():
-      layers = transformer.layer_sizes(transformer.build(model_config))
-    aggregation = plan.aggregation_factory(layers)
+    aggregation = plan.aggregation_factory(model_config.layer_sizes())
   return tff.learning.algorithms.build_unweighted_fed_avg(
     model_fn,
     client_optimizer_fn=gradient_clipping.build_gradient_clipping(

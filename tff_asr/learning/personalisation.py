@@ -15,7 +15,7 @@ import tensorflow_federated as tff
 from tff_asr import errors
 from tff_asr.corpora import client_datasets, client_store
 from tff_asr.learning import evaluation, speech_model
-from tff_asr.models import transformer
+from tff_asr.models.encoder import Encoder
 from tff_asr.optimizers import gradient_clipping
 
 _SHUFFLED = 64  # Batches.
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def compare(
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   store: client_store.ClientStore,
   config: PersonalisationConfig,
   on_speaker: Callable[[], None] = lambda: None,
@@ -105,9 +105,7 @@ def _every_second(
   return examples.shard(2, first)
 
 
-def _training_step(
-  encoder: transformer.Transformer, config: PersonalisationConfig
-) -> Callable:
+def _training_step(encoder: Encoder, config: PersonalisationConfig) -> Callable:
   optimizer = gradient_clipping.build_gradient_clipping(
     tff.learning.optimizers.build_sgdm(config.learning_rate),
     config.gradient_clip,

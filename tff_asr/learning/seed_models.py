@@ -10,7 +10,8 @@ import tensorflow as tf
 from tff_asr import errors
 from tff_asr.corpora import client_store
 from tff_asr.learning import central
-from tff_asr.models import model_folder, transformer
+from tff_asr.models import model_folder
+from tff_asr.models.encoder import Encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,15 +20,16 @@ class Loader:
 
   Attributes:
     precision: What they compute in, one of `precision.NAMES`.
-    chance: Rates of `dropout` and `layer_drop` instead of the model's own.
+    regularisation: Rates of `dropout` and `layer_drop` in training, in place
+      of the model's own.
   """
 
   precision: str
-  chance: Mapping[str, float]
+  regularisation: Mapping[str, float]
 
   def load(
     self, folder: pathlib.Path, store: client_store.ClientStore
-  ) -> transformer.Transformer:
+  ) -> Encoder:
     """Loads the encoder in a folder.
 
     Args:
@@ -37,7 +39,9 @@ class Loader:
     Raises:
       UserError: If there is no model, or its vocabulary is another.
     """
-    encoder, vocabulary = model_folder.load(folder, self.precision, self.chance)
+    encoder, vocabulary = model_folder.load(
+      folder, self.precision, self.regularisation
+    )
     if vocabulary != store.vocabulary:
       raise errors.UserError(
         f'The model in {folder} and the store {store.path} have different'
@@ -70,9 +74,9 @@ def get(
   folder: pathlib.Path,
   store: client_store.ClientStore,
   loader: Loader,
-  build: Callable[[], transformer.Transformer],
+  build: Callable[[], Encoder],
   training: SeedTraining,
-) -> transformer.Transformer:
+) -> Encoder:
   """Loads the seed model of a run, or makes it and saves it.
 
   Args:
@@ -91,7 +95,9 @@ def get(
   encoder = build()
   if training.client_ids:
     with training.progress as on_epoch:
-      epoch = central.batches(store, training.client_ids, training.config)
+      epoch = central.batches(
+        store, training.client_ids, training.config, encoder.config.stride
+      )
       central.train(encoder, epoch, training.config, on_epoch)
     training.before_saving()
   model_folder.save(folder, encoder, store.vocabulary)

@@ -16,6 +16,7 @@ otherwise.  All in float64, by numpy.
 
 from collections.abc import Sequence
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from tff_asr.text.vocabulary import BLANK
 
 @dataclasses.dataclass(frozen=True)
 class BeamConfig:
-  """How wide a search is and what counts how much.
+  """Beam width and weights of the scores.
 
   Attributes:
     width: Number of prefixes that are kept after a frame.
@@ -174,6 +175,54 @@ class _Prefixes:
     return score, state
 
 
+class _Beam(NamedTuple):
+  """The prefixes that a search keeps after a frame, each once.
+
+  Attributes:
+    prefixes: Their numbers in `_Prefixes`.
+    blank: Log-probability of each by alignments that end in a blank.
+    label: Log-probability of each by alignments that end in its last token.
+  """
+
+  prefixes: list[int]
+  blank: np.ndarray
+  label: np.ndarray
+
+
+class _Candidates:
+  """Log-probabilities after a frame, before the best prefixes are chosen.
+
+  Attributes:
+    tokens: The tokens that are possible on the frame, without the blank.
+    blank: As in `_Beam`, of the prefixes of the beam.
+    label: Likewise.
+    longer: `[prefixes, tokens]`, of the prefixes with one more token; -inf of
+      those that are in the beam already.
+  """
+
+  def __init__(self, prefixes: _Prefixes, beam: _Beam, row: np.ndarray):
+    tokens = np.flatnonzero(row > -np.inf)
+    self.tokens = tokens = tokens[tokens != BLANK]
+    last = np.array([prefixes.tokens[prefix] for prefix in beam.prefixes], int)
+    total = np.logaddexp(beam.blank, beam.label)
+    self.blank = total + row[BLANK]
+    self.label = np.where(last == BLANK, -np.inf, beam.label + row[last])
+    # A token that is the last one already makes a longer prefix only after a
+    # blank.
+    is_last = last[:, None] == tokens
+    before = np.where(is_last, beam.blank[:, None], total[:, None])
+    self.longer = before + row[tokens]
+    # A longer prefix that is in the beam already gets the probability there.
+    place = {prefix: i for i, prefix in enumerate(beam.prefixes)}
+    column = {int(token): i for i, token in enumerate(tokens)}
+    for i, prefix in enumerate(beam.prefixes):
+      parent = place.get(prefixes.parents[prefix])
+      at = column.get(prefixes.tokens[prefix])
+      if parent is not None and at is not None:
+        self.label[i] = np.logaddexp(self.label[i], self.longer[parent, at])
+        self.longer[parent, at] = -np.inf
+
+
 class BeamSearch:
   """Finds the most probable texts of utterances; may be shared by threads."""
 
@@ -206,14 +255,13 @@ class BeamSearch:
       One at least; with the score -inf if `log_probs` are no numbers.
     """
     prefixes = _Prefixes(self._pieces, self._lm, self._config)
-    beam = [0]
-    blank, label = np.zeros(1), np.full(1, -np.inf)
+    beam = _Beam([0], np.zeros(1), np.full(1, -np.inf))
     for row in np.asarray(log_probs, np.float64):
-      beam, blank, label = self._step(prefixes, beam, blank, label, row)
-    finals = [prefixes.final(prefix) for prefix in beam]
-    scores = np.logaddexp(blank, label) + finals
+      beam = self._step(prefixes, beam, row)
+    finals = [prefixes.final(prefix) for prefix in beam.prefixes]
+    scores = np.logaddexp(beam.blank, beam.label) + finals
     found = [
-      Hypothesis(prefixes.sequence(beam[i]), float(scores[i]))
+      Hypothesis(prefixes.sequence(beam.prefixes[i]), float(scores[i]))
       for i in np.argsort(-scores, kind='stable')
     ]
     return found or [Hypothesis((), -np.inf)]
@@ -222,71 +270,48 @@ class BeamSearch:
     """The tokens of the best hypothesis; arguments as of `hypotheses`."""
     return self.hypotheses(log_probs)[0].tokens
 
-  def _step(
-    self,
-    prefixes: _Prefixes,
-    beam: list[int],
-    blank: np.ndarray,
-    label: np.ndarray,
-    row: np.ndarray,
-  ) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """Goes on by a frame.
+  def _step(self, prefixes: _Prefixes, beam: _Beam, row: np.ndarray) -> _Beam:
+    """Advances the beam by one frame.
 
     Args:
-      prefixes: Where new ones are made.
-      beam: The prefixes that are kept, each once.
-      blank: Log-probability of each by alignments that end in a blank.
-      label: Likewise, by those that end in its last token.
+      prefixes: The tree of prefixes, to which new ones are added.
+      beam: The prefixes that are kept.
       row: Log-probabilities of the frame's tokens.
-
-    Returns:
-      The new `beam`, `blank` and `label`.
     """
-    row = self._pruned(row)
-    tokens = np.flatnonzero(row > -np.inf)
-    tokens = tokens[tokens != BLANK]
-    last = np.array([prefixes.tokens[prefix] for prefix in beam], int)
-    total = np.logaddexp(blank, label)
-    stays_blank = total + row[BLANK]
-    stays_label = np.where(last == BLANK, -np.inf, label + row[last])
-    # A token that is the last one already makes a longer prefix only after a
-    # blank.
-    before = np.where(last[:, None] == tokens, blank[:, None], total[:, None])
-    longer = before + row[tokens]
-    # A longer prefix that is in the beam already gets the probability there.
-    place = {prefix: i for i, prefix in enumerate(beam)}
-    column = {int(token): i for i, token in enumerate(tokens)}
-    for i, prefix in enumerate(beam):
-      parent = place.get(prefixes.parents[prefix])
-      at = column.get(prefixes.tokens[prefix])
-      if parent is not None and at is not None:
-        stays_label[i] = np.logaddexp(stays_label[i], longer[parent, at])
-        longer[parent, at] = -np.inf
-    ranks = np.array([prefixes.ranks[prefix] for prefix in beam])
-    ranks_of_longer = longer.copy()
-    if self._has_ranks:
-      prefixes.keep_ranks(beam)
-      for i, at in np.argwhere(longer > -np.inf):
-        ranks_of_longer[i, at] += prefixes.rank_of_longer(
-          beam[i], int(tokens[at])
-        )
-    ranks = np.concatenate(
-      [
-        np.logaddexp(stays_blank, stays_label) + ranks,
-        ranks_of_longer.ravel(),
-      ]
-    )
-    kept = self._best(ranks)
-    stays, grows = kept[kept < len(beam)], kept[kept >= len(beam)] - len(beam)
+    candidates = _Candidates(prefixes, beam, self._pruned(row))
+    kept = self._best(self._ranks(prefixes, beam.prefixes, candidates))
+    size, tokens = len(beam.prefixes), candidates.tokens
+    stays, grows = kept[kept < size], kept[kept >= size] - size
     parents, columns = np.divmod(grows, max(1, len(tokens)))
     grown = [
-      prefixes.child(beam[parent], int(tokens[at]))
+      prefixes.child(beam.prefixes[parent], int(tokens[at]))
       for parent, at in zip(parents, columns, strict=True)
     ]
-    return (
-      [beam[i] for i in stays] + grown,
-      np.concatenate([stays_blank[stays], np.full(len(grown), -np.inf)]),
-      np.concatenate([stays_label[stays], longer[parents, columns]]),
+    return _Beam(
+      [beam.prefixes[i] for i in stays] + grown,
+      np.concatenate([candidates.blank[stays], np.full(len(grown), -np.inf)]),
+      np.concatenate(
+        [candidates.label[stays], candidates.longer[parents, columns]]
+      ),
+    )
+
+  def _ranks(
+    self, prefixes: _Prefixes, beam: list[int], candidates: _Candidates
+  ) -> np.ndarray:
+    """Returns the ranks of the beam's prefixes, then of all longer ones."""
+    ranks = np.array([prefixes.ranks[prefix] for prefix in beam])
+    ranks_of_longer = candidates.longer.copy()
+    if self._has_ranks:
+      prefixes.keep_ranks(beam)
+      for i, at in np.argwhere(candidates.longer > -np.inf):
+        ranks_of_longer[i, at] += prefixes.rank_of_longer(
+          beam[i], int(candidates.tokens[at])
+        )
+    return np.concatenate(
+      [
+        np.logaddexp(candidates.blank, candidates.label) + ranks,
+        ranks_of_longer.ravel(),
+      ]
     )
 
   def _pruned(self, row: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
-"""What a transformer block computes, traced once for all blocks of a model.
+"""Transformer blocks, traced once for all blocks of a model.
 
 A graph that holds 36 copies of a block takes 36 times as long to make, to
 differentiate and to ship. Here the block is one function of its input and its
-weights, which a graph holds once and calls for each block.
+weights. A graph holds the function once and calls it for each block.
 """
 
 from collections.abc import Callable
 import dataclasses
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -16,9 +17,11 @@ from tff_asr.models import layers
 
 @dataclasses.dataclass(frozen=True)
 class BlockConfig:
-  """What all blocks of a model have in common.
+  """Settings that all blocks of a model share.
 
   Attributes:
+    width: Size of the vectors between blocks.
+    mlp_width: Size of the hidden layer.
     heads: Number of attention heads.
     dropout: Rate at which attention weights and hidden units are dropped.
     layer_drop: Probability with which a block is left out, for a whole batch.
@@ -26,34 +29,117 @@ class BlockConfig:
       inputs of attention and perceptron (Xiong et al., 2020, arXiv 2002.04745).
   """
 
+  width: int
+  mlp_width: int
   heads: int
   dropout: float
   layer_drop: float
   post_norm: bool
 
 
-def function(
-  config: BlockConfig,
-  width: int,
-  mlp_width: int,
-  dtype: tf.DType,
-  inline: bool,
-) -> Callable[[bool], tf.types.experimental.GenericFunction]:
-  """Returns what gives the function of a block, for training or not.
+class BlockWeights(NamedTuple):
+  """Weights of a block, float32; matrices map rows and have no biases.
 
-  The function's arguments:
+  Attributes:
+    attention_scale: `[width]`, of the normalisation at the attention.
+    attention_bias: `[width]`, likewise.
+    qkv: `[width, 3 * width]`, queries, keys and values of all heads.
+    attention_out: `[width, width]`.
+    mlp_scale: `[width]`, of the normalisation at the perceptron.
+    mlp_bias: `[width]`, likewise.
+    mlp_in: `[width, mlp_width]`.
+    mlp_out: `[mlp_width, width]`.
+  """
+
+  attention_scale: tf.Tensor
+  attention_bias: tf.Tensor
+  qkv: tf.Tensor
+  attention_out: tf.Tensor
+  mlp_scale: tf.Tensor
+  mlp_bias: tf.Tensor
+  mlp_in: tf.Tensor
+  mlp_out: tf.Tensor
+
+
+BlockFunction = Callable[[bool], tf.types.experimental.GenericFunction]
+
+
+class Block(layers.Layer):
+  """The weights of a block; calls the function that all blocks share.
+
+  Call arguments:
+    x: `[batch, frames, width]`.
+    key_bias: float32 `[batch, 1, 1, frames]`.
+    seed: int32 `[2]`.
+    training: Whether anything is dropped.
+
+  Returns `[batch, frames, width]` of the type of `x`.
+  """
+
+  def __init__(self, mlp_width: int, function: BlockFunction, **kwargs):
+    """Makes a block whose weights its first call makes.
+
+    Args:
+      mlp_width: Size of the hidden layer.
+      function: The result of `block_function`.
+      **kwargs: Passed to Keras.
+    """
+    super().__init__(**kwargs)
+    self.mlp_width = mlp_width
+    self._function = function
+    self.attention_norm = layers.LayerNormalization(name='attention_norm')
+    self.mlp_norm = layers.LayerNormalization(name='mlp_norm')
+
+  def build(self, shape):
+    def matrix(name, rows, columns):
+      return self.add_weight(
+        name, (rows, columns), initializer=layers.uniform_fan_in(1.0 / 3.0)
+      )
+
+    width = shape[-1]
+    self.qkv = matrix('qkv', width, 3 * width)
+    self.attention_out = matrix('attention_out', width, width)
+    self.mlp_in = matrix('mlp_in', width, self.mlp_width)
+    self.mlp_out = matrix('mlp_out', self.mlp_width, width)
+    for norm in self.attention_norm, self.mlp_norm:
+      with tf.name_scope(norm.name):
+        norm.build(shape)
+        norm.built = True
+
+  def block_weights(self) -> BlockWeights:
+    """Returns the weights, as variables."""
+    return BlockWeights(
+      attention_scale=self.attention_norm.scale,
+      attention_bias=self.attention_norm.bias,
+      qkv=self.qkv,
+      attention_out=self.attention_out,
+      mlp_scale=self.mlp_norm.scale,
+      mlp_bias=self.mlp_norm.bias,
+      mlp_in=self.mlp_in,
+      mlp_out=self.mlp_out,
+    )
+
+  def call(self, x, key_bias, seed, training=False):
+    run = self._function(bool(training))
+    return run(x, key_bias, seed, *self.block_weights())
+
+
+def block_function(
+  config: BlockConfig, dtype: tf.DType, inline: bool
+) -> BlockFunction:
+  """Returns a function from `training` to the traced function of a block.
+
+  Arguments of the traced function:
     x: `[batch, frames, width]` of type `dtype`.
     key_bias: float32 `[batch, 1, 1, frames]`, 0 on frames, very low on padding.
-    seed: int32 `[2]`; decides what is dropped.
-    weights: Eight, float32, in the order of `layers.Block.shared_inputs`.
+    seed: int32 `[2]`; decides which elements are dropped.
+    weights: The fields of `BlockWeights`, one argument for each.
 
   It returns `[batch, frames, width]` of type `dtype`.
 
   Args:
-    config: What blocks have in common.
-    width: Size of the vectors between blocks.
-    mlp_width: Size of the hidden layer.
-    dtype: What blocks compute in.
+    config: Settings of the blocks.
+    dtype: Type that blocks compute in.
     inline: Whether TensorFlow puts a copy of the block in place of each call
       when it runs a graph: steps are 6 % faster, but each block is optimised on
       its own before the first.
@@ -62,21 +148,29 @@ def function(
   def tensor(*shape):
     return tf.TensorSpec(shape, tf.float32)
 
+  width, mlp_width = config.width, config.mlp_width
   signature = [
     tf.TensorSpec([None, None, width], dtype),
     tensor(None, 1, 1, None),
     tf.TensorSpec([2], tf.int32),
-    *(tensor(width), tensor(width)),
-    *(tensor(width, 3 * width), tensor(width, width)),
-    *(tensor(width), tensor(width)),
-    *(tensor(width, mlp_width), tensor(mlp_width, width)),
+    *BlockWeights(
+      attention_scale=tensor(width),
+      attention_bias=tensor(width),
+      qkv=tensor(width, 3 * width),
+      attention_out=tensor(width, width),
+      mlp_scale=tensor(width),
+      mlp_bias=tensor(width),
+      mlp_in=tensor(width, mlp_width),
+      mlp_out=tensor(mlp_width, width),
+    ),
   ]
 
   def make(training: bool):
+    computation = _Computation(config, training)
     trace = tf.function if inline else tracing.once_per_shape
     return trace(
-      lambda x, key_bias, seed, *weights: _run(
-        config, training, x, key_bias, seed, weights
+      lambda x, key_bias, seed, *weights: computation.run(
+        x, key_bias, seed, BlockWeights(*weights)
       ),
       input_signature=signature,
     )
@@ -85,73 +179,87 @@ def function(
   return lambda training: functions[training]
 
 
-def _run(config, training, x, key_bias, seed, weights):
-  """Runs a block, or in training leaves it out with one coin for the batch.
+@dataclasses.dataclass(frozen=True)
+class _Computation:
+  """The operations of a block, for training or not."""
 
-  Nothing is rescaled for blocks that are left out, as in Pelikan et al.
-  """
+  config: BlockConfig
+  training: bool
 
-  def block():
-    return _block(config, training, x, key_bias, seed, weights)
+  def run(self, x, key_bias, seed, weights: BlockWeights):
+    """Runs a block; in training may leave it out, by one coin for the batch.
 
-  if not (training and config.layer_drop):
-    return block()
-  coin = tf.random.stateless_uniform([], seed)
-  return tf.cond(coin < config.layer_drop, lambda: tf.identity(x), block)
+    Results are not rescaled to make up for it, as in Pelikan et al.
+    """
 
+    def block():
+      return self._block(x, key_bias, seed, weights)
 
-def _block(config, training, x, key_bias, seed, weights):
-  attention_scale, attention_bias, *attention_matrices = weights[:4]
-  mlp_scale, mlp_bias, *mlp_matrices = weights[4:]
-  qkv, attention_out, mlp_in, mlp_out = (
-    tf.cast(w, x.dtype) for w in attention_matrices + mlp_matrices
-  )
-  attention_seed, mlp_seed = seed + 1, seed + 2
+    if not (self.training and self.config.layer_drop):
+      return block()
+    coin = tf.random.stateless_uniform([], seed)
+    return tf.cond(coin < self.config.layer_drop, lambda: tf.identity(x), block)
 
-  shape = tf.shape(x)
-
-  # A product of matrices, for which frames are rows, takes half the time of one
-  # of a matrix and many.
-  def attention(rows):
-    rows = _attention(
-      config,
-      training,
-      rows,
-      shape,
-      key_bias,
-      attention_seed,
-      qkv,
+  def _block(self, x, key_bias, seed, weights):
+    qkv, attention_out, mlp_in, mlp_out = (
+      tf.cast(w, x.dtype)
+      for w in (
+        *(weights.qkv, weights.attention_out),
+        *(weights.mlp_in, weights.mlp_out),
+      )
     )
-    return rows @ attention_out
+    attention_seed, mlp_seed = seed + 1, seed + 2
+    shape = tf.shape(x)
 
-  def mlp(rows):
-    hidden = tf.nn.relu(rows @ mlp_in)
-    hidden = layers.dropout(hidden, config.dropout, mlp_seed, training)
-    return hidden @ mlp_out
+    # A product of two matrices, with frames as rows, takes half the time of a
+    # product of one matrix with many.
+    def attention(rows):
+      mixed = self._attend(rows @ qkv, shape, key_bias, attention_seed)
+      return mixed @ attention_out
 
-  rows = tf.reshape(x, [-1, x.shape[-1]])
-  if config.post_norm:
-    rows = layers.normalize(
-      rows + attention(rows), attention_scale, attention_bias
-    )
-    rows = layers.normalize(rows + mlp(rows), mlp_scale, mlp_bias)
-  else:
-    rows += attention(layers.normalize(rows, attention_scale, attention_bias))
-    rows += mlp(layers.normalize(rows, mlp_scale, mlp_bias))
-  return tf.reshape(rows, shape)
+    def mlp(rows):
+      hidden = tf.nn.relu(rows @ mlp_in)
+      return self._dropout(hidden, mlp_seed) @ mlp_out
 
+    def attention_norm(rows):
+      return layers.normalize(
+        rows, weights.attention_scale, weights.attention_bias
+      )
 
-def _attention(config, training, rows, shape, key_bias, seed, qkv_matrix):
-  """What every frame takes from the others, before the last product."""
-  heads, width = config.heads, rows.shape[-1]
-  qkv = tf.reshape(
-    rows @ qkv_matrix, [shape[0], shape[1], 3, heads, width // heads]
-  )
-  query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
-  query *= tf.cast((width // heads) ** -0.5, rows.dtype)
-  logits = tf.matmul(query, key, transpose_b=True)
-  weights = tf.nn.softmax(tf.cast(logits, tf.float32) + key_bias)
-  weights = tf.cast(weights, rows.dtype)
-  weights = layers.dropout(weights, config.dropout, seed, training)
-  mixed = tf.transpose(weights @ value, [0, 2, 1, 3])
-  return tf.reshape(mixed, [-1, width])
+    def mlp_norm(rows):
+      return layers.normalize(rows, weights.mlp_scale, weights.mlp_bias)
+
+    rows = tf.reshape(x, [-1, x.shape[-1]])
+    if self.config.post_norm:
+      rows = attention_norm(rows + attention(rows))
+      rows = mlp_norm(rows + mlp(rows))
+    else:
+      rows += attention(attention_norm(rows))
+      rows += mlp(mlp_norm(rows))
+    return tf.reshape(rows, shape)
+
+  def _attend(self, qkv, shape, key_bias, seed):
+    """Mixes the values of all frames by the weights of attention.
+
+    Args:
+      qkv: `[batch * frames, 3 * width]`, queries, keys and values.
+      shape: int32 `[3]`: batch, frames, width.
+      key_bias: float32 `[batch, 1, 1, frames]`.
+      seed: int32 `[2]`.
+
+    Returns:
+      `[batch * frames, width]`, the heads side by side.
+    """
+    heads, width = self.config.heads, self.config.width
+    size = width // heads
+    qkv = tf.reshape(qkv, [shape[0], shape[1], 3, heads, size])
+    query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
+    query *= tf.cast(size**-0.5, query.dtype)
+    logits = tf.matmul(query, key, transpose_b=True)
+    weights = tf.nn.softmax(tf.cast(logits, tf.float32) + key_bias)
+    weights = self._dropout(tf.cast(weights, value.dtype), seed)
+    mixed = tf.transpose(weights @ value, [0, 2, 1, 3])
+    return tf.reshape(mixed, [-1, width])
+
+  def _dropout(self, x, seed):
+    return layers.dropout(x, self.config.dropout, seed, self.training)

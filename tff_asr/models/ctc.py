@@ -45,6 +45,22 @@ def loss(
   )
 
 
+def least_frames(tokens: tf.Tensor, token_lengths: tf.Tensor) -> tf.Tensor:
+  """Returns the least numbers of output frames on which CTC emits the tokens.
+
+  Args:
+    tokens: int32 `[batch, tokens]`, padded.
+    token_lengths: int32 `[batch]`.
+
+  Returns:
+    int32 `[batch]`, as `vocabulary.ctc_frames` of each utterance.
+  """
+  is_repeat = tf.equal(tokens[:, 1:], tokens[:, :-1])
+  is_pair = tf.sequence_mask(token_lengths - 1, tf.shape(tokens)[1] - 1)
+  repeats = tf.math.count_nonzero(is_repeat & is_pair, axis=1, dtype=tf.int32)
+  return token_lengths + repeats
+
+
 class Runs(NamedTuple):
   """Tokens of utterances, each with the frames on which it is the best.
 

@@ -1,4 +1,4 @@
-"""Layers of the encoder in `transformer.py`.
+"""Layers of encoders: normalisation, convolution, positions, logits.
 
 Weights are float32. A layer computes in the type of its input, float32 or
 bfloat16, except for what needs the range of float32: statistics and softmax.
@@ -8,9 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from tff_asr.audio import features
+from tff_asr.models import encoder
 
 
-def _uniform_fan_in(scale: float) -> tf.keras.initializers.Initializer:
+def uniform_fan_in(scale: float) -> tf.keras.initializers.Initializer:
+  """Returns an initializer: uniform, of variance `scale / fan_in`."""
   return tf.keras.initializers.VarianceScaling(scale, 'fan_in', 'uniform')
 
 
@@ -18,17 +20,8 @@ def _uniform_bias(fan_in: int) -> tf.keras.initializers.Initializer:
   return tf.keras.initializers.RandomUniform(-(fan_in**-0.5), fan_in**-0.5)
 
 
-class Layer(tf.keras.layers.Layer):
-  """Base of the layers here: a Keras layer inside any graph.
-
-  Made inside a `tf.Graph`, which is where TFF makes models, Keras gives a class
-  its TensorFlow 1 bases, and breaks the instances that were made eagerly
-  before. This base is created without that exchange; Keras' own layers, which
-  cannot be, are not used.
-  """
-
-  def __new__(cls, *args, **kwargs):
-    return object.__new__(cls)
+class Layer(encoder.AnyGraph, tf.keras.layers.Layer):
+  """Base of the layers: a Keras layer for any graph, without casts."""
 
   def __init__(self, **kwargs):
     super().__init__(autocast=False, **kwargs)
@@ -127,7 +120,7 @@ class GatedConvolution(Layer):
     self.kernel = self.add_weight(
       'kernel',
       (self.kernel_size, shape[-1], 2 * self.width),
-      initializer=_uniform_fan_in(1.0),
+      initializer=uniform_fan_in(1.0),
     )
     self.bias = self.add_weight(
       'bias',
@@ -182,60 +175,6 @@ class Positions(Layer):
     return tf.sin(seconds * self._frequency + self._phase) * mask
 
 
-class Block(Layer):
-  """Weights of a transformer block; `blocks.py` says what is done with them.
-
-  The matrices have no biases.
-
-  Call arguments:
-    x: `[batch, frames, width]`.
-    run: What `blocks.function` gives.
-    key_bias: float32 `[batch, 1, 1, frames]`.
-    seed: int32 `[2]`.
-
-  Returns `[batch, frames, width]` of the type of `x`.
-  """
-
-  def __init__(self, mlp_width: int, **kwargs):
-    super().__init__(**kwargs)
-    self.mlp_width = mlp_width
-    self.attention_norm = LayerNormalization(name='attention_norm')
-    self.mlp_norm = LayerNormalization(name='mlp_norm')
-
-  def build(self, shape):
-    def matrix(name, rows, columns):
-      return self.add_weight(
-        name, (rows, columns), initializer=_uniform_fan_in(1.0 / 3.0)
-      )
-
-    width = shape[-1]
-    self.qkv = matrix('qkv', width, 3 * width)
-    self.attention_out = matrix('attention_out', width, width)
-    self.mlp_in = matrix('mlp_in', width, self.mlp_width)
-    self.mlp_out = matrix('mlp_out', self.mlp_width, width)
-    for norm in self.attention_norm, self.mlp_norm:
-      with tf.name_scope(norm.name):
-        norm.build(shape)
-        norm.built = True
-
-  @property
-  def shared_inputs(self) -> list[tf.Variable]:
-    """The weights, in the order in which `blocks.function` takes them."""
-    return [
-      self.attention_norm.scale,
-      self.attention_norm.bias,
-      self.qkv,
-      self.attention_out,
-      self.mlp_norm.scale,
-      self.mlp_norm.bias,
-      self.mlp_in,
-      self.mlp_out,
-    ]
-
-  def call(self, x, run, key_bias, seed):
-    return run(x, key_bias, seed, *self.shared_inputs)
-
-
 class Output(Layer):
   """Linear map with bias to the logits of the vocabulary.
 
@@ -253,7 +192,7 @@ class Output(Layer):
     self.kernel = self.add_weight(
       'kernel',
       (shape[-1], self.vocabulary_size),
-      initializer=_uniform_fan_in(1.0),
+      initializer=uniform_fan_in(1.0),
     )
     self.bias = self.add_weight(
       'bias',

@@ -1,11 +1,10 @@
 """A trained encoder on disk, with its vocabulary.
 
-`model.json`, `vocabulary.json` and `model.weights.h5` in one folder, with their
-check sums.
+`model.json` (the kind of the encoder and its settings), `vocabulary.json` and
+`model.weights.h5` in one folder, with their check sums.
 """
 
 from collections.abc import Mapping
-import dataclasses
 import hashlib
 import json
 import pathlib
@@ -13,7 +12,8 @@ import pathlib
 from keras.src.saving import saving_lib
 
 from tff_asr import checksums, durable, errors, text_files
-from tff_asr.models import precision, transformer
+from tff_asr.models import kinds, precision, transformer
+from tff_asr.models.encoder import Encoder, EncoderConfig
 from tff_asr.text import vocabularies
 from tff_asr.text import vocabulary as vocabulary_lib
 
@@ -21,11 +21,13 @@ _CONFIG = 'model.json'
 _WEIGHTS = 'model.weights.h5'
 _VOCABULARY = 'vocabulary.json'
 _VERSION = 2
+# Earlier releases had one kind and did not record it.
+_KIND_BEFORE = transformer.TransformerConfig.kind
 
 
 def save(
   folder: pathlib.Path,
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   vocabulary: vocabulary_lib.Vocabulary,
 ) -> None:
   """Writes an encoder and its vocabulary into `folder`, made if needed.
@@ -37,7 +39,11 @@ def save(
   # The configuration is the last: with it the model is complete.
   paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
   weights, texts, config = map(durable.partial_of, paths)
-  contents = dict(version=_VERSION, encoder=encoder.get_config())
+  contents = dict(
+    version=_VERSION,
+    kind=encoder.config.kind,
+    encoder=encoder.config.to_json(),
+  )
   try:
     with durable.writing(paths[0]):
       weights.write_bytes(_weights(encoder))
@@ -58,7 +64,7 @@ class _Memory:
     self.content = content
 
 
-def _weights(encoder: transformer.Transformer) -> bytes:
+def _weights(encoder: Encoder) -> bytes:
   """Returns what `save_weights` writes, which HDF5 does in memory.
 
   On a full disk it fails in many ways, SIGSEGV among them.
@@ -91,14 +97,15 @@ def find(folder: pathlib.Path) -> pathlib.Path:
   return inner if is_complete(inner) and not is_complete(folder) else folder
 
 
-def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
-  """Returns the sizes of the encoder in `folder`, or in its `model`.
+def read_config(folder: pathlib.Path) -> EncoderConfig:
+  """Returns the settings of the encoder in `folder`, or in its `model`.
 
   Args:
     folder: A model's, or a run's.
 
   Raises:
-    UserError: If there is none, or it is of another version.
+    UserError: If there is none, or it is of another version or of a kind that
+      is not registered.
   """
   folder = find(folder)
   try:
@@ -116,8 +123,15 @@ def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
       f'{folder} holds a model of version {version}, this release reads version'
       f' {_VERSION}: train it again.'
     )
+  kind = config.get('kind', _KIND_BEFORE)
+  if not isinstance(kind, str) or kind not in kinds.KINDS:
+    raise errors.UserError(
+      f'{folder / _CONFIG} has an encoder of kind {kind!r}, which is not in'
+      f' KINDS of tff_asr/models/kinds.py ({", ".join(kinds.KINDS)}): register'
+      ' it there, or use the release that wrote the model.'
+    )
   try:
-    return transformer.config_from(config['encoder'])
+    return kinds.KINDS[kind].from_json(config['encoder'])
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
       f'The model in {folder} cannot be read: {error}'
@@ -127,23 +141,24 @@ def read_config(folder: pathlib.Path) -> transformer.TransformerConfig:
 def load(
   folder: pathlib.Path,
   precision_name: str = precision.FLOAT32,
-  chance: Mapping[str, float] | None = None,
-) -> tuple[transformer.Transformer, vocabulary_lib.Vocabulary]:
+  regularisation: Mapping[str, float] | None = None,
+) -> tuple[Encoder, vocabulary_lib.Vocabulary]:
   """Returns the encoder in `folder`, or in its sub-folder `model/`.
 
   Args:
     folder: A model's, or a run's.
     precision_name: What the encoder computes in, one of `precision.NAMES`.
-    chance: Rates that further training is to have instead of those it was
-      trained with: `dropout`, `layer_drop`.  They change no weight.
+    regularisation: Rates of `dropout` and `layer_drop` for further training,
+      in place of the recorded rates. They change no weight.
 
   Raises:
-    UserError: If there is none, or it is damaged or of another version.
+    UserError: If there is none, if it is damaged, or as in `read_config`, or
+      if its encoder has no such rate.
   """
   folder = find(folder)
-  config = dataclasses.replace(read_config(folder), **(chance or {}))
+  config = read_config(folder).with_regularisation(regularisation or {})
   try:
-    encoder = transformer.build(config, precision_name)
+    encoder = config.build(precision_name)
     checksums.check(folder / _WEIGHTS)
     encoder.load_weights(folder / _WEIGHTS)
     vocabulary = text_files.read_json(folder / _VOCABULARY)

@@ -2,18 +2,19 @@
 
 `paper` and its variants are those of Pelikan et al. (2025, arXiv 2310.00098,
 appendix F and table 21). `tiny` and `small` are for hours of speech, not
-thousands: with convolutions before the blocks, and less left to chance.
+thousands: with convolutions before the blocks, and weaker regularisation.
 """
 
 from tff_asr import errors
 from tff_asr.audio import spec_augment
-from tff_asr.models import transformer
+from tff_asr.models import encoder, kinds
 
 
 def _paper(
   blocks: int = 36, width: int = 768, layer_drop: float = 0.1
 ) -> dict[str, object]:
   return dict(
+    kind='transformer',
     blocks=blocks,
     width=width,
     heads=4,
@@ -25,8 +26,10 @@ def _paper(
   )
 
 
+# A preset has the kind of its encoder, and settings of that kind.
 PRESETS: dict[str, dict[str, object]] = {
   'tiny': dict(
+    kind='transformer',
     blocks=2,
     width=64,
     heads=2,
@@ -38,6 +41,7 @@ PRESETS: dict[str, dict[str, object]] = {
     ),
   ),
   'small': dict(
+    kind='transformer',
     blocks=4,
     width=128,
     heads=4,
@@ -56,8 +60,8 @@ PRESETS: dict[str, dict[str, object]] = {
 }
 
 
-def preset(name: str, vocabulary_size: int) -> transformer.TransformerConfig:
-  """Returns the sizes of a preset for a vocabulary.
+def preset(name: str, vocabulary_size: int) -> encoder.EncoderConfig:
+  """Returns the encoder of a preset for a vocabulary.
 
   Raises:
     UserError: If there is no preset of that name.
@@ -66,6 +70,6 @@ def preset(name: str, vocabulary_size: int) -> transformer.TransformerConfig:
     raise errors.UserError(
       f'There is no model {name!r}: choose one of {", ".join(PRESETS)}.'
     )
-  return transformer.TransformerConfig(
-    vocabulary_size=vocabulary_size, **PRESETS[name]
-  )
+  settings = dict(PRESETS[name])
+  config = kinds.KINDS[settings.pop('kind')]
+  return config(vocabulary_size=vocabulary_size, **settings)

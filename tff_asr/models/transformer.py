@@ -8,14 +8,16 @@ Padding never changes a result: padded frames are zero before every convolution,
 and no frame attends to them.
 """
 
+from collections.abc import Mapping
 import dataclasses
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tff_asr.audio import features, spec_augment
-from tff_asr.models import blocks, layers, precision
+from tff_asr.audio import spec_augment
+from tff_asr.models import blocks, encoder, layers, precision
 
-STRIDE = features.OUTPUT_STRIDE
+_STRIDE = 3
 _FRONT_KERNEL = 7
 _KERNEL = 5
 _FEW_BLOCKS = 8  # What can be optimised one by one in seconds.
@@ -23,8 +25,8 @@ _MASKED = -1e9  # Logit of a padded key: its weight is exactly zero.
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig:
-  """Sizes of the encoder, and what is left to chance in training.
+class TransformerConfig(encoder.EncoderConfig):
+  """Sizes of the encoder, and its regularisation in training.
 
   Attributes:
     vocabulary_size: Number of outputs, the blank included.
@@ -39,9 +41,12 @@ class TransformerConfig:
     dropout: Rate at which attention weights, hidden units and the front end's
       outputs are dropped in training.
     layer_drop: Probability with which a block is left out in training.
-    augmentation: What of the features is blanked in training, or `None`.
+    augmentation: SpecAugment of the features in training, or `None`.
     max_shift_seconds: Greatest shift of an utterance's positions in training.
   """
+
+  kind: ClassVar[str] = 'transformer'
+  stride: ClassVar[int] = _STRIDE
 
   vocabulary_size: int
   blocks: int
@@ -61,35 +66,26 @@ class TransformerConfig:
         f'width {self.width} must be even and a multiple of {self.heads} heads.'
       )
 
+  @property
+  def description(self) -> str:
+    return (
+      f'a transformer encoder of {self.blocks} blocks, width {self.width},'
+      f' {self.heads} heads, {self.convolutions} convolutions'
+    )
 
-def config_from(values: dict) -> TransformerConfig:
-  """The inverse of `Transformer.get_config`."""
-  augmentation = values['augmentation']
-  if augmentation:
-    augmentation = spec_augment.SpecAugment(**augmentation)
-  return TransformerConfig(**{**values, 'augmentation': augmentation})
+  def make(self, precision_name: str) -> 'Transformer':
+    return Transformer(self, precision_name)
+
+  @classmethod
+  def from_json(cls, values: Mapping[str, Any]) -> 'TransformerConfig':
+    augmentation = values['augmentation']
+    if augmentation:
+      augmentation = spec_augment.SpecAugment(**augmentation)
+    return cls(**{**values, 'augmentation': augmentation})
 
 
-def output_frames(frames):
-  """Number of output frames for a number of feature frames."""
-  return frames // STRIDE
-
-
-class Transformer(tf.keras.Model):
-  """Encoder from log-mel features to CTC logits.
-
-  Call arguments:
-    features: float32 `[batch, frames, 80]`, at least 3 frames.
-    lengths: int32 `[batch]`, frames of each utterance.
-    training: Whether anything is left to chance.
-    seed: int32 `[2]`; decides all of that.  By default TensorFlow does.
-
-  Returns float32 logits `[batch, frames // 3, vocabulary]`; of utterance b the
-  first `lengths[b] // 3` are meant, the others are to be ignored.
-  """
-
-  def __new__(cls, *args, **kwargs):
-    return object.__new__(cls)  # As in `layers.Layer`.
+class Transformer(encoder.Encoder):
+  """The encoder; see `encoder.Encoder` for its call."""
 
   def __init__(
     self,
@@ -97,46 +93,45 @@ class Transformer(tf.keras.Model):
     precision_name: str = precision.FLOAT32,
     **kwargs,
   ):
-    """Builds an encoder whose weights are made at its first call.
+    """Makes an encoder whose weights its first call makes.
 
     Args:
-      config: Its sizes.
+      config: Sizes and regularisation.
       precision_name: One of `precision.NAMES`.
-      **kwargs: Handed on to Keras.
+      **kwargs: Passed to Keras.
     """
-    super().__init__(autocast=False, **kwargs)
-    self.config = config
+    super().__init__(config, **kwargs)
     self._type = precision.compute_type(precision_name)
     self.normalization = layers.UtteranceNormalization(name='normalization')
     self.front_end = layers.GatedConvolution(
-      config.width, _FRONT_KERNEL, STRIDE, name='front_end'
+      config.width, _FRONT_KERNEL, config.stride, name='front_end'
     )
     self.convolutions = [
       layers.GatedConvolution(config.width, _KERNEL, 1, name=f'convolution_{i}')
       for i in range(config.convolutions)
     ]
     self.positions = layers.Positions(
-      config.width, STRIDE, config.max_shift_seconds, name='positions'
+      config.width, config.stride, config.max_shift_seconds, name='positions'
     )
-    self.blocks = [
-      layers.Block(config.mlp_width, name=f'block_{i}')
-      for i in range(config.blocks)
-    ]
-    self._run_block = blocks.function(
+    function = blocks.block_function(
       blocks.BlockConfig(
-        config.heads, config.dropout, config.layer_drop, config.post_norm
+        width=config.width,
+        mlp_width=config.mlp_width,
+        heads=config.heads,
+        dropout=config.dropout,
+        layer_drop=config.layer_drop,
+        post_norm=config.post_norm,
       ),
-      config.width,
-      config.mlp_width,
       self._type,
       inline=config.blocks <= _FEW_BLOCKS,
     )
+    self.blocks = [
+      blocks.Block(config.mlp_width, function, name=f'block_{i}')
+      for i in range(config.blocks)
+    ]
     if not config.post_norm:
       self.final_norm = layers.LayerNormalization(name='final_norm')
     self.output_layer = layers.Output(config.vocabulary_size, name='output')
-
-  def get_config(self):
-    return dataclasses.asdict(self.config)
 
   def call(self, features, lengths, training=False, seed=None):
     config = self.config
@@ -154,7 +149,7 @@ class Transformer(tf.keras.Model):
         config.augmentation, lengths, frames, x.shape[-1], seeds[-2]
       )
     x = self.front_end(tf.cast(x, self._type))
-    mask = _mask(output_frames(lengths), tf.shape(x)[1])
+    mask = _mask(config.output_frames(lengths), tf.shape(x)[1])
     valid = tf.cast(mask, self._type)
     for convolution in self.convolutions:
       x *= valid
@@ -164,7 +159,7 @@ class Transformer(tf.keras.Model):
     x += tf.cast(positions, self._type)
     key_bias = (1.0 - tf.transpose(mask, [0, 2, 1])[:, None]) * _MASKED
     for i, block in enumerate(self.blocks):
-      x = block(x, self._run_block(bool(training)), key_bias, seeds[i])
+      x = block(x, key_bias, seeds[i], training=training)
     x = tf.cast(x, tf.float32)
     if not config.post_norm:
       x = self.final_norm(x)
@@ -173,32 +168,3 @@ class Transformer(tf.keras.Model):
 
 def _mask(lengths, frames):
   return tf.sequence_mask(lengths, frames, tf.float32)[..., None]
-
-
-def build(
-  config: TransformerConfig, precision_name: str = precision.FLOAT32
-) -> Transformer:
-  """Returns an encoder whose weights exist.
-
-  Args:
-    config: Its sizes.
-    precision_name: What it computes in, one of `precision.NAMES`.
-  """
-  model = Transformer(config, precision_name)
-  model(
-    tf.zeros([1, STRIDE, features.MEL_BANDS]),
-    tf.constant([STRIDE]),
-    training=False,
-  )
-  return model
-
-
-def layer_sizes(model: Transformer) -> dict[str, int]:
-  """Number of coordinates of every trainable tensor by its name, in order.
-
-  Names are `block_0/qkv` for a variable named `transformer/block_0/qkv:0`.
-  """
-  return {
-    variable.name.split(':')[0].partition('/')[2]: variable.shape.num_elements()
-    for variable in model.trainable_variables
-  }

@@ -15,7 +15,7 @@ from tff_asr import errors
 from tff_asr.corpora import client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
-from tff_asr.models import transformer
+from tff_asr.models.encoder import Encoder
 from tff_asr.privacy import settings
 from tff_asr.privacy.mechanism import bounds
 from tff_asr.privacy.sampling import cohorts as cohorts_lib
@@ -91,7 +91,7 @@ class Parts:
   paths: folders.RunPaths
   store: client_store.ClientStore
   rehearsal: Sequence[str]
-  encoder: transformer.Transformer
+  encoder: Encoder
   devices: list[str]
   error_rates: Callable[[], program_logic.Metrics]
   verify: Callable[[], None]
@@ -220,7 +220,7 @@ class _Process:
       )
     )
     self.metrics = round_metrics.RoundMetrics(
-      transformer.layer_sizes(parts.encoder),
+      parts.encoder.layer_sizes(),
       parts.account.plan,
       parts.account.ledger,
     )

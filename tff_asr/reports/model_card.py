@@ -104,8 +104,8 @@ def _model(run: records.RunRecord) -> list[str]:
     else 'centrally, without federated rounds'
   )
   lines = [
-    'Recognises speech: a transformer encoder with CTC, from log-mel'
-    f' features of audio at 16 kHz to characters or word pieces. Trained {how}.'
+    'Recognises speech, by CTC: from log-mel features of audio at 16 kHz to'
+    f' characters or word pieces. Trained {how}.'
   ]
   if model_folder.is_complete(run.paths.model):
     config = model_folder.read_config(run.paths.model)
@@ -114,8 +114,7 @@ def _model(run: records.RunRecord) -> list[str]:
         [
           f'parameters: {sum(run.layers.values()):,} in {len(run.layers)}'
           ' tensors',
-          f'blocks: {config.blocks}, width {config.width},'
-          f' {config.heads} heads, {config.convolutions} convolutions',
+          f'encoder: {config.description}',
           f'outputs: {config.vocabulary_size}',
         ]
       )

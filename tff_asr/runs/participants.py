@@ -6,7 +6,8 @@ import pathlib
 from tff_asr import errors
 from tff_asr.corpora import client_store, draws
 from tff_asr.learning import seed_models
-from tff_asr.models import model_folder, transformer
+from tff_asr.models import model_folder
+from tff_asr.models.encoder import Encoder
 from tff_asr.runs import lineage
 
 ALL = -1  # For the number of seed speakers.
@@ -38,7 +39,7 @@ class Participants:
   evaluate_clients: int
   evaluated_between: list[str]
   seed_model: pathlib.Path | None
-  given: transformer.Transformer | None
+  given: Encoder | None
   trained_on: lineage.Lineage
 
   @property

@@ -6,11 +6,9 @@ import functools
 import pathlib
 from typing import Any
 
-import tensorflow as tf
-
 from tff_asr import checksums, errors, text_files
 from tff_asr.learning import evaluation
-from tff_asr.models import model_folder, transformer
+from tff_asr.models import model_folder
 from tff_asr.privacy import recorded_plan
 from tff_asr.privacy.accounting import ledger
 from tff_asr.runs import (
@@ -109,9 +107,7 @@ class RunRecord:
     """Sizes of the layers of its model, empty if there is none yet."""
     for folder in self.paths.model, self.paths.seed_model:
       if model_folder.is_complete(folder):
-        with tf.Graph().as_default():
-          config = model_folder.read_config(folder)
-          return transformer.layer_sizes(transformer.build(config))
+        return model_folder.read_config(folder).layer_sizes()
     return {}
 
   @functools.cached_property

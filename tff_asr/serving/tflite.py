@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tff_asr import checksums
 from tff_asr.audio import features
-from tff_asr.models import transformer
+from tff_asr.models.encoder import Encoder
 from tff_asr.serving import transcriber
 from tff_asr.text import vocabulary as vocabulary_lib
 
@@ -22,7 +22,7 @@ NO_NUMBERS = 2
 
 
 def convert(
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   kind: str,
   max_seconds: float = transcriber.MAX_SECONDS,
 ) -> bytes:
@@ -62,7 +62,7 @@ def convert(
 
 
 def models(
-  encoder: transformer.Transformer,
+  encoder: Encoder,
   kinds: Sequence[str] = KINDS,
   max_seconds: float = transcriber.MAX_SECONDS,
 ) -> dict[str, bytes]:
@@ -83,7 +83,7 @@ def _transcribe(encoder, waveform, max_seconds):
   waveform = tf.clip_by_value(waveform, -1.0, 1.0)
   frames = tf.maximum(features.num_frames(tf.size(waveform)), 0)
   # The encoder needs at least as many frames as one frame of its output covers.
-  least = features.WINDOW + (features.OUTPUT_STRIDE - 1) * features.HOP
+  least = features.WINDOW + (encoder.config.stride - 1) * features.HOP
   missing = tf.maximum(least - tf.size(waveform), 0)
   # One, but the converter sees no constant.  It would store the constant matrix
   # of a product as weights of 8 bits, but the features must be exact.
@@ -94,11 +94,11 @@ def _transcribe(encoder, waveform, max_seconds):
   before = tf.concat([[-1], best[:-1]], 0)
   number = tf.range(tf.size(best))
   kept = tf.not_equal(best, before) & tf.not_equal(best, vocabulary_lib.BLANK)
-  kept &= number < transformer.output_frames(frames)
+  kept &= number < encoder.config.output_frames(frames)
   starts = tf.cast(tf.boolean_mask(number, kept), tf.float32)
   return {
     'tokens': tf.boolean_mask(best, kept),
-    'token_starts': starts * transcriber.FRAME_SECONDS,
+    'token_starts': starts * encoder.config.frame_seconds,
     'error': tf.where(
       is_short, tf.where(are_numbers, NO_ERROR, NO_NUMBERS), TOO_LONG
     ),

@@ -10,7 +10,7 @@ import math
 import tensorflow as tf
 
 from tff_asr.audio import features
-from tff_asr.models import transformer
+from tff_asr.models.encoder import Encoder
 from tff_asr.serving import greedy, wav
 from tff_asr.text import vocabulary as vocabulary_lib
 
@@ -18,8 +18,6 @@ MAX_SECONDS = 60.0
 _MAX_BATCH = 16  # Most utterances of the greatest length.
 _MAX_UTTERANCES = 1_000
 _LIKE = 1.4  # Lengths up to this ratio are padded to the same length.
-_SHORT = 480  # A shorter utterance counts as this many samples.
-FRAME_SECONDS = features.OUTPUT_STRIDE * features.HOP / features.SAMPLE_RATE
 _WAVEFORM = (
   tf.TensorSpec([None, None], tf.float32, 'waveform'),
   tf.TensorSpec([None], tf.int32, 'lengths'),
@@ -47,7 +45,7 @@ class Transcriber(tf.Module):
 
   def __init__(
     self,
-    encoder: transformer.Transformer,
+    encoder: Encoder,
     vocabulary: vocabulary_lib.Vocabulary,
     beam: int = 16,
     max_seconds: float = MAX_SECONDS,
@@ -64,6 +62,7 @@ class Transcriber(tf.Module):
     super().__init__()
     self._weights = list(encoder.variables)  # Saved with the functions.
     self._encoder = encoder.call
+    self._config = encoder.config
     # The other functions call this function, so that a graph has it once.
     self._forward = tf.function(self._logits, input_signature=_WAVEFORM)
     self._pieces = tf.constant(vocabulary.pieces)
@@ -90,7 +89,7 @@ class Transcriber(tf.Module):
       wav_files = tf.identity(wav_files)
     headers = wav.headers(wav_files, self._max_seconds)
     with tf.control_dependencies([self._check_size(headers.samples)]):
-      frames = _output_frames(headers.samples)
+      frames = self._output_frames(headers.samples)
     rows = tf.where(frames > 0)[:, 0]
     sounds = wav.decode(
       tf.gather(wav_files, rows),
@@ -165,7 +164,7 @@ class Transcriber(tf.Module):
     are_all = tf.reduce_all(is_sound | ~present, axis=1)
     error = tf.where(are_all, error, 'samples that are no numbers')
     lengths = tf.where(are_all, lengths, 0)
-    frames = _output_frames(lengths)
+    frames = self._output_frames(lengths)
     # The encoder gets only utterances with frames.  If there are none, it gets
     # the first utterance, because it needs at least one.
     is_heard = (frames > 0) | (
@@ -174,7 +173,8 @@ class Transcriber(tf.Module):
     rows = tf.where(is_heard)[:, 0]
     sound = tf.where(present & is_sound, waveform, 0.0)
     sound = tf.gather(sound, rows)[:, : tf.reduce_max(lengths)]
-    log_mel = _log_mel(tf.clip_by_value(sound, -1.0, 1.0))
+    sound = tf.clip_by_value(sound, -1.0, 1.0)
+    log_mel = _log_mel(sound, self._config.stride)
     feature_frames = tf.maximum(features.num_frames(lengths), 0)
     logits = self._encoder(
       log_mel, tf.gather(feature_frames, rows), training=False
@@ -186,9 +186,16 @@ class Transcriber(tf.Module):
       error,
     )
 
+  def _output_frames(self, samples):
+    """Returns the numbers of the encoder's output frames, int32 `[batch]`."""
+    frames = tf.maximum(features.num_frames(samples), 0)
+    return self._config.output_frames(frames)
+
   def _check_size(self, lengths):
     """Checks the memory of a batch: its size times its longest utterance."""
-    samples = tf.reduce_max(tf.concat([lengths, [_SHORT]], 0))
+    # A shorter utterance is padded to one frame of the output.
+    least = self._config.stride * features.HOP
+    samples = tf.reduce_max(tf.concat([lengths, [least]], 0))
     size = tf.size(lengths, tf.int64) * tf.cast(samples, tf.int64)
     seconds = _MAX_BATCH * self._max_seconds
     return tf.debugging.assert_less_equal(
@@ -216,7 +223,7 @@ class Transcriber(tf.Module):
     """
     tokens = heard.tokens
     seconds = [
-      tf.cast(edges, tf.float32) * FRAME_SECONDS
+      tf.cast(edges, tf.float32) * self._config.frame_seconds
       for edges in (heard.starts, heard.ends)
     ]
     number = tf.cast(tokens.row_lengths(), tf.float32)
@@ -250,21 +257,16 @@ def _check_count(utterances: tf.Tensor) -> tf.Operation:
   return tf.group(some, few)
 
 
-def _output_frames(samples: tf.Tensor) -> tf.Tensor:
-  """Returns the number of frames of the encoder's output, int32 `[batch]`."""
-  frames = tf.maximum(features.num_frames(samples), 0)
-  return transformer.output_frames(frames)
+def _log_mel(waveform: tf.Tensor, least: int) -> tf.Tensor:
+  """Returns the features of a batch, float32 `[batch, frames, 80]`.
 
+  Frames of other sounds or of padding may follow an utterance's own frames.
 
-def _log_mel(waveform: tf.Tensor) -> tf.Tensor:
-  """Returns the features of a batch.
-
-  Returns:
-    float32 `[batch, frames, 80]`, at least 3 frames.  Other frames may follow
-    after an utterance's own frames.
+  Args:
+    waveform: float32 `[batch, samples]`.
+    least: Least number of frames of the result.
   """
   batch = tf.shape(waveform)[0]
-  least = features.OUTPUT_STRIDE
   hops = tf.maximum(-(-tf.shape(waveform)[1] // features.HOP), least)
   # As in training, the utterances follow each other on one grid of hops, and
   # the features are computed in chunks.

@@ -1,4 +1,4 @@
-"""What is left to chance in training, and where."""
+"""Regularisation acts in training only, and each kind where it should."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.encoders import CONFIG, ENCODER, random_features, run_block
-from tff_asr.models import layers, transformer
+from tff_asr.models import layers
 
 QUIET = dict(
   dropout=0.0, layer_drop=0.0, augmentation=None, max_shift_seconds=0.0
@@ -16,11 +16,11 @@ FRAME = tf.constant(random_features(1)[None, :, : CONFIG.width])
 FRAMES = tf.constant(random_features(30)[None, :, : CONFIG.width])
 
 
-@pytest.mark.parametrize('chance', QUIET)
-def test_each_kind_acts_in_training_only(chance):
-  quiet = transformer.build(dataclasses.replace(CONFIG, **QUIET))
-  others = {n: v for n, v in QUIET.items() if n != chance}
-  encoder = transformer.build(dataclasses.replace(CONFIG, **others))
+@pytest.mark.parametrize('kind', QUIET)
+def test_each_kind_acts_in_training_only(kind):
+  quiet = dataclasses.replace(CONFIG, **QUIET).build()
+  others = {n: v for n, v in QUIET.items() if n != kind}
+  encoder = dataclasses.replace(CONFIG, **others).build()
   for model in quiet, encoder:
     model.set_weights(ENCODER.get_weights())
   inputs = random_features(60)[None], tf.constant([60])
@@ -32,7 +32,7 @@ def test_each_kind_acts_in_training_only(chance):
   assert max(np.abs(x - trained[0]).max() for x in trained) > 1e-3
 
 
-def test_a_seed_decides_all_that_is_left_to_chance():
+def test_a_seed_decides_all_random_numbers():
   inputs = random_features(60)[None], tf.constant([60])
 
   def trained(seed=None):
@@ -59,7 +59,7 @@ def test_layer_drop_leaves_out_whole_blocks_as_often_as_stated():
 
 
 def test_blocks_differ_in_what_they_drop():
-  """One traced function serves all blocks; its chance must not be shared."""
+  """All blocks call one traced function, each with its own random numbers."""
   one, other, again = run_block(ENCODER, FRAMES, (1, 2, 1), dropout=0.5)
   np.testing.assert_array_equal(one, again)
   assert np.abs(one - other).max() > 1e-2
@@ -67,7 +67,7 @@ def test_blocks_differ_in_what_they_drop():
 
 def with_one_part(part, config=CONFIG):
   """An encoder whose first block has no attention, or no perceptron."""
-  encoder = transformer.build(config)
+  encoder = config.build()
   encoder.set_weights(ENCODER.get_weights())
   for other in {'attention_out', 'mlp_out'} - {part}:
     weight = getattr(encoder.blocks[0], other)

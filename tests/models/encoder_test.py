@@ -1,0 +1,147 @@
+"""The interface of encoders: settings in and out, sizes, frames, folders."""
+
+import dataclasses
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import convolution_encoder
+from tff_asr import checksums, errors
+from tff_asr.audio import features
+from tff_asr.models import kinds, model_folder, presets
+from tff_asr.text import vocabulary
+
+ENGLISH = vocabulary.CharacterVocabulary()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _registered():
+  with convolution_encoder.registered():
+    yield
+
+
+def small(name):
+  return presets.preset(name, ENGLISH.size)
+
+
+@pytest.mark.parametrize('name', [*presets.PRESETS, convolution_encoder.PRESET])
+def test_settings_come_back_from_json(name):
+  config = small(name)
+  assert kinds.KINDS[config.kind] is type(config)
+  assert presets.PRESETS[name]['kind'] == config.kind
+  values = json.loads(json.dumps(config.to_json()))
+  assert type(config).from_json(values) == config
+  assert hash(config) == hash(type(config).from_json(values))
+
+
+@pytest.mark.parametrize('name', ['tiny', convolution_encoder.PRESET])
+def test_sizes_of_layers_are_known_before_there_is_a_weight(name):
+  config = small(name)
+  sizes = config.layer_sizes()
+  built = config.build()
+  assert sizes == built.layer_sizes()
+  shapes = [w.shape.num_elements() for w in built.trainable_variables]
+  assert list(sizes.values()) == shapes
+
+
+@pytest.mark.parametrize('name', ['tiny', convolution_encoder.PRESET])
+def test_logits_have_the_output_frames_that_the_settings_say(name):
+  config = small(name)
+  built = config.build()
+  for frames in range(config.stride, 5 * config.stride):
+    x = np.zeros([1, frames, features.MEL_BANDS], np.float32)
+    logits = built(x, tf.constant([frames]))
+    assert logits.shape == (1, config.output_frames(frames), ENGLISH.size)
+  assert config.output_frames(config.stride) == 1
+  assert config.output_frames(config.stride - 1) == 0
+  assert config.frame_seconds == pytest.approx(0.01 * config.stride)
+
+
+@given(st.integers(1, 20), st.lists(st.integers(0, 10_000), min_size=1))
+def test_output_frames_are_the_same_of_numbers_arrays_and_tensors(stride, some):
+  config = convolution_encoder.ConvolutionConfig(30, stride=stride)
+  expected = [config.output_frames(frames) for frames in some]
+  assert config.output_frames(np.array(some)).tolist() == expected
+  assert config.output_frames(tf.constant(some)).numpy().tolist() == expected
+
+
+def test_a_rate_that_a_kind_has_not_is_refused_in_a_line():
+  config = small(convolution_encoder.PRESET)
+  assert config.with_regularisation({'dropout': 0.25}).dropout == 0.25
+  assert config.with_regularisation({}) == config
+  with pytest.raises(
+    errors.UserError, match='leave out `layer_drop='
+  ) as caught:
+    config.with_regularisation({'layer_drop': 0.1})
+  assert '\n' not in str(caught.value)
+
+
+def test_weights_that_are_not_trained_are_refused():
+  """Rounds send and sum trainable weights: the others would go stale."""
+
+  class Config(convolution_encoder.ConvolutionConfig):
+    def make(self, precision_name):
+      made = super().make(precision_name)
+      made.add_weight('mean', (), trainable=False)
+      return made
+
+  with pytest.raises(TypeError, match='mean'):
+    Config(30).build()
+
+
+def test_encoders_made_in_a_graph_leave_those_made_before_as_they_are():
+  config = small(convolution_encoder.PRESET)
+  built = config.build()
+  x = np.random.default_rng(0).normal(size=[1, 40, 80]).astype(np.float32)
+  before = built(x, tf.constant([40]))
+  with tf.Graph().as_default():
+    config.build()(x, tf.constant([40]), training=True)
+  np.testing.assert_array_equal(built(x, tf.constant([40])), before)
+
+
+@pytest.mark.parametrize('name', ['tiny', convolution_encoder.PRESET])
+def test_a_folder_has_the_kind_of_its_encoder(name, tmp_path):
+  config = small(name)
+  model_folder.save(tmp_path, config.build(), ENGLISH)
+  contents = json.loads((tmp_path / 'model.json').read_text())
+  assert contents['kind'] == config.kind
+  loaded, _ = model_folder.load(tmp_path)
+  assert loaded.config == config and type(loaded.config) is type(config)
+
+
+def written(folder, **changes):
+  """A folder of a model whose `model.json` is another; `None` removes."""
+  config = dataclasses.replace(small('tiny'), width=16)
+  model_folder.save(folder, config.build(), ENGLISH)
+  contents = json.loads((folder / 'model.json').read_text()) | changes
+  contents = {k: v for k, v in contents.items() if v is not None}
+  checksums.write(folder / 'model.json', json.dumps(contents))
+  return config
+
+
+def test_a_folder_of_an_earlier_release_has_a_transformer(tmp_path):
+  config = written(tmp_path, kind=None)
+  digest = model_folder.digest(tmp_path)
+  assert model_folder.read_config(tmp_path) == config
+  loaded, _ = model_folder.load(tmp_path)
+  assert loaded.config == config
+  assert model_folder.digest(tmp_path) == digest
+
+
+@pytest.mark.parametrize('kind', ['conformer', ['transformer'], 3])
+def test_an_unknown_kind_is_refused_in_a_line(tmp_path, kind):
+  written(tmp_path, kind=kind)
+  for read in model_folder.read_config, model_folder.load:
+    with pytest.raises(errors.UserError, match='encoder of kind') as caught:
+      read(tmp_path)
+    assert repr(kind) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_settings_of_another_kind_are_refused(tmp_path):
+  written(tmp_path, kind='convolution')
+  with pytest.raises(errors.UserError, match='cannot be read'):
+    model_folder.read_config(tmp_path)
