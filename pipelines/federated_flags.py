@@ -3,7 +3,7 @@
 from absl import flags
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.learning import federated
 from tff_asr.optimizers import schedules
 
@@ -81,9 +81,9 @@ def set_defaults() -> None:
     flags.FLAGS.client_epochs = _DEFAULT_CLIENT_EPOCHS
 
 
-def batches() -> client_datasets.BatchConfig:
+def batches() -> batching.BatchConfig:
   """Returns size and number of a client's batches."""
-  return client_datasets.BatchConfig(
+  return batching.BatchConfig(
     _CLIENT_BATCH_SECONDS.value,
     epochs=_CLIENT_EPOCHS.value or None,
     steps=_CLIENT_STEPS.value or None,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pipelines import flagfiles, train
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.learning import federated
 from tff_asr.models import transformer
 from tff_asr.optimizers import schedules
@@ -89,7 +89,7 @@ def test_a_recipe_is_a_run(recipe):
   shapes = [tensor.shape for tensor in trainable]
   assert [np.prod(s, dtype=int) for s in shapes] == list(sizes.values())
   batch = clients.member.element
-  for name, spec in client_datasets.BATCH_SPEC.items():
+  for name, spec in batching.BATCH_SPEC.items():
     assert (batch[name].dtype, len(batch[name].shape)) == (
       spec.dtype,
       len(spec.shape),

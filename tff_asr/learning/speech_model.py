@@ -17,8 +17,8 @@ def batch_loss(
 
   Args:
     encoder: From features to logits.
-    batch: Elements as in `client_datasets.BATCH_SPEC`; with those of
-      `client_datasets.CLIENT_BATCH_SPEC`, the seed decides all that is left to
+    batch: Elements as in `batching.BATCH_SPEC`; with those of
+      `batching.CLIENT_BATCH_SPEC`, the seed decides all that is left to
       chance.
     training: Whether dropout and random positions are on.
   """

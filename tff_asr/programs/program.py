@@ -11,7 +11,7 @@ import dataclasses
 import tensorflow_federated as tff
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets, client_store
+from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
 from tff_asr.models import transformer
@@ -51,7 +51,7 @@ class RoundsConfig:
   """
 
   rounds: int
-  batches: client_datasets.BatchConfig
+  batches: batching.BatchConfig
   federated: federated.FederatedConfig
   precision: str
   privacy: settings.PrivacyConfig
