@@ -31,6 +31,7 @@ HELD = (
   'docs/privacy.md',
   'docs/runs.md',
   'docs/serving.md',
+  'tff_asr/corpora',
 )
 
 HELP = 'help'

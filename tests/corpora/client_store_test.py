@@ -302,5 +302,7 @@ def test_the_records_of_another_store_are_not_taken_for_ones_own(tmp_path):
   client_store.ClientStore(tmp_path / 'one').check_content()
   other = (tmp_path / 'other' / client_store.DATABASE).read_bytes()
   (tmp_path / 'one' / client_store.DATABASE).write_bytes(other)
-  with pytest.raises(errors.UserError, match=r'is not the database that store\.json'):
+  with pytest.raises(
+    errors.UserError, match=r'is not the database that store\.json'
+  ):
     client_store.ClientStore(tmp_path / 'one').check_content()

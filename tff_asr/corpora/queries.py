@@ -23,7 +23,7 @@ class Limit:
 
   Attributes:
     seconds: Sum of the lengths in seconds.
-    longest: Length in seconds with which a longer utterance counts.
+    longest: Greatest length of an utterance in this sum, in seconds.
   """
 
   seconds: float
