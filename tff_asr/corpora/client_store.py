@@ -261,7 +261,7 @@ class ClientStore:
 
   @contextlib.contextmanager
   def _reading(self) -> Iterator[sqlite3.Connection]:
-    """Opens the database; what goes wrong then is an error of the user's."""
+    """Opens the database; an error of SQLite becomes a `UserError`."""
     try:
       with self._connect() as connection:
         yield connection
