@@ -6,7 +6,7 @@ from typing import Any
 from absl import flags
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.learning import federated
 from tff_asr.optimizers import schedules
 
@@ -93,13 +93,13 @@ def resolved() -> dict[str, int]:
   return {'client_epochs': epochs}
 
 
-def batches(values: Mapping[str, Any]) -> client_datasets.BatchConfig:
+def batches(values: Mapping[str, Any]) -> batching.BatchConfig:
   """Returns the size and the number of a client's batches.
 
   Args:
     values: The result of `resolved`.
   """
-  return client_datasets.BatchConfig(
+  return batching.BatchConfig(
     _CLIENT_BATCH_SECONDS.value,
     epochs=values['client_epochs'] or None,
     steps=_CLIENT_STEPS.value or None,

@@ -4,8 +4,8 @@ bazel run //pipelines:vocabulary -- --text=books.txt,news.txt --size=500 \
       --output=english-500.model
 bazel run //pipelines:prepare -- --vocabulary=spm:english-500.model ...
 
-Not from the transcripts of clients: pieces are counted from the text, so that a
-vocabulary tells of it, and no noise protects that.
+Do not use transcripts of clients. The pieces come from counts in the text, so a
+vocabulary reveals the text, and no noise protects it.
 """
 
 import pathlib
@@ -18,18 +18,24 @@ from tff_asr.text import sentence_pieces, vocabulary
 _TEXT = flag_kinds.define_paths(
   'text',
   None,
-  'Public text: files in UTF-8, parted by commas, a sentence on each line.',
+  'Public text: files in UTF-8, separated by commas, with a sentence on each'
+  ' line.',
   required=True,
 )
-_SIZE = flags.DEFINE_integer('size', 500, 'Number of pieces.', lower_bound=1)
+_SIZE = flags.DEFINE_integer(
+  'size', 500, 'Number of pieces in the vocabulary.', lower_bound=1
+)
 _ALPHABET = flags.DEFINE_enum(
   'alphabet',
   'en',
   sorted(vocabulary.ALPHABETS),
-  'Language whose characters the text is cleaned to.',
+  'Language of the text; its alphabet decides how the text is normalised.',
 )
 _OUTPUT = flag_kinds.define_path(
-  'output', None, 'File of the model; must not exist.', required=True
+  'output',
+  None,
+  'File of the SentencePiece model; must not exist.',
+  required=True,
 )
 
 

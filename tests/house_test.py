@@ -35,7 +35,6 @@ MOST_POSITIONAL = 6
 # Functions that are longer, or take more: the list is to become empty.
 EXCEPTIONS = {
   'benchmarks/hostile_requests.py: _wav',
-  'corpora/preparation.py: prepare',
   'executors/context.py: set_local_device_context',
   'executors/context.py: __init__',
   'text/sentence_pieces.py: train',

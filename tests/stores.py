@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tff_asr.corpora import client_store, preparation, utterance
-from tff_asr.corpora.readers import source
+from tff_asr.corpora.readers import sources
 from tff_asr.text import vocabulary
 
 ENGLISH = vocabulary.CharacterVocabulary()
@@ -17,7 +17,7 @@ def make(client, name, samples=4_800, text='yes', seed=0):
   return utterance.Utterance(client, name, audio, text)
 
 
-class Given(source.Source):
+class Given(sources.Source):
   """A corpus of the items in a list."""
 
   description = 'test'

@@ -38,6 +38,7 @@ HELD = (
   'tff_asr/serving',
   'tff_asr/text',
   'pipelines',
+  'tff_asr/corpora',
 )
 
 HELP = 'help'

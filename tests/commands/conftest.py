@@ -8,7 +8,7 @@ import pytest
 from tests import stores as stores_lib
 from tests.commands import training
 from tff_asr.commands import train
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.learning import central, federated
 from tff_asr.models import presets
@@ -59,7 +59,7 @@ def config(tmp_path_factory):
       epochs=1, batch_seconds=9.0, learning_rate=1e-3
     ),
     rounds=2,
-    batches=client_datasets.BatchConfig(seconds=9.0, epochs=1),
+    batches=batching.BatchConfig(seconds=9.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 0.01),
     privacy=settings.PrivacyConfig(
       sampling=schemes.SamplingSettings(cohort_size=2),

@@ -9,7 +9,7 @@ import pytest
 
 from tests import plans
 from tests.commands import training
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.models import model_folder
 from tff_asr.programs import (
   execution,
@@ -29,7 +29,7 @@ def test_a_run_that_a_signal_ended_goes_on_bit_for_bit(
     noise_multiplier=0.0,
     insecure_cohort_seed=3,
     execution=execution.ExecutionConfig(clients_per_device=1),
-    batches=client_datasets.BatchConfig(seconds=2.0, epochs=2),
+    batches=batching.BatchConfig(seconds=2.0, epochs=2),
     **dict(rounds=3, checkpoint_every=10, evaluate_every=10),
   )
   whole, parts = (tmp_path / name for name in ('whole', 'parts'))

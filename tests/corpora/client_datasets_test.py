@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests import stores
 from tff_asr import errors
 from tff_asr.audio import features
-from tff_asr.corpora import client_datasets, utterance
+from tff_asr.corpora import batching, client_datasets, utterance
 from tff_asr.executors import native
 
 TEXTS = ['one', "it's two", 'three', 'four - five'.replace(' - ', '-'), 'six']
@@ -40,11 +40,11 @@ def opened(tmp_path_factory):
 
 
 def batches(opened, seconds, **kwargs):
-  config = client_datasets.BatchConfig(seconds, **kwargs)
-  dataset = client_datasets.client_batches(
+  config = batching.BatchConfig(seconds, **kwargs)
+  dataset = batching.client_batches(
     opened.all_records(tf.constant('a')), config, SEED
   )
-  for name, spec in client_datasets.CLIENT_BATCH_SPEC.items():
+  for name, spec in batching.CLIENT_BATCH_SPEC.items():
     assert dataset.element_spec[name].is_compatible_with(spec)
   return list(dataset.as_numpy_iterator())
 
@@ -92,12 +92,12 @@ def many(opened_path, count):
 
 def batches_of_a(opened, config):
   records = opened.all_records(tf.constant('a'), config.limits)
-  return client_datasets.client_batches(records, config, SEED)
+  return batching.client_batches(records, config, SEED)
 
 
 def test_a_few_steps_see_all_of_a_client_in_time(tmp_path):
   opened = many(tmp_path / 'store', 60)
-  config = client_datasets.BatchConfig(1.1, steps=5)
+  config = batching.BatchConfig(1.1, steps=5)
   seen = []
   for _ in range(30):
     dataset = batches_of_a(opened, config)
@@ -116,7 +116,7 @@ def test_a_few_steps_see_all_of_a_client_in_time(tmp_path):
 def test_batches_are_padded_to_few_lengths(tmp_path, seconds):
   """By less than an eighth, within what a batch may hold."""
   opened = many(tmp_path / 'store', 60)
-  config = client_datasets.BatchConfig(seconds, epochs=1)
+  config = batching.BatchConfig(seconds, epochs=1)
   found = list(batches_of_a(opened, config).as_numpy_iterator())
   lengths = [batch['features'].shape[1] for batch in found]
   for batch, length in zip(found, lengths, strict=True):
@@ -134,7 +134,7 @@ def test_batches_are_padded_to_few_lengths(tmp_path, seconds):
 def test_steps_repeat_no_utterance_of_a_client_with_enough(tmp_path, seconds):
   """Also if utterances are longer than a batch."""
   opened = many(tmp_path / 'store', 60)
-  config = client_datasets.BatchConfig(seconds, steps=6)
+  config = batching.BatchConfig(seconds, steps=6)
   for _ in range(5):
     dataset = batches_of_a(opened, config)
     found = [int(n) for b in dataset for n in b['frames']]
@@ -143,7 +143,7 @@ def test_steps_repeat_no_utterance_of_a_client_with_enough(tmp_path, seconds):
 
 def test_batches_come_in_a_new_order_every_epoch(tmp_path):
   opened = many(tmp_path / 'store', 12)
-  config = client_datasets.BatchConfig(0.1, epochs=2)
+  config = batching.BatchConfig(0.1, epochs=2)
   dataset = batches_of_a(opened, config)
   order = [int(b['frames'][0]) for b in dataset]
   first, second = order[:12], order[12:]
@@ -154,7 +154,7 @@ def test_batches_come_in_a_new_order_every_epoch(tmp_path):
 
 def computed(opened, names, insecure_seed, **kwargs):
   """What TFF's computation makes of names: lengths and seeds of batches."""
-  config = client_datasets.BatchConfig(0.6, **kwargs)
+  config = batching.BatchConfig(0.6, **kwargs)
   computation = client_datasets.dataset_computation(
     opened, config, insecure_seed
   )
@@ -190,15 +190,15 @@ def test_with_a_seed_a_client_has_the_same_batches_in_the_same_round(
 
 
 def test_a_cap_holds_for_steps_too(opened):
-  config = client_datasets.BatchConfig(0.1, steps=6, max_seconds=0.1)
+  config = batching.BatchConfig(0.1, steps=6, max_seconds=0.1)
   dataset = batches_of_a(opened, config)
   assert len({text for b in dataset for text in texts(opened, b)}) == 1
 
 
 def test_a_client_without_records_has_no_steps(opened):
-  dataset = client_datasets.client_batches(
+  dataset = batching.client_batches(
     opened.all_records(tf.constant('nobody')),
-    client_datasets.BatchConfig(1.0, steps=7),
+    batching.BatchConfig(1.0, steps=7),
     SEED,
   )
   assert not list(dataset)
@@ -251,8 +251,8 @@ def test_batches_are_filled_with_neighbours_up_to_the_seconds(frames, budget):
   records = {
     name: tf.constant([c[name] for c in columns]) for name in columns[0]
   }
-  found = client_datasets.client_batches(
-    records, client_datasets.BatchConfig(budget / 100 + 1e-6, epochs=1), SEED
+  found = batching.client_batches(
+    records, batching.BatchConfig(budget / 100 + 1e-6, epochs=1), SEED
   )
   sizes = sorted(sorted(b['frames'].numpy().tolist()) for b in found)
   assert sizes == sorted(greedy(frames, budget))
@@ -262,7 +262,7 @@ def test_pooled_batches_hold_every_utterance_and_no_more_than_the_seconds(
   opened,
 ):
   examples = client_datasets.pooled_examples(opened, ['a'])
-  found = list(client_datasets.by_length(examples, 1.9))
+  found = list(batching.by_length(examples, 1.9))
   names = [t.decode() for b in found for t in b['text'].numpy()]
   assert sorted(names) == sorted(TEXTS)
   for batch in found:
@@ -279,5 +279,5 @@ def test_pooled_batches_hold_every_utterance_and_no_more_than_the_seconds(
   ],
 )
 def test_settings_that_mean_nothing_are_refused(wrong):
-  with pytest.raises(errors.UserError, match='--client_'):
-    client_datasets.BatchConfig(**wrong)
+  with pytest.raises(errors.UserError, match='BatchConfig'):
+    batching.BatchConfig(**wrong)

@@ -15,7 +15,7 @@ import tensorflow_federated as tff
 
 from tests import stores
 from tff_asr import checksums, errors
-from tff_asr.corpora import client_datasets, client_store, queries, utterance
+from tff_asr.corpora import batching, client_store, queries, utterance
 
 
 @settings(max_examples=5, deadline=None)
@@ -73,7 +73,7 @@ def test_features_are_those_that_the_audio_would_give(tmp_path):
   examples = []
   for kind in client_store.KINDS:
     opened = stores.opened(tmp_path / kind, given, kind=kind)
-    examples.append(client_datasets.parse(opened.all_records(tf.constant('a'))))
+    examples.append(batching.parse(opened.all_records(tf.constant('a'))))
   from_audio, from_features = examples
   for name, value in from_audio.items():
     np.testing.assert_allclose(value, from_features[name], atol=1e-5)
@@ -229,7 +229,7 @@ _WITHOUT_STORE = """
 import pathlib, resource, shutil, sys
 import tensorflow as tf
 from tff_asr import errors
-from tff_asr.corpora import client_datasets, client_store
+from tff_asr.corpora import client_store
 
 opened = client_store.ClientStore(pathlib.Path(sys.argv[1]))
 graph = tf.function(opened.all_records).get_concrete_function(
@@ -302,5 +302,7 @@ def test_the_records_of_another_store_are_not_taken_for_ones_own(tmp_path):
   client_store.ClientStore(tmp_path / 'one').check_content()
   other = (tmp_path / 'other' / client_store.DATABASE).read_bytes()
   (tmp_path / 'one' / client_store.DATABASE).write_bytes(other)
-  with pytest.raises(errors.UserError, match=r'is not what store\.json'):
+  with pytest.raises(
+    errors.UserError, match=r'is not the database that store\.json'
+  ):
     client_store.ClientStore(tmp_path / 'one').check_content()

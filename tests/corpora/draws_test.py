@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 import pytest
 
 from tff_asr import errors
-from tff_asr.corpora import draws, holdout
+from tff_asr.corpora import draws, holdouts
 
 NAMES = st.sets(st.text(max_size=6), min_size=1, max_size=40)
 SEEDS = st.integers(0, 2**31 - 1)
@@ -76,7 +76,7 @@ def test_draws_of_other_seeds_and_for_other_ends_are_independent():
 @given(NAMES, st.integers(1, 20), SEEDS)
 def test_a_hold_out_tells_of_nobody_else(names, number, seed):
   for clients in number, number / 21:
-    draw = holdout.Holdout(clients, seed)
+    draw = holdouts.Holdout(clients, seed)
     try:
       part = draw.split(sorted(names))
     except errors.UserError:

@@ -20,7 +20,7 @@ from tests.stores import make
 from tff_asr import errors
 from tff_asr.corpora import (
   client_store,
-  holdout,
+  holdouts,
   preparation,
   store_writer,
   utterance,
@@ -104,8 +104,8 @@ class Interrupts:
 @pytest.mark.parametrize(
   ('is_before', 'pause', 'held_out'),
   [
-    (False, -1.0, holdout.Holdout(2, 0)),
-    (True, -1.0, holdout.Holdout(2, 0)),
+    (False, -1.0, holdouts.Holdout(2, 0)),
+    (True, -1.0, holdouts.Holdout(2, 0)),
     (False, math.inf, None),
     (True, math.inf, None),
   ],
@@ -141,7 +141,7 @@ def test_wherever_it_was_stopped_it_is_gone_on_with(
   assert not list(tmp_path.glob('*.partial'))
 
 
-@pytest.mark.parametrize('held_out', [None, holdout.Holdout(2, 0)])
+@pytest.mark.parametrize('held_out', [None, holdouts.Holdout(2, 0)])
 @pytest.mark.parametrize('at', [1, 7, 19])
 def test_what_was_stopped_is_gone_on_with(tmp_path, monkeypatch, at, held_out):
   monkeypatch.setattr(preparation, '_AHEAD', 0)
@@ -184,7 +184,7 @@ def test_other_settings_are_not_gone_on_with(tmp_path, monkeypatch):
   path = tmp_path / 'store'
   with pytest.raises(KeyboardInterrupt):
     preparation.prepare(Interrupted(items, 19), path, CONFIG)
-  with pytest.raises(errors.UserError, match='another max_seconds'):
+  with pytest.raises(errors.UserError, match='another `max_seconds`'):
     stores.write(path, items, max_seconds=9.0)
   preparation.prepare(stores.Given(items), path, CONFIG)
 
@@ -223,7 +223,7 @@ def test_a_speaker_who_comes_before_the_split_takes_part_in_it(
   """A new one who is held out in place of another."""
   monkeypatch.setattr(preparation, '_AHEAD', 0)
   items = [make(f'c{i % 9}', f'{i}', 4_800 + i) for i in range(18)]
-  draw = holdout.Holdout(4, 0)
+  draw = holdouts.Holdout(4, 0)
   new = next(
     name
     for name in map('d{}'.format, range(99))
@@ -254,13 +254,13 @@ def stopped_after_the_split(path, items, draw, monkeypatch):
 
 def test_a_store_is_split_once(tmp_path, monkeypatch):
   items = [make(f'c{i % 5}', f'{i}', 4_800 + i) for i in range(10)]
-  path, draw = tmp_path / 'store', holdout.Holdout(2, 0)
+  path, draw = tmp_path / 'store', holdouts.Holdout(2, 0)
   stopped_after_the_split(path, items, draw, monkeypatch)
-  with pytest.raises(errors.UserError, match='split with another'):
+  with pytest.raises(errors.UserError, match='split with other'):
     preparation.prepare(
-      stores.Given(items), path, CONFIG, holdout.Holdout(1, 0)
+      stores.Given(items), path, CONFIG, holdouts.Holdout(1, 0)
     )
-  with pytest.raises(errors.UserError, match='split with another'):
+  with pytest.raises(errors.UserError, match='split with other'):
     preparation.prepare(stores.Given(items), path, CONFIG)
   more = stores.Given([*items, make('new', 'new')])
   with pytest.raises(errors.UserError, match='corpus has changed'):
@@ -285,14 +285,14 @@ def test_nothing_is_decoded_again_where_nobody_could_be_held_out(tmp_path):
   path = tmp_path / 'store'
   with pytest.raises(errors.UserError, match='of 2 speakers'):
     preparation.prepare(
-      stores.Given(items), path, CONFIG, holdout.Holdout(2, 0)
+      stores.Given(items), path, CONFIG, holdouts.Holdout(2, 0)
     )
   steps = []
   trained, evaluated = preparation.prepare(
     stores.Given(items),
     path,
     CONFIG,
-    holdout.Holdout(1, 0),
+    holdouts.Holdout(1, 0),
     lambda done, *_: steps.append(done),
   )
   assert steps == [6]
@@ -303,7 +303,7 @@ def test_nothing_is_decoded_again_where_nobody_could_be_held_out(tmp_path):
 def test_nothing_of_a_held_out_speaker_is_left_in_the_file(tmp_path):
   items = [make(f'c{i % 4}', f'{i}', 48_000 + i) for i in range(20)]
   path = tmp_path / 'store'
-  preparation.prepare(stores.Given(items), path, CONFIG, holdout.Holdout(2, 0))
+  preparation.prepare(stores.Given(items), path, CONFIG, holdouts.Holdout(2, 0))
   held = client_store.ClientStore(tmp_path / 'store-holdout').client_ids
   file = (path / client_store.DATABASE).read_bytes()
   for item in items:
@@ -322,7 +322,7 @@ def test_a_store_of_other_settings_is_not_taken_for_half_of_a_pair(
   """It holds those who were to be held out."""
   monkeypatch.setattr(preparation, '_AHEAD', 0)
   items = [make(f'c{i % 5}', f'{i}', 4_800 + i) for i in range(20)]
-  path, draw = tmp_path / 'store', holdout.Holdout(2, 0)
+  path, draw = tmp_path / 'store', holdouts.Holdout(2, 0)
   with pytest.raises(KeyboardInterrupt):
     preparation.prepare(Interrupted(items, 15), path, CONFIG, draw)
   store_writer.partial_of(path).rename(tmp_path / 'elsewhere')

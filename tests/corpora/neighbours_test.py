@@ -10,7 +10,7 @@ import numpy as np
 
 from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import client_store, holdout, preparation, utterance
+from tff_asr.corpora import client_store, holdouts, preparation, utterance
 
 CONFIG = preparation.StoreConfig(stores.ENGLISH)
 OTHERS = [f'c{i}' for i in range(5)]
@@ -39,7 +39,7 @@ def items_of(clients):
 ITEMS = st.lists(items_of(st.sampled_from([*OTHERS, ONE])), max_size=25)
 DRAWS = st.one_of(
   st.none(),
-  st.builds(holdout.Holdout, st.sampled_from([1, 2, 0.3]), st.integers(0, 99)),
+  st.builds(holdouts.Holdout, st.sampled_from([1, 2, 0.3]), st.integers(0, 99)),
 )
 
 
@@ -122,7 +122,7 @@ def test_speakers_of_one_store_keep_what_they_share(tmp_path):
 
 def test_what_a_held_out_speaker_said_is_not_trained_on(tmp_path):
   """Whoever comes first; and the held-out speaker keeps it."""
-  draw = holdout.Holdout(1, 0)
+  draw = holdouts.Holdout(1, 0)
   clients = [f'c{i}' for i in range(3)]
   (held,) = draw.split(clients)
   first, second = sorted({*clients} - {held})

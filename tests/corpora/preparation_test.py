@@ -97,7 +97,7 @@ def test_a_frame_more_is_enough(tmp_path):
   [
     (
       ['नमस्ते', 'नमस्ते'],
-      'instance, outside.*: x0.*न.*--vocabulary',
+      'instance, outside.*: x0.*न.*`vocabulary`',
     ),
     (['', ''], '2 empty transcript; for instance, empty transcript: x0'),
   ],

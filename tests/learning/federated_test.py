@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from tests import plans
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching, client_datasets
 from tff_asr.executors import native
 from tff_asr.learning import federated, speech_model
 from tff_asr.models import precision, presets
@@ -24,7 +24,7 @@ MODEL = dataclasses.replace(
   augmentation=None,
 )
 # Two utterances of 0.4 s.
-BATCHES = client_datasets.BatchConfig(seconds=0.9, epochs=1)
+BATCHES = batching.BatchConfig(seconds=0.9, epochs=1)
 CONFIG = federated.FederatedConfig(
   client_learning_rate=0.1,
   client_gradient_clip=1.0,
@@ -95,12 +95,12 @@ def norm(tensors):
 
 def test_a_round_of_one_client_is_local_sgd_with_clipped_gradients(speech):
   """Against a step in plain TensorFlow on the same single batch."""
-  batches = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  batches = batching.BatchConfig(seconds=9.0, epochs=1)
   run = Run(speech, None, batches=batches)
   update, _ = run.step(['a'])
   records = speech.all_records(tf.constant('a'), batches.limits)
   seed = tf.constant([1, 2])
-  (batch,) = client_datasets.client_batches(records, batches, seed)
+  (batch,) = batching.client_batches(records, batches, seed)
   with tf.GradientTape() as tape:
     loss = speech_model.batch_loss(run.encoder, batch, training=True)
   gradients = tape.gradient(loss, run.encoder.trainable_variables)
@@ -110,7 +110,7 @@ def test_a_round_of_one_client_is_local_sgd_with_clipped_gradients(speech):
 
 
 def test_the_mean_is_over_the_clients_that_answered(speech):
-  one_batch = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  one_batch = batching.BatchConfig(seconds=9.0, epochs=1)
   run = Run(speech, None, batches=one_batch)
   single = [run.step([c])[0] for c in ('a', 'b')]
   both, _ = run.step(['a', 'b'])
@@ -123,7 +123,7 @@ def test_clients_may_compute_in_bfloat16(speech):
 
   After one step: more of them would amplify what rounding does.
   """
-  one_batch = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  one_batch = batching.BatchConfig(seconds=9.0, epochs=1)
   update, expected = (
     Run(speech, None, batches=one_batch, precision_name=name).step(['a'])[0]
     for name in (precision.BFLOAT16, precision.FLOAT32)
@@ -174,7 +174,7 @@ def test_metrics_of_a_private_round_say_nothing_of_clients(clipped):
 )
 def test_metrics_of_another_round_say_what_clients_did(speech, plan):
   """Without a plan; and with one that has it, before clipping and noise."""
-  one_batch = client_datasets.BatchConfig(seconds=9.0, epochs=1)
+  one_batch = batching.BatchConfig(seconds=9.0, epochs=1)
   plain = Run(speech, None, batches=one_batch)
   updates = [plain.step([client])[0] for client in ('a', 'b')]
   _, metrics = Run(speech, plan, batches=one_batch).step(['a', 'b'])

@@ -12,7 +12,7 @@ import tensorflow_federated as tff
 
 from tests import plans
 from tests.privacy.updates import are_independent, has_variance, is_gaussian
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching, client_datasets
 from tff_asr.executors import context
 from tff_asr.learning import federated
 from tff_asr.models import presets
@@ -46,7 +46,7 @@ def steps(speech):
   process = federated.build_learning_process(
     MODEL, federated.FederatedConfig(0.1, 1.0, 'sgd', 1.0), PLAN
   )
-  batches = client_datasets.BatchConfig(seconds=0.9, epochs=1)
+  batches = batching.BatchConfig(seconds=0.9, epochs=1)
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     client_datasets.dataset_computation(speech, batches), process
   )

@@ -13,7 +13,7 @@ import tensorflow as tf
 from pipelines import flagfiles, train
 from tests import plans
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.learning import federated
 from tff_asr.optimizers import schedules
 from tff_asr.privacy.mechanism import layer_clipping
@@ -86,7 +86,7 @@ def test_a_recipe_is_a_run(recipe):
   shapes = [tensor.shape for tensor in trainable]
   assert [np.prod(s, dtype=int) for s in shapes] == list(sizes.values())
   batch = clients.member.element
-  for name, spec in client_datasets.BATCH_SPEC.items():
+  for name, spec in batching.BATCH_SPEC.items():
     assert (batch[name].dtype, len(batch[name].shape)) == (
       spec.dtype,
       len(spec.shape),

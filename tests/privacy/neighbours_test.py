@@ -30,7 +30,7 @@ import tensorflow as tf
 from tests import stores as stores_lib
 from tff_asr import checksums, errors
 from tff_asr.commands import train
-from tff_asr.corpora import client_datasets, client_store, holdout, preparation
+from tff_asr.corpora import batching, client_store, holdouts, preparation
 from tff_asr.executors import map_reduce
 from tff_asr.learning import central, federated
 from tff_asr.models import presets
@@ -149,7 +149,7 @@ def run(folder: pathlib.Path, one: str, sampling: str, damaged=False) -> None:
     stores_lib.Given(corpus(one)),
     folder / 'store',
     config,
-    holdout.Holdout(2, 0),
+    holdouts.Holdout(2, 0),
   )
   if damaged:
     with contextlib.closing(
@@ -176,7 +176,7 @@ def run(folder: pathlib.Path, one: str, sampling: str, damaged=False) -> None:
       epochs=1, batch_seconds=9.0, learning_rate=1e-3, max_tempo_change=0.0
     ),
     rounds=2,
-    batches=client_datasets.BatchConfig(seconds=9.0, epochs=1),
+    batches=batching.BatchConfig(seconds=9.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 0.01),
     privacy=privacy_config.PrivacyConfig(
       sampling=schemes.SamplingSettings(sampling=sampling, cohort_size=3),

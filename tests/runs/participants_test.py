@@ -6,7 +6,7 @@ import pytest
 
 from tests import stores
 from tff_asr import errors
-from tff_asr.corpora import holdout
+from tff_asr.corpora import holdouts
 from tff_asr.runs import participants
 
 CLIENTS = [f'client {i}' for i in range(9)]
@@ -73,7 +73,7 @@ def test_all_are_heard_or_seed_speakers(without):
 def test_draws_for_different_ends_differ(without):
   seeds, _ = participants.split(without(), 4, 1, set(), True)
   heard = participants.sample(without(), 4, 1)
-  held_out = holdout.Holdout(4, 1).split(CLIENTS)
+  held_out = holdouts.Holdout(4, 1).split(CLIENTS)
   assert len({frozenset(seeds), frozenset(heard), held_out}) == 3
 
 

@@ -9,14 +9,14 @@ import soundfile
 
 from tff_asr.audio import features
 from tff_asr.corpora import utterance
-from tff_asr.corpora.readers import source
+from tff_asr.corpora.readers import sources
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 
 SPEAKERS = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Noise(source.Source):
+class Noise(sources.Source):
   """Clients with one utterance of noise each.
 
   Attributes:

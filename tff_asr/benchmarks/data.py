@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tff_asr.audio import features
 from tff_asr.benchmarks import corpora
-from tff_asr.corpora import client_datasets, client_store, preparation
+from tff_asr.corpora import batching, client_store, preparation
 from tff_asr.corpora.readers import librispeech
 from tff_asr.text import vocabulary
 
@@ -165,13 +165,13 @@ def _frames_of_client(
   opened: client_store.ClientStore,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
   """Makes the batches of a client as a federated round does, traced once."""
-  config = client_datasets.BatchConfig(seconds=120.0, epochs=1)
+  config = batching.BatchConfig(seconds=120.0, epochs=1)
 
   @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
   def frames(client_id):
     records = opened.all_records(client_id)
     seed = tf.random.uniform([2], 0, tf.int32.max, tf.int32)
-    dataset = client_datasets.client_batches(records, config, seed)
+    dataset = batching.client_batches(records, config, seed)
     return dataset.reduce(0, lambda n, b: n + tf.reduce_sum(b['frames']))
 
   return frames

@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 from tff_asr.commands import train
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.learning import central, federated
 from tff_asr.privacy import settings
 from tff_asr.privacy.mechanism import gaussian, layer_clipping
@@ -59,7 +59,7 @@ def run(
       epochs=1, batch_seconds=16.0, learning_rate=1e-3
     ),
     rounds=rounds,
-    batches=client_datasets.BatchConfig(seconds=16.0, epochs=1),
+    batches=batching.BatchConfig(seconds=16.0, epochs=1),
     federated=federated.FederatedConfig(0.1, 1.0, 'lamb', 1e-3),
     privacy=settings.PrivacyConfig(
       sampling=schemes.SamplingSettings(cohort_size=_COHORT),

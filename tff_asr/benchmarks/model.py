@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tff_asr import errors
 from tff_asr.audio import features
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.learning import speech_model
 from tff_asr.models import precision, presets
 
@@ -46,7 +46,7 @@ def _measure(model: str, precision_name: str, batch_seconds: float) -> str:
   start = time.perf_counter()
   encoder = presets.preset(model, _VOCABULARY).build(precision_name)
 
-  @tf.function(input_signature=[client_datasets.BATCH_SPEC])
+  @tf.function(input_signature=[batching.BATCH_SPEC])
   def step(batch):
     with tf.GradientTape() as tape:
       loss = speech_model.batch_loss(encoder, batch, training=True)

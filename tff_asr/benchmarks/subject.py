@@ -17,7 +17,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_asr.benchmarks import keras_encoder
-from tff_asr.corpora import client_datasets, client_store
+from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.learning import federated, private_process, speech_model
 from tff_asr.models import presets
 from tff_asr.models.encoder import EncoderConfig
@@ -138,8 +138,8 @@ def _model(config: SubjectConfig, store) -> EncoderConfig:
   return model
 
 
-def _batches(config: SubjectConfig) -> client_datasets.BatchConfig:
-  return client_datasets.BatchConfig(config.batch_seconds, config.epochs)
+def _batches(config: SubjectConfig) -> batching.BatchConfig:
+  return batching.BatchConfig(config.batch_seconds, config.epochs)
 
 
 def _loop(config, store, cohort) -> Callable[[], None]:
@@ -152,7 +152,7 @@ def _loop(config, store, cohort) -> Callable[[], None]:
   batches = _batches(config)
   of_clients = [
     list(
-      client_datasets.client_batches(
+      batching.client_batches(
         store.all_records(tf.constant(client_id), batches.limits),
         batches,
         tf.constant([0, number]),
@@ -166,7 +166,7 @@ def _loop(config, store, cohort) -> Callable[[], None]:
     for variable, value in zip(variables, initial, strict=True):
       variable.assign(value)
 
-  @tf.function(input_signature=[client_datasets.CLIENT_BATCH_SPEC])
+  @tf.function(input_signature=[batching.CLIENT_BATCH_SPEC])
   def step(batch):
     with tf.GradientTape() as tape:
       loss = speech_model.batch_loss(encoder, batch, training=True)

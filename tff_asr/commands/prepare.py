@@ -1,4 +1,7 @@
-"""Makes client stores, and says what went into them."""
+"""Prepares client stores at the command line: progress bar, plot and table.
+
+`corpora/preparation.py` does the work.
+"""
 
 from collections.abc import Iterator, Sequence
 import contextlib
@@ -13,12 +16,12 @@ import tqdm
 from tff_asr import errors
 from tff_asr.corpora import (
   client_store,
+  holdouts,
   preparation,
   store_summary,
   store_writer,
 )
-from tff_asr.corpora import holdout as holdout_lib
-from tff_asr.corpora.readers import source as source_lib
+from tff_asr.corpora.readers import sources
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.text import vocabulary
 
@@ -27,23 +30,23 @@ _WAIT_SECONDS = 0.5
 
 
 def prepare(
-  source: source_lib.Source,
+  corpus: sources.Source,
   output: pathlib.Path,
   config: preparation.StoreConfig,
-  holdout: holdout_lib.Holdout | None = None,
+  holdout: holdouts.Holdout | None = None,
 ) -> str:
-  """Makes a corpus' store, and says in a table what went into it.
+  """Prepares the store of a corpus, and returns a table of its contents.
 
   Args:
-    source: The corpus.
-    output: Where the store is to be; must not exist.
-    config: What it holds.
-    holdout: Speakers who go to a store of their own.
+    corpus: The corpus.
+    output: Folder of the store; must not exist.
+    config: Settings of the contents.
+    holdout: Draw of the speakers for a second store.
 
   Raises:
-    UserError: If the corpus or the place of the store cannot be used.
+    UserError: If the corpus or the folder of the store cannot be used.
   """
-  return table(_prepare(source, output, config, holdout, _plot))
+  return table(_prepare(corpus, output, config, holdout, _plot))
 
 
 def _plot(summary: store_summary.Summary) -> dict[str, bytes]:
@@ -56,11 +59,11 @@ def _plot(summary: store_summary.Summary) -> dict[str, bytes]:
 def cached_synthetic(config: synthetic_corpus.SyntheticConfig) -> pathlib.Path:
   """Returns a store of synthetic speakers from the user's cache.
 
-  It is made if it is not there, or waited for if another process makes it:
-  `tff_asr` in `XDG_CACHE_HOME`, or in `~/.cache`.
+  The cache is `tff_asr` in `XDG_CACHE_HOME`, or in `~/.cache`. If it lacks the
+  store, this call prepares the store, or waits for a process that does.
 
   Raises:
-    UserError: If there is no place for it.
+    UserError: If the cache cannot be used.
   """
   path = (
     _cache() / 'tff_asr' / f'synthetic-{config.digest}-v{client_store.VERSION}'
@@ -96,7 +99,7 @@ def _cache() -> pathlib.Path:
 
 
 def _prepare(
-  source, output, config, holdout=None, files=lambda _: {}
+  corpus, output, config, holdout=None, files=lambda _: {}
 ) -> list[store_summary.Summary]:
   with contextlib.ExitStack() as stack:
     screen = stack.enter_context(_libraries_muted())
@@ -122,19 +125,19 @@ def _prepare(
 
     try:
       return preparation.prepare(
-        source, output, config, holdout, progress, files
+        corpus, output, config, holdout, progress, files
       )
     except KeyboardInterrupt as interrupt:
       raise KeyboardInterrupt(
-        'Interrupted: the same command goes on from here.'
+        'Interrupted: to resume, repeat the command.'
       ) from interrupt
 
 
 @contextlib.contextmanager
 def _libraries_muted() -> Iterator:
-  """Keeps decoders from writing to standard error; gives what shows there.
+  """Silences decoders on standard error; yields a file that still writes there.
 
-  They note what they find in damaged files, which `skipped.tsv` has anyway.
+  Decoders report damaged files, which `skipped.tsv` lists anyway.
   """
   sys.stderr.flush()
   saved = os.dup(2)
@@ -150,7 +153,7 @@ def _libraries_muted() -> Iterator:
 
 
 def table(summaries: Sequence[store_summary.Summary]) -> str:
-  """What went into stores, as text."""
+  """Returns tables of the contents of stores."""
   return '\n\n'.join(map(_one_table, summaries))
 
 
@@ -172,8 +175,8 @@ def _one_table(summary: store_summary.Summary) -> str:
     f'  {"mean":8}{minutes.mean():10.2f}',
     *(
       [
-        f'shared      {summary.shared} utterances, whose audio another speaker'
-        ' has too: are speakers mixed up?'
+        f'shared      {summary.shared} utterances with audio that another'
+        ' speaker has, too: are speakers mixed up?'
       ]
       if summary.shared
       else []
@@ -182,7 +185,7 @@ def _one_table(summary: store_summary.Summary) -> str:
     *(f'  {n:8d}  {reason}' for reason, n in summary.skipped.items()),
   ]
   if summary.skipped:
-    lines.append(f'  each in {summary.path / client_store.SKIPPED}')
+    lines.append(f'  listed in {summary.path / client_store.SKIPPED}')
   if why := store_summary.reasons(summary):
     lines.append(f'most of the corpus is left out: {why}')
   return '\n'.join(lines)

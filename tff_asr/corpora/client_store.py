@@ -1,20 +1,20 @@
 """The client store: a folder that holds a corpus by client.
 
 * `clients.sqlite`: the utterances as `tf.train.Example` records, indexed by
-  client and length, so that a client is found in milliseconds whatever the size
-  of the store. Views give it the tables that TFF's own
+  client and length. Finding a client takes milliseconds for any size of the
+  store. Views offer the tables that TFF's own
   `tff.simulation.datasets.load_and_parse_sql_client_data` reads.
 * `store.json`: format version, vocabulary, figures, the store's name.
-* `skipped.tsv`: what the reader found and left out, with the reason.
-* `clients.png`: how the audio is spread over the clients.
-* `checksums.txt`: check sums of all of these.
+* `skipped.tsv`: the skipped utterances, each with the reason.
+* `clients.png`: the distribution of the audio over the clients.
+* `checksums.txt`: check sums of all these files.
 
-TFF's writer, `save_to_sql_client_data`, has no index (every client would read
+TFF's writer, `save_to_sql_client_data`, makes no index (each client would read
 the whole file), needs a `tf.data.Dataset` for each client, and cannot record
-what was skipped; its reader cannot leave out part of a client with thousands of
+skipped utterances. TFF's reader cannot read part of a client with thousands of
 utterances.
 
-A store appears under its name only when it is complete, and is never changed.
+A store appears under its name only when it is complete, and never changes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,12 +40,12 @@ METADATA = 'store.json'
 SKIPPED = 'skipped.tsv'
 PLOT = 'clients.png'
 
-# What an utterance is kept as: `audio`, PCM of 16 bits, or `features`, log-mel
+# Forms of a stored utterance: `audio`, PCM of 16 bits, or `features`, log-mel
 # in float32; both little-endian.  `tokens` are int32; text is in UTF-8.
 KINDS = ('audio', 'features')
 
-_ALL = 1_000_000  # More records than a client has.
-_AT_ONCE = 32  # Records that a stream of them holds.
+_ALL = 1_000_000  # More records than any client has.
+_AT_ONCE = 32  # Records of a stream that are in memory.
 _STRING = tf.TensorSpec((), tf.string)
 RECORD_SPECS = {
   kind: {name: _STRING for name in (kind, 'tokens', 'text', 'utterance_id')}
@@ -54,27 +54,27 @@ RECORD_SPECS = {
 
 
 class ClientStore:
-  """A store opened for reading.
+  """A client store opened for reading.
 
   Attributes:
-    path: Its folder.
-    kind: What utterances are kept as, one of `KINDS`.
-    client_ids: Its clients, sorted.
-    vocabulary: What its texts are written with.
-    seconds: Length of all audio.
-    client_seconds: That of each client's.
-    name: Its random name; `None` for a store of an earlier release, until
-      `give_name`.
-    digest: Hash of its content: another corpus at the same path has another.
-      It depends on every client's data: no model, nor what else is handed on,
-      may have it.
+    path: Folder of the store.
+    kind: Form of the utterances, one of `KINDS`.
+    client_ids: The clients, sorted.
+    vocabulary: Vocabulary of the texts.
+    seconds: Length of all audio in seconds.
+    client_seconds: Length of each client's audio in seconds.
+    name: Random name of the store; `None` for a store of an earlier release,
+      until `give_name`.
+    digest: Hash of the content, which tells apart corpora at the same path. It
+      depends on the data of every client: models, and other files that a user
+      hands on, must not contain it.
   """
 
   def __init__(self, path: pathlib.Path):
     """Opens a store.
 
     Raises:
-      UserError: If there is none at `path`, it is damaged, or of another
+      UserError: If `path` has no store, or a damaged one, or a store of another
         version.
     """
     self.path = path
@@ -103,29 +103,29 @@ class ClientStore:
     self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if len(self.client_ids) != metadata['clients']:
       raise errors.UserError(
-        f'{database} has {len(self.client_ids)} clients where {METADATA} says'
+        f'{database} has {len(self.client_ids)} clients where {METADATA} has'
         f' {metadata["clients"]}: prepare the store again.'
       )
 
   def give_name(self) -> str:
-    """Returns the store's name; a store of an earlier release gets one now.
+    """Returns the store's name; gives a name to a store of an earlier release.
 
     Raises:
-      UserError: If it has none and its folder cannot be written.
+      UserError: If the store has no name and its folder cannot be written.
     """
     if self.name is None:
       self.name = store_names.give(self.path)
     return self.name
 
   def check_content(self, stop: threading.Event | None = None) -> None:
-    """Checks that all records are as they were written; reads the whole store.
+    """Checks that no record has changed; reads the whole store.
 
     Args:
-      stop: Once it is set, this ends without a result.
+      stop: Ends the check without a result once it is set.
 
     Raises:
-      OSError: If it cannot be read.
-      UserError: If they are not.
+      OSError: If the store cannot be read.
+      UserError: If a record has changed.
     """
     database = self.path / DATABASE
     if checksums.is_listed(database):
@@ -143,8 +143,8 @@ class ClientStore:
       )
     errors.require(
       found == self._content or bool(stop and stop.is_set()),
-      f'{database} is not what {METADATA} beside it tells of: restore it from a'
-      ' copy, or prepare the store again.',
+      f'{database} is not the database that {METADATA} beside it describes:'
+      ' restore it from a copy, or prepare the store again.',
     )
 
   def _connect(self) -> contextlib.closing[sqlite3.Connection]:
@@ -152,7 +152,7 @@ class ClientStore:
     return contextlib.closing(sqlite3.connect(uri, uri=True))
 
   def check_can_be_read(self) -> None:
-    """Raises a `UserError` unless the database can be opened just now."""
+    """Raises a `UserError` unless the database can be opened now."""
     with self._reading() as connection:
       connection.execute('SELECT number FROM records LIMIT 1').fetchone()
 
@@ -162,12 +162,15 @@ class ClientStore:
     limits: Sequence[queries.Limit] = (),
     seed: tf.Tensor | None = None,
   ) -> tf.data.Dataset:
-    """The records of one client, shortest first, a few at a time in memory.
+    """Returns a stream of one client's records, shortest first.
+
+    A few records are in memory at a time.
 
     Args:
-      client_id: string `[]`, which may be symbolic.
-      limits: As in `all_records`.
-      seed: As in `all_records`.
+      client_id: string `[]`, eager or symbolic.
+      limits: Limits of the draw from a client with more audio, see
+        `all_records`.
+      seed: Seed of the draw, see `all_records`.
 
     Returns:
       Elements as in `RECORD_SPECS[self.kind]`.
@@ -189,20 +192,20 @@ class ClientStore:
     seed: tf.Tensor | None = None,
     portable: bool = False,
   ) -> dict[str, tf.Tensor]:
-    """The records of one client, shortest first, all at once.
+    """Returns all records of one client, shortest first, as one batch.
 
-    This has no function of a dataset, which TensorFlow would make anew for
+    The graph has no dataset function, because TensorFlow would build one for
     each client.
 
     Args:
-      client_id: string `[]`, which may be symbolic.
-      limits: Of a client with more audio, utterances drawn at random within all
-        of these; the others are not read.
-      seed: int32 `[2]`, not negative; decides which are drawn.  By default
-        SQLite does.
-      portable: Whether the graph may run in another process.  TensorFlow's
-        reader, which it needs for that, kills its process where the database
-        cannot be opened.
+      client_id: string `[]`, eager or symbolic.
+      limits: Limits of the draw from a client with more audio: utterances are
+        drawn at random within all limits; the others are not read.
+      seed: int32 `[2]`, not negative, seed of the draw.  By default SQLite
+        draws.
+      portable: Whether the graph may run in another process.  It then uses
+        TensorFlow's reader, which kills its process if it cannot open the
+        database.
 
     Returns:
       string `[records]` each, named as in `RECORD_SPECS[self.kind]`.
@@ -234,10 +237,8 @@ class ClientStore:
     of_numbers: queries.OfNumbers,
     dtype: tf.DType,
   ) -> tf.Tensor:
-    """Calls a function with the numbers of a client's records, in order."""
-    query = ''.join(
-      queries.query(limits, ':client', queries.CHANCE[seed is not None])
-    )
+    """Calls `of_numbers` with the numbers of a client's records, in order."""
+    query = queries.numbers_query(limits, seed is not None)
 
     def read(client_id: bytes, *seed: np.ndarray) -> np.ndarray:
       values = {f'seed{i}': int(n) for i, n in enumerate(np.ravel(seed))}
@@ -250,7 +251,7 @@ class ClientStore:
     return queries.in_python(read, arguments, dtype)
 
   def _records(self, numbers: tf.Tensor) -> tf.Tensor:
-    """The records of these numbers, string `[records]`."""
+    """Returns the records of numbers, string `[records]`."""
 
     def read(numbers: np.ndarray) -> np.ndarray:
       with self._reading() as connection:
@@ -260,7 +261,7 @@ class ClientStore:
 
   @contextlib.contextmanager
   def _reading(self) -> Iterator[sqlite3.Connection]:
-    """Opens the database; what goes wrong then is an error of the user's."""
+    """Opens the database; an error of SQLite becomes a `UserError`."""
     try:
       with self._connect() as connection:
         yield connection
@@ -270,20 +271,8 @@ class ClientStore:
       ) from error
 
   def _read_by_tensorflow(self, client_id, limits, seed) -> tf.Tensor:
-    name = tf.strings.join(
-      ["'", tf.strings.regex_replace(client_id, "'", "''"), "'"]
-    )
-    chance = queries.CHANCE[seed is not None]
-    if seed is not None:
-      for i, number in enumerate(tf.unstack(tf.strings.as_string(seed))):
-        chance = tf.strings.regex_replace(chance, f':seed{i}', number)
-    query = tf.strings.join(
-      [
-        'SELECT record FROM records WHERE number IN (',
-        *queries.query(limits, name, chance),
-        ') ORDER BY samples, number',
-      ]
-    )
+    """Reads a client's records in a graph without Python functions."""
+    query = queries.records_query(limits, client_id, seed)
     none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.string),))
     (serialized,) = (
       tf.data.experimental.SqlDataset(
@@ -298,7 +287,7 @@ class ClientStore:
 
 
 def content_hash(records: Iterable[tuple[str, bytes]]) -> str:
-  """Returns a hash of all records.
+  """Returns the hash of a store's content.
 
   Args:
     records: Client and digest of each record, in order.
@@ -313,7 +302,7 @@ def content_hash(records: Iterable[tuple[str, bytes]]) -> str:
 def _read_metadata(path: pathlib.Path) -> dict:
   if not path.is_dir():
     raise errors.UserError(
-      f'There is no client store at {path}: make one with //pipelines:prepare.'
+      f'There is no client store at {path}: make one with the prepare command.'
     )
   try:
     metadata = text_files.read_json(path / METADATA)
@@ -325,13 +314,13 @@ def _read_metadata(path: pathlib.Path) -> dict:
     raise
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
-      f'{path} is no client store (no valid {METADATA}): make one with'
-      ' //pipelines:prepare.'
+      f'{path} is not a client store (no valid {METADATA}): make one with the'
+      ' prepare command.'
     ) from error
   if version != VERSION:
     raise errors.UserError(
-      f'{path} is a store of version {version}, this release reads version'
-      f' {VERSION}: prepare it again.'
+      f'{path} is a store of version {version}, but this release reads version'
+      f' {VERSION}: prepare the store again.'
     )
   return metadata
 

@@ -1,4 +1,4 @@
-"""Whether stores hold what was written, found out while a run begins."""
+"""A check of stores for damage, in the background of a run's start."""
 
 import threading
 from types import TracebackType
@@ -10,10 +10,10 @@ from tff_asr.corpora import client_store
 
 
 class ContentCheck:
-  """Reads stores in the background; used in a `with` statement.
+  """A check of stores in the background, for a `with` statement.
 
-  An error that ends the statement gives way to that of a damaged store, which
-  is its likely cause.
+  If the statement ends with an error and a store is damaged, the damage is the
+  likely cause, so the error of the store is raised instead.
   """
 
   def __init__(self):
@@ -22,7 +22,7 @@ class ContentCheck:
     self._thread: threading.Thread | None = None
 
   def begin(self, *stores: client_store.ClientStore) -> None:
-    """Begins to read stores."""
+    """Starts to read stores."""
 
     def check():
       try:
@@ -35,11 +35,11 @@ class ContentCheck:
     self._thread.start()
 
   def wait(self) -> None:
-    """Waits until all is read; call before anything is made of it.
+    """Waits for the end of the check; call it before the first output.
 
     Raises:
       OSError: If a store cannot be read.
-      UserError: If one is not as it was written.
+      UserError: If a record of a store has changed.
     """
     if self._thread:
       self._thread.join()

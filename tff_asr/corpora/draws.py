@@ -1,8 +1,8 @@
-"""Draws among speakers that tell of nobody who is not drawn.
+"""Random draws of speakers that do not depend on the speakers not drawn.
 
-A draw by place in a list of all speakers moves with each of them, and who is
-drawn then tells who is there.  Here a hash of a speaker's own name decides,
-which holds for whoever is not drawn: without them, the draw is the same.
+A draw by position in a list of all speakers depends on each speaker in the
+list, so the result reveals the others.  Here a hash of a speaker's own name
+decides: without a speaker who is not drawn, the draw is the same.
 """
 
 from collections.abc import Iterable
@@ -14,16 +14,16 @@ _BYTES = 16
 def smallest(
   names: Iterable[str], number: int, purpose: str, seed: int
 ) -> frozenset[str]:
-  """Draws a number of speakers: those whose names have the smallest hashes.
+  """Draws a number of speakers: the speakers with the smallest hashes.
 
-  One speaker more changes the draw only by being drawn, in place of the one who
-  had the greatest hash in it.
+  An additional speaker changes the draw only if drawn, and then replaces the
+  drawn speaker with the greatest hash.
 
   Args:
     names: The speakers.
-    number: How many are drawn, at most all.
-    purpose: What they are drawn for: draws for different ends are independent.
-    seed: Of the draw.
+    number: Number of speakers to draw; at most all are drawn.
+    purpose: Purpose of the draw; draws for different purposes are independent.
+    seed: Seed of the draw.
   """
   ordered = sorted(names, key=lambda name: (_hash(name, purpose, seed), name))
   return frozenset(ordered[:number])
@@ -32,13 +32,13 @@ def smallest(
 def share(
   names: Iterable[str], fraction: float, purpose: str, seed: int
 ) -> frozenset[str]:
-  """Draws each speaker with the same probability, whoever else is there.
+  """Draws each speaker with the same probability, independently of others.
 
   Args:
     names: The speakers.
     fraction: The probability.
-    purpose: As in `smallest`, and likewise the seed.
-    seed: Of the draw.
+    purpose: Purpose of the draw; draws for different purposes are independent.
+    seed: Seed of the draw.
   """
   bound = fraction * 2.0 ** (8 * _BYTES)
   return frozenset(name for name in names if _hash(name, purpose, seed) < bound)
@@ -46,7 +46,7 @@ def share(
 
 def _hash(name: str, purpose: str, seed: int) -> int:
   digest = hashlib.blake2b(
-    # A name that the file system gave may hold what UTF-8 cannot write.
+    # A name from the file system may contain surrogates.
     name.encode('utf-8', 'surrogatepass'),
     key=f'{purpose} {seed}'.encode(),
     digest_size=_BYTES,

@@ -1,4 +1,4 @@
-"""Work on many items at once, a bounded number of them in memory."""
+"""Parallel work on a stream of items, with bounded memory."""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +16,13 @@ def map_in_order(
   ahead: int,
   workers: int | None = None,
 ) -> Iterator[tuple[_T, _R]]:
-  """Yields items with what `function` gives for them, in their order.
+  """Yields items with the results of a function, in the order of the items.
 
   Args:
-    function: Called by several threads.
-    items: May be without end.
-    ahead: How many items are taken ahead of the one that is yielded, for each
-      thread.
-    workers: Number of threads; by default that of cores.
+    function: The function; several threads call it.
+    items: The items, possibly without end.
+    ahead: Number of items taken in advance, for each thread.
+    workers: Number of threads; by default the number of cores.
   """
   workers = workers or os.cpu_count() or 1
   begun: collections.deque[tuple[_T, futures.Future[_R]]] = collections.deque()

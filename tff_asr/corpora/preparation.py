@@ -1,17 +1,21 @@
-"""From a corpus to client stores.
+"""The preparation of client stores from a corpus, without a user interface.
 
-One client's presence changes nothing of another's records: all that is decided
-here is decided of an utterance, or among those of one speaker.  One thing is
-not: what a held-out speaker said is kept from the training store.
+`corpora/readers` list the items of a corpus; `commands/prepare.py` adds the
+progress bar, the plot and the table.
+
+One client's presence changes nothing in another client's records: each decision
+here is about one utterance, or about the utterances of one speaker.  There is
+one exception: audio of a held-out speaker is not in the training store.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import errno
 import hashlib
 import pathlib
 import stat
+from typing import NoReturn
 
 import numpy as np
 import tensorflow as tf
@@ -20,13 +24,14 @@ from tff_asr import errors
 from tff_asr.audio import decoding, features
 from tff_asr.corpora import (
   client_store,
+  holdouts,
   parallel,
+  record_features,
   store_split,
   store_summary,
   store_writer,
 )
-from tff_asr.corpora import holdout as holdout_lib
-from tff_asr.corpora.readers import source as source_lib
+from tff_asr.corpora.readers import sources
 from tff_asr.corpora.utterance import (
   Recording,
   Skipped,
@@ -37,18 +42,19 @@ from tff_asr.corpora.utterance import (
 from tff_asr.text import normalisation
 from tff_asr.text import vocabulary as vocabulary_lib
 
-# Items that are decoded ahead of the one that is written, for each core.
+# Items decoded in advance, for each core.
 _AHEAD = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class StoreConfig:
-  """What a store holds.
+  """Settings of a store's contents.
 
   Attributes:
-    vocabulary: What its texts are written with.
-    kind: What utterances are kept as, one of `store.KINDS`.
-    max_seconds: Longer utterances are left out.
+    vocabulary: Vocabulary of the texts.
+    kind: Form of the utterances, one of `client_store.KINDS`.
+    max_seconds: Greatest length of an utterance in seconds; longer ones are
+      left out.
   """
 
   vocabulary: vocabulary_lib.Vocabulary
@@ -57,102 +63,132 @@ class StoreConfig:
 
 
 def prepare(
-  source: source_lib.Source,
+  corpus: sources.Source,
   output: pathlib.Path,
   config: StoreConfig,
-  holdout: holdout_lib.Holdout | None = None,
+  holdout: holdouts.Holdout | None = None,
   progress: Callable[[int, int, float], None] = lambda *_: None,
   files: Callable[[store_summary.Summary], dict[str, bytes]] = lambda _: {},
 ) -> list[store_summary.Summary]:
-  """Makes the store of a corpus, and with `holdout` one of the held-out part.
+  """Writes the store of a corpus, and with `holdout` a second store.
 
-  Items are decoded by as many threads as there are cores and written in order,
-  so that the memory in use does not depend on the size of the corpus. A call
-  that was stopped is gone on with by the same call. Speakers are held out at
-  the end, among those who have something to be evaluated on.
+  One thread for each core decodes items, which are written in order, so the
+  memory does not depend on the size of the corpus. A call with the same
+  arguments resumes an interrupted call. Speakers are held out at the end, among
+  the speakers with usable utterances.
 
   Args:
-    source: The corpus.
-    output: Where the store is to be; the held-out part goes to a folder beside
-      it, of the same name with `-holdout` added.
-    config: What a store holds.
-    holdout: Which speakers are held out.
-    progress: Called with the number of items done, their number in all, and
-      the seconds of audio that this call has decoded.
-    files: Gives files to add to a store, by name.
+    corpus: The corpus.
+    output: Folder of the store; the store of the held-out speakers is beside
+      it, with `-holdout` added to the name.
+    config: Settings of the contents.
+    holdout: Draw of the held-out speakers.
+    progress: Called with the number of finished items, the number of all items,
+      and the seconds of audio that this call has decoded.
+    files: Returns files to add to a store, by name.
 
   Returns:
-    What went into the store, and into that of the held-out part.
+    Summaries of the store and, with `holdout`, of the second store.
 
   Raises:
-    UserError: If the corpus cannot be read, has no usable utterance, or there
-      is something at the place of a store.
+    UserError: If the corpus cannot be read or has no usable utterance, or if a
+      store's folder exists already.
   """
-  clients, total = source.survey()
+  clients, total = corpus.survey()
   if holdout:
-    holdout.split(
-      clients
-    )  # What fails for all fails for those with utterances.
+    # A draw that fails among all speakers fails among the usable ones, too.
+    holdout.split(clients)
   settings = {
-    'source': source.description,
+    'source': corpus.description,
     'kind': config.kind,
     'max_seconds': config.max_seconds,
     'vocabulary': config.vocabulary.to_json(),
   }
   with contextlib.ExitStack() as stack:
-    writers = [store_writer.StoreWriter(output, settings)]
-    stack.callback(writers[0].close)
-    if not holdout:
-      store_split.check_whole(writers[0])
-    held = store_split.path_of(output)
-    if holdout and held.exists() and not writers[0].split:
-      raise errors.UserError(
-        f'{held} exists already: remove it, or give another --output.'
-      )
-    _write(source, writers[0], config, total, progress)
-    summary = writers[0].summary()
-    if not summary.utterances:
+    writer = store_writer.StoreWriter(output, settings)
+    stack.callback(writer.close)
+    _check_split(writer, holdout)
+    _write(corpus, writer, config, total, progress)
+    if not writer.summary().utterances:
       stack.pop_all()
-      writers[0].discard()
-      raise errors.UserError(
-        f'No usable utterance for {output} in {source.description}:'
-        f' {store_summary.reasons(summary) or "it is empty."}'
-      )
-    if holdout:
-      part = store_split.split(writers[0], holdout)
-      if part:
-        stack.callback(part.close)
-        writers.insert(0, part)
-    for writer in writers:
-      writer.complete(
-        files(writer.summary()),
-        {'holdout': holdout and [holdout.clients, holdout.seed]},
-      )
-    summaries = {writer.path: writer.summary() for writer in writers}
-    for writer in writers:
-      writer.publish()
+      _fail_empty(writer, corpus)
+    writers = [writer]
+    if holdout and (held := store_split.split(writer, holdout)):
+      stack.callback(held.close)
+      writers.insert(0, held)
+    made = _publish(writers, holdout, files)
+  return _summaries(output, holdout, made)
+
+
+def _check_split(
+  writer: store_writer.StoreWriter, holdout: holdouts.Holdout | None
+) -> None:
+  """Checks that a store can be split, or is whole, as `holdout` asks."""
   if not holdout:
-    return [summaries[output]]
-  return [
-    summaries[output],
-    summaries.get(held) or store_summary.of_finished(held),
-  ]
+    store_split.check_whole(writer)
+    return
+  held = store_split.path_of(writer.path)
+  if held.exists() and not writer.split:
+    raise errors.UserError(
+      f'{held} exists already: remove it, or give another `output`.'
+    )
+
+
+def _fail_empty(
+  writer: store_writer.StoreWriter, corpus: sources.Source
+) -> NoReturn:
+  """Removes a store without utterances, and raises a `UserError`."""
+  reasons = store_summary.reasons(writer.summary()) or 'it is empty.'
+  writer.discard()
+  raise errors.UserError(
+    f'No usable utterance for {writer.path} in {corpus.description}: {reasons}'
+  )
+
+
+def _publish(
+  writers: Sequence[store_writer.StoreWriter],
+  holdout: holdouts.Holdout | None,
+  files: Callable[[store_summary.Summary], dict[str, bytes]],
+) -> dict[pathlib.Path, store_summary.Summary]:
+  """Completes all stores, then publishes them; returns summaries by path."""
+  draw = {'holdout': holdout and [holdout.clients, holdout.seed]}
+  for writer in writers:
+    writer.complete(files(writer.summary()), draw)
+  made = {writer.path: writer.summary() for writer in writers}
+  for writer in writers:
+    writer.publish()
+  return made
+
+
+def _summaries(
+  output: pathlib.Path,
+  holdout: holdouts.Holdout | None,
+  made: Mapping[pathlib.Path, store_summary.Summary],
+) -> list[store_summary.Summary]:
+  """Returns the summaries of all stores of a preparation.
+
+  An earlier call may have published the store of the held-out speakers.
+  """
+  if not holdout:
+    return [made[output]]
+  held = store_split.path_of(output)
+  return [made[output], made.get(held) or store_summary.of_finished(held)]
 
 
 def _write(
-  source: source_lib.Source,
+  corpus: sources.Source,
   writer: store_writer.StoreWriter,
   config: StoreConfig,
   total: int,
   progress: Callable[[int, int, float], None],
 ) -> None:
-  """Writes every item."""
+  """Writes every item that an earlier call has not written."""
   done = writer.position
   seconds = 0.0
   progress(done, total, seconds)
   for (fingerprint, _), result in parallel.map_in_order(
     lambda item: _load(item[1], config),
-    _fresh(source, writer, total),
+    _new_items(corpus, writer, total),
     _AHEAD,
   ):
     if isinstance(result, store_writer.Entry):
@@ -162,19 +198,17 @@ def _write(
     progress(done, total, seconds)
 
 
-def _fresh(
-  source: source_lib.Source, writer: store_writer.StoreWriter, total: int
-) -> Iterator[tuple[str, source_lib.Item]]:
-  """Yields the items that are to be written.
-
-  And with each a fingerprint of all items up to it.
+def _new_items(
+  corpus: sources.Source, writer: store_writer.StoreWriter, total: int
+) -> Iterator[tuple[str, sources.Item]]:
+  """Yields the items to write, each with a fingerprint of all items up to it.
 
   Raises:
-    UserError: If the corpus is not the one that an earlier call saw.
+    UserError: If the corpus has changed since an earlier call.
   """
   fingerprint = hashlib.sha256()
   number = 0
-  for number, item in enumerate(source.items(), start=1):
+  for number, item in enumerate(corpus.items(), start=1):
     writer.check(number - 1, fingerprint.hexdigest())
     given = [str(v) for name, v in vars(item).items() if name != 'audio']
     fingerprint.update(repr(given).encode())
@@ -183,15 +217,16 @@ def _fresh(
   writer.check(number, fingerprint.hexdigest(), is_last=True)
   if number != total:
     raise errors.UserError(
-      f'The corpus has changed while it was read: {total} items before,'
-      f' {number} now. Call again when it stays as it is.'
+      'The corpus has changed while the command read it: it had'
+      f' {total} items before, and has {number} now. Repeat the command when'
+      ' the corpus no longer changes.'
     )
 
 
 def _load(
-  item: source_lib.Item, config: StoreConfig
+  item: sources.Item, config: StoreConfig
 ) -> store_writer.Entry | Skipped:
-  """Decodes and checks an item, and makes its record."""
+  """Decodes and checks an item, and builds its record."""
   if isinstance(item, Skipped):
     return item
   try:
@@ -216,7 +251,7 @@ def _load(
 
 def _decode(recording: Recording, config: StoreConfig) -> Utterance:
   try:
-    # Reading a pipe or a device might never end.
+    # To read a pipe or a device might never end.
     if not stat.S_ISREG(recording.path.stat().st_mode):
       raise OSError(errno.EINVAL, 'no regular file')
     audio = decoding.decode(recording.path.read_bytes(), config.max_seconds)
@@ -227,7 +262,7 @@ def _decode(recording: Recording, config: StoreConfig) -> Utterance:
     raise UnusableError('audio file unreadable', detail) from error
   except decoding.TooLongError as error:
     raise UnusableError('too long', str(error)) from error
-  except ValueError as error:  # An AudioError, or a name that is no path.
+  except ValueError as error:  # An AudioError, or an invalid path.
     raise UnusableError('corrupt audio', str(error)) from error
   return Utterance(
     recording.client_id,
@@ -237,9 +272,9 @@ def _decode(recording: Recording, config: StoreConfig) -> Utterance:
   )
 
 
-@tf.function(input_signature=[tf.TensorSpec([None], tf.int16)])
-def _log_mel(pcm: tf.Tensor) -> tf.Tensor:
-  return features.log_mel(features.waveform_of(pcm))
+@tf.function(input_signature=[tf.TensorSpec([1], tf.string)])
+def _log_mel(audio: tf.Tensor) -> tf.Tensor:
+  return record_features.log_mel({'audio': audio})
 
 
 def _record(item: Utterance, tokens: list[int], kind: str) -> bytes:
@@ -248,11 +283,11 @@ def _record(item: Utterance, tokens: list[int], kind: str) -> bytes:
     'text': item.text.encode(),
     'utterance_id': item.utterance_id.encode(),
   }
+  audio = item.audio.astype('<i2').tobytes()
   if kind == 'audio':
-    values[kind] = item.audio.astype('<i2').tobytes()
+    values[kind] = audio
   else:
-    log_mel = _log_mel(tf.constant(item.audio)).numpy()
-    values[kind] = log_mel.astype('<f4').tobytes()
+    values[kind] = _log_mel([audio]).numpy().astype('<f4').tobytes()
   assert values.keys() == client_store.RECORD_SPECS[kind].keys()
   return tf.train.Example(
     features=tf.train.Features(

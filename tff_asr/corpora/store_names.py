@@ -1,7 +1,7 @@
-"""Names of client stores, by which models say on whom they were trained.
+"""Names of client stores: models record the stores of their training data.
 
-A name travels with every model, so it is random: a hash of the content would
-tell whose data are in it.
+Every model contains the names, so a name is random: a hash of the content would
+reveal the clients in the store.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ import secrets
 from tff_asr import checksums, durable, errors
 
 UNNAMED = 'store-unnamed'
-"""Stands for a store that has no name and could not be given one."""
+"""Name of a store that has no name and cannot get one."""
 
-KEY = 'name'  # In the store's metadata.
-_FILE = 'store_name.txt'  # Beside those of an earlier release.
+KEY = 'name'  # Key in the store's metadata.
+_FILE = 'store_name.txt'  # File in a store of an earlier release.
 _FORM = re.compile('store-[0-9a-f]{32}')
 
 
@@ -27,11 +27,11 @@ def new() -> str:
 
 
 def read(path: pathlib.Path, metadata: Mapping[str, object]) -> str | None:
-  """Returns the name of a store, `None` if it has none yet.
+  """Returns the name of a store, `None` if it has no name yet.
 
   Args:
     path: The store.
-    metadata: Its `store.json`.
+    metadata: Content of the store's `store.json`.
 
   Raises:
     UserError: If the name is damaged.
@@ -42,23 +42,23 @@ def read(path: pathlib.Path, metadata: Mapping[str, object]) -> str | None:
     name = contents.decode(errors='replace').strip()
   if name is not None and not _FORM.fullmatch(str(name)):
     raise errors.UserError(
-      f'The name of {path} is damaged, by which models say on whom they were'
-      ' trained: restore the store from a copy, or prepare it again.'
+      f'The name of {path} is damaged, which models record: restore the store'
+      ' from a copy, or prepare it again.'
     )
   return name
 
 
 def give(path: pathlib.Path) -> str:
-  """Gives a store of an earlier release a name, once for all processes.
+  """Gives a store of an earlier release a name; all processes get the same.
 
   Args:
     path: A store without a name.
 
   Returns:
-    The name, which is on the disk then.
+    The name, after it is on the disk.
 
   Raises:
-    UserError: If its folder cannot be written.
+    UserError: If the folder cannot be written.
   """
   aside = path / f'{_FILE}.{secrets.token_hex(8)}'
   try:
@@ -73,8 +73,8 @@ def give(path: pathlib.Path) -> str:
       aside.unlink(missing_ok=True)
   except OSError as error:
     raise errors.UserError(
-      f'{path} is of an earlier release: it has no name yet, and none can be'
-      f' written there ({error.strerror}). Make the folder writable for one'
+      f'{path} is of an earlier release and has no name yet, and a name cannot'
+      f' be written there ({error.strerror}). Make the folder writable for one'
       ' call, or prepare the store again.'
     ) from error
   return read(path, {})

@@ -1,7 +1,7 @@
-"""Splitting of held-out speakers off a store, before it is published.
+"""The split of held-out speakers from a store, before its publication.
 
-It is done last, among those who have utterances to be evaluated on, and what
-was decoded is kept whatever comes of it.
+The split is the last step: it draws among the speakers with usable utterances,
+and an impossible draw does not lose the decoded audio.
 """
 
 from collections.abc import Iterable
@@ -10,8 +10,7 @@ import pathlib
 import sqlite3
 
 from tff_asr import errors
-from tff_asr.corpora import client_store, store_writer
-from tff_asr.corpora import holdout as holdout_lib
+from tff_asr.corpora import client_store, holdouts, store_writer
 
 _RECORD = (
   'client_id, utterance_id, samples, words, audio_digest, record_digest, record'
@@ -21,46 +20,47 @@ _INSERT_SKIPPED = 'INSERT INTO skipped VALUES (?, ?, ?, ?, ?)'
 
 
 def path_of(output: pathlib.Path) -> pathlib.Path:
-  """Returns where the held-out part of a store is to be."""
+  """Returns the path of the store of the held-out speakers."""
   return output.with_name(f'{output.name}-holdout')
 
 
 def check_whole(writer: store_writer.StoreWriter) -> None:
-  """Checks that nothing was split off a store that is to have all.
+  """Checks that no earlier call has split a store.
 
   Raises:
-    UserError: If an earlier call was stopped when it had held speakers out.
+    UserError: If an earlier, interrupted call has held out speakers.
   """
   errors.require(not writer.split, _split_otherwise(writer))
 
 
 def _split_otherwise(writer: store_writer.StoreWriter) -> str:
   return (
-    f'{writer.partial} was split with another --holdout_clients or --seed: give'
-    ' the same flags to go on, or remove that folder to start again.'
+    f'{writer.partial} was split with other `Holdout.clients` or another'
+    ' `seed`: give the same settings to resume, or remove that folder to start'
+    ' again.'
   )
 
 
 def split(
-  writer: store_writer.StoreWriter, holdout: holdout_lib.Holdout
+  writer: store_writer.StoreWriter, holdout: holdouts.Holdout
 ) -> store_writer.StoreWriter | None:
-  """Moves held-out speakers from a store to one of their own.
+  """Moves held-out speakers from a store to a store of their own.
 
-  Audio that a held-out speaker has as well is left out of the store that they
-  are moved from, where it would be trained on. So it does not matter in which
-  order the items came. Nothing that the others have changes the held-out store.
+  Training speakers lose audio that a held-out speaker has, too, in any order of
+  the items. The training speakers do not influence the store of the held-out
+  speakers.
 
   Args:
-    writer: The store, with all its items.
-    holdout: Which speakers are held out.
+    writer: The store with all its items.
+    holdout: The draw of the held-out speakers.
 
   Returns:
     The store of the held-out speakers, `None` if an earlier call has published
     it.
 
   Raises:
-    UserError: If nobody would be held out, nothing would be left, the store was
-      split otherwise before, or it cannot be written.
+    UserError: If one of the two stores would be empty, if an earlier call has
+      split the store by another draw, or if a store cannot be written.
   """
   path = path_of(writer.path)
   key = json.dumps([holdout.clients, holdout.seed])
@@ -70,8 +70,8 @@ def split(
       return None
     if not (store_writer.partial_of(path) / client_store.DATABASE).exists():
       raise errors.UserError(
-        f'{store_writer.partial_of(path)} is gone, which holds what was split'
-        f' off {writer.partial}: remove that folder, too, to start again.'
+        f'{store_writer.partial_of(path)} with the held-out speakers of'
+        f' {writer.partial} is gone: remove that folder, too, to start again.'
       )
     return store_writer.StoreWriter(path, writer.settings)
   with writer.writing():
@@ -95,7 +95,7 @@ def split(
 def _empty(
   path: pathlib.Path, writer: store_writer.StoreWriter
 ) -> store_writer.StoreWriter:
-  """A new store for what is split off, in place of what a killed call left."""
+  """Returns an empty store, in place of the remains of a killed call."""
   origin = f'from {writer.name}'
   held = store_writer.StoreWriter(path, writer.settings)
   if held.position:
@@ -103,7 +103,7 @@ def _empty(
       held.close()
       raise errors.UserError(
         f'Another call has begun {held.partial}: remove that folder, or give'
-        ' another --output.'
+        ' another `output`.'
       )
     held.discard()
     held = store_writer.StoreWriter(path, writer.settings)
@@ -116,7 +116,7 @@ def _copy(
   held_out: Iterable[str],
   held: store_writer.StoreWriter,
 ) -> None:
-  """Copies what speakers have, numbered anew: others had numbers between."""
+  """Copies the items of held-out speakers, numbered consecutively."""
   database.execute('CREATE TEMP TABLE held_out (client_id TEXT PRIMARY KEY)')
   database.executemany(
     'INSERT INTO held_out VALUES (?)', ((name,) for name in held_out)
@@ -139,7 +139,7 @@ def _copy(
 def _remove(
   database: sqlite3.Connection, held: store_writer.StoreWriter
 ) -> None:
-  """Removes what was split off, and audio that is there, too."""
+  """Removes the items of held-out speakers, and audio shared with them."""
   for table in 'records', 'skipped':
     database.execute(f'DELETE FROM {table} WHERE client_id IN held_out')
   with held.writing() as theirs:
@@ -156,7 +156,7 @@ def _remove(
       )
   if not database.execute('SELECT 1 FROM records').fetchone():
     raise errors.UserError(
-      'All that the other speakers said is among what the held-out speakers'
-      ' said: hold out others, by another --holdout_clients or --seed.'
+      'Each training speaker shares all audio with held-out speakers: hold out'
+      ' other speakers, by other `Holdout.clients` or another `seed`.'
     )
   database.execute('DROP TABLE held_out')

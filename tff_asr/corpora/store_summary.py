@@ -1,4 +1,4 @@
-"""What went into a client store, for those who make one."""
+"""Summaries of a client store's contents, for the user who prepares it."""
 
 import contextlib
 import dataclasses
@@ -10,32 +10,31 @@ import numpy as np
 from tff_asr.audio import features
 from tff_asr.corpora import client_store
 
-# What helps where most of a corpus is left out for one reason.
+# Advice if most of a corpus is left out, by the most frequent reason.
 _ADVICE = {
-  'outside the vocabulary': 'Give the --vocabulary of its language, or texts in'
-  ' which numbers and signs are written as words.',
+  'outside the vocabulary': 'Give the `vocabulary` of the language, or texts'
+  ' with numbers and signs written as words.',
   'no name': 'Give each utterance the name of its speaker.',
   'not UTF-8': 'Convert the transcripts to UTF-8, for instance by iconv.',
-  'audio file missing': 'Do the names beside the transcripts, and the folder in'
-  ' which they start, fit the files?',
-  'too long': 'Give another --max_seconds, or cut the audio.',
-  'speaker unclear': 'Bring the files into folders SPEAKER/CHAPTER.',
+  'audio file missing': 'Compare the names in the transcripts, and the folder'
+  ' where relative names start, with the files.',
+  'too long': 'Give a greater `max_seconds`, or cut the audio.',
+  'speaker unclear': 'Move the files into folders SPEAKER/CHAPTER.',
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """What went into a store.
+  """A summary of a store's contents.
 
   Attributes:
     path: The store.
     utterances: Number of utterances.
     words: Number of words.
-    skipped: Number of utterances left out, by reason, the commonest first.
+    skipped: Number of skipped utterances by reason, in descending order.
+    examples: A skipped utterance with its detail by reason, in the same order.
     client_seconds: float64 `[clients]`, length of each speaker's audio.
-    examples: An utterance that was left out and what is particular to it, by
-      reason, as `skipped`.
-    shared: Number of utterances whose audio another speaker has as well.
+    shared: Number of utterances with audio that another speaker has, too.
   """
 
   path: pathlib.Path
@@ -48,9 +47,9 @@ class Summary:
 
 
 def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
-  """Returns what is in the database of a store, finished or not."""
+  """Returns the summary of a store's database, complete or not."""
   query = database.execute
-  # SQLite gives the other columns of the row with the least number.
+  # SQLite takes the other columns from the row with the least number.
   skipped = query(
     'SELECT reason, COUNT(*), MIN(number), client_id, utterance_id, detail'
     ' FROM skipped GROUP BY reason ORDER BY COUNT(*) DESC, reason'
@@ -79,7 +78,7 @@ def of_database(path: pathlib.Path, database: sqlite3.Connection) -> Summary:
 
 
 def of_finished(path: pathlib.Path) -> Summary:
-  """Returns what is in a finished store."""
+  """Returns the summary of a complete store."""
   with contextlib.closing(
     sqlite3.connect(path / client_store.DATABASE)
   ) as database:
@@ -87,9 +86,9 @@ def of_finished(path: pathlib.Path) -> Summary:
 
 
 def reasons(summary: Summary) -> str:
-  """Returns why utterances were left out, and what helps, if most were.
+  """Returns the reasons of skipped utterances with advice.
 
-  Nothing where most of a corpus is used.
+  The text is empty if most of the corpus is used.
   """
   left_out = sum(summary.skipped.values())
   if left_out <= summary.utterances:

@@ -1,7 +1,7 @@
-"""Writing of client stores: `store.py` says what a store is.
+"""The writer of client stores; `client_store.py` describes their files.
 
-Until it is complete a store is a folder `NAME.partial`, which a writer that was
-stopped, even killed, leaves behind and the next one goes on with.
+An incomplete store is a folder `NAME.partial`.  An interrupted or killed writer
+leaves this folder behind, and the next writer resumes from it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,14 +31,15 @@ _TABLES = (
   ' utterance_id TEXT, reason TEXT, detail TEXT)',
   'CREATE TABLE progress (position INTEGER, fingerprint TEXT, settings TEXT,'
   ' name TEXT, split TEXT)',
-  # What TFF's own `load_and_parse_sql_client_data` reads.
+  # Views for TFF's own `load_and_parse_sql_client_data`.
   "CREATE VIEW examples AS SELECT 'all' AS split_name, client_id,"
   ' record AS serialized_example_proto FROM records'
   ' ORDER BY client_id, samples, number',
   "CREATE VIEW client_metadata AS SELECT client_id, 'all' AS split_name,"
   ' utterances AS num_examples FROM clients',
 )
-# Once all records are there, and again if the store had no name yet then.
+# Executed after the last record, and again if an earlier call was interrupted
+# before the publication.
 _INDEX = (
   'CREATE INDEX IF NOT EXISTS records_by_client'
   ' ON records (client_id, samples)',
@@ -50,21 +51,21 @@ _INDEX = (
 
 
 class InUseError(errors.UserError):
-  """Another process writes this store, or has just finished it."""
+  """An error: another process writes this store, or has just finished it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """An utterance as it is stored.
+  """An utterance to store.
 
   Attributes:
     client_id: The speaker.
-    utterance_id: Its name in the corpus, unique among the speaker's.
-    samples: Length of its audio at 16 kHz.
+    utterance_id: Name in the corpus, unique among the speaker's utterances.
+    samples: Length of the audio in samples, at 16 kHz.
     words: Number of words.
-    audio_digest: Equal for equal audio.
-    record: A serialised `tf.train.Example`, see `store.RECORD_SPECS`.
-    record_digest: Equal for equal records.
+    audio_digest: Hash of the audio.
+    record: A serialised `tf.train.Example`, see `client_store.RECORD_SPECS`.
+    record_digest: Hash of the record.
   """
 
   client_id: str
@@ -77,34 +78,35 @@ class Entry:
 
 
 class StoreWriter:
-  """A store that is being written.
+  """A writer of one store.
 
-  Its items are numbered from 0 in an order that is the same in every run.
+  Items have numbers from 0, in an order that is the same in every run.
 
   Attributes:
-    path: Where the store is to be.
-    settings: What decides of its content.
-    name: Its random name, see `store_names`.
+    path: Folder of the complete store.
+    settings: Settings that decide the content.
+    partial: Folder of the incomplete store.
+    name: Random name of the store, see `store_names`.
     position: Number of the next item.
-    resumed_from: `position` when the writer was made.
-    split: What was split off the store, `''` as long as nothing was.
+    resumed_from: Value of `position` at the start of this writer.
+    split: Description of the split of held-out speakers, `''` without a split.
   """
 
   def __init__(self, path: pathlib.Path, settings: Mapping[str, object]):
-    """Begins a store, or goes on with what an earlier run left.
+    """Begins a store, or resumes an incomplete store.
 
     Args:
-      path: Where the store is to be; must not exist.
-      settings: What decides of the content; kept in `store.json`.
+      path: Folder of the complete store; must not exist.
+      settings: Settings that decide the content, for `store.json`.
 
     Raises:
-      InUseError: If another process writes it.
-      UserError: If something is at `path` already, or what is left there was
-        begun with other settings.
+      InUseError: If another process writes the store.
+      UserError: If `path` exists, or if the incomplete store was begun with
+        other settings.
     """
     if path.exists():
       raise errors.UserError(
-        f'{path} exists already: remove it, or give another --output.'
+        f'{path} exists already: remove it, or give another `output`.'
       )
     self.path = path
     self.settings = {'version': client_store.VERSION, **settings}
@@ -128,9 +130,9 @@ class StoreWriter:
     except BlockingIOError as error:
       raise InUseError(
         f'Another call writes {self.path} just now: wait for it, or give'
-        ' another --output.'
+        ' another `output`.'
       ) from error
-    if self.path.exists():  # Its writer was faster.
+    if self.path.exists():  # Another writer was faster.
       with contextlib.suppress(OSError):
         self.partial.rmdir()
       raise InUseError(f'Another call has just made {self.path}.')
@@ -139,7 +141,7 @@ class StoreWriter:
     database = self._database
     try:
       database.execute('PRAGMA cache_size = -65536')
-      # So that what is split off gives its room back.
+      # A split can then free the space of the held-out speakers.
       database.execute('PRAGMA auto_vacuum = INCREMENTAL')
       database.execute('BEGIN')
       if not database.execute('SELECT 1 FROM sqlite_master').fetchone():
@@ -164,7 +166,7 @@ class StoreWriter:
       (row,) = self._database.execute(
         'SELECT position, fingerprint, settings, name, split FROM progress'
       )
-    except (sqlite3.Error, ValueError) as error:  # Of another release.
+    except (sqlite3.Error, ValueError) as error:  # Another release's store.
       raise self._unusable(error) from error
     self.position, self._fingerprint, settings, self.name, self.split = row
     self.resumed_from = self.position
@@ -172,22 +174,22 @@ class StoreWriter:
     for name in begun | self.settings:
       if begun.get(name) != self.settings.get(name):
         raise errors.UserError(
-          f'{self.partial} was begun with another {name}: give the same flags'
-          ' to go on, or remove that folder to start again.'
+          f'{self.partial} was begun with another `{name}`: give the same'
+          ' settings to resume, or remove that folder to start again.'
         )
 
   def check(self, number: int, fingerprint: str, is_last: bool = False) -> None:
-    """Checks that the first items are those that an earlier run saw.
+    """Checks that the first items are the same as in an earlier run.
 
-    To be called for every number of items before any is added.
+    Call this for each number of items, before the next item is added.
 
     Args:
       number: A number of items.
-      fingerprint: Of the first `number` items.
-      is_last: Whether there are no more.
+      fingerprint: Fingerprint of the first `number` items.
+      is_last: Whether the corpus has no more items.
 
     Raises:
-      UserError: If they are not.
+      UserError: If the items differ.
     """
     if number == self.resumed_from:
       changed = number > 0 and fingerprint != self._fingerprint
@@ -201,14 +203,14 @@ class StoreWriter:
       )
 
   def add(self, fingerprint: str, item: Entry | utterance.Skipped) -> None:
-    """Takes the next item.
+    """Writes the next item.
 
     Args:
-      fingerprint: Of all items so far, and this one.
-      item: What it became.
+      fingerprint: Fingerprint of all items up to this one.
+      item: The item.
 
     Raises:
-      UserError: If it cannot be written.
+      UserError: If the item cannot be written.
     """
     with self.writing():
       if isinstance(item, Entry):
@@ -228,12 +230,12 @@ class StoreWriter:
 
   @contextlib.contextmanager
   def writing(self) -> Iterator[sqlite3.Connection]:
-    """Gives the database, and goes back to the last commit if that fails.
+    """Yields the database; an error rolls back to the last commit.
 
-    So what is committed are whole items, wherever an interrupt comes.
+    So only whole items are committed, at whatever point an interrupt comes.
 
     Raises:
-      UserError: If it cannot be written.
+      UserError: If the database cannot be written.
     """
     try:
       yield self._database
@@ -242,8 +244,8 @@ class StoreWriter:
         self._database.rollback()
       if isinstance(error, sqlite3.Error | OSError):
         raise errors.UserError(
-          f'{self.partial} cannot be written ({error}): make room, then the'
-          ' same command goes on from what is there.'
+          f'{self.partial} cannot be written ({error}): make room, then repeat'
+          ' the command to resume.'
         ) from error
       raise
 
@@ -268,7 +270,7 @@ class StoreWriter:
     )
 
   def commit(self) -> None:
-    """Makes sure that all items so far outlive this process."""
+    """Commits all items so far; they outlive this process."""
     self._database.execute(
       'UPDATE progress SET position = ?, fingerprint = ?, split = ?',
       (self.position, self._fingerprint, self.split),
@@ -278,20 +280,20 @@ class StoreWriter:
     self._committed = time.monotonic()
 
   def close(self) -> None:
-    """Keeps what was written so far for a later run."""
+    """Closes the writer; a later writer can resume from the written items."""
     if not self.position:
       self.discard()
-    with contextlib.suppress(sqlite3.Error):  # A full disk; or it is closed.
+    with contextlib.suppress(sqlite3.Error):  # A full disk, or closed already.
       if self._database.in_transaction:
         self.commit()
     self._resources.close()
 
   def summary(self) -> store_summary.Summary:
-    """Returns what was written so far."""
+    """Returns a summary of the written items."""
     return store_summary.of_database(self.path, self._database)
 
   def discard(self) -> None:
-    """Removes what was written."""
+    """Removes the incomplete store."""
     self._database.close()
     shutil.rmtree(self.partial)
     self._resources.close()
@@ -299,14 +301,14 @@ class StoreWriter:
   def complete(
     self, files: Mapping[str, bytes], settings: Mapping[str, object]
   ) -> None:
-    """Brings all that the store will hold to the disk.
+    """Writes all files of the complete store to the disk.
 
     Args:
-      files: Files to add to it, by name.
-      settings: What else decided of its content, for `store.json`.
+      files: Files to add to the store, by name.
+      settings: More settings that decided the content, for `store.json`.
 
     Raises:
-      UserError: If it cannot be written.
+      UserError: If a file cannot be written.
     """
     summary = self.summary()
     metadata = {
@@ -327,7 +329,7 @@ class StoreWriter:
     }
     with self.writing() as database:
       self.commit()
-      # `execute` would give one page back.
+      # `execute` would free only one page.
       database.executescript('PRAGMA incremental_vacuum; BEGIN')
       for statement in _INDEX:
         database.execute(statement)
@@ -342,10 +344,10 @@ class StoreWriter:
       durable.sync_tree(self.partial)
 
   def publish(self) -> None:
-    """Gives the complete store its name.
+    """Renames the complete store to its final path.
 
     Raises:
-      UserError: If something has appeared there in the meantime.
+      UserError: If the path exists now.
     """
     self._database.close()
     try:
@@ -372,10 +374,10 @@ class StoreWriter:
 
 
 def partial_of(path: pathlib.Path) -> pathlib.Path:
-  """Where a store is until it is complete."""
+  """Returns the folder of the incomplete store of `path`."""
   return path.with_name(f'{path.name}.partial')
 
 
 def _storable(text: str) -> str:
-  """A name that the file system gave may hold what UTF-8 cannot write."""
+  """Returns text in UTF-8; a file name may contain surrogates."""
   return text.encode('utf-8', 'backslashreplace').decode()

@@ -1,7 +1,7 @@
-"""What readers of corpora yield, and what makes an utterance usable.
+"""Utterances of a corpus: recorded, decoded, or skipped with a reason.
 
-A client is a person, so the name of a speaker has one form, however it was
-written: see `speaker_name`.
+A client is a person, so all spellings of a speaker's name have one form, see
+`speaker_name`.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from tff_asr.text import vocabulary as vocabulary_lib
 # Feature frames for one output of the models that a store is prepared for.
 STRIDE = 3
 
-# Characters that look like nothing, beside Unicode's class of them (Cf).
+# Invisible characters outside of Unicode's class Cf.
 _INVISIBLE = frozenset(
   map(
     chr,
@@ -32,11 +32,11 @@ _APOSTROPHES = frozenset('\u2018\u2019\u201b\u02bc\u2032`\u00b4')
 
 
 def speaker_name(written: str) -> str:
-  """Returns the name of a speaker in one form, however it was written.
+  """Returns the normal form of a speaker's name.
 
-  That is Unicode's form NFKC, with single spaces, one kind of hyphens and of
-  apostrophes, and nothing that cannot be seen. Two forms of one name would be
-  two clients, each with a guarantee for half of what the person said.
+  The normal form is Unicode's NFKC with single spaces, one kind of hyphens and
+  of apostrophes, and no invisible characters. Two forms of one name would be
+  two clients, each with a guarantee for half of the person's utterances.
   """
   plain = []
   for character in unicodedata.normalize('NFKC', written):
@@ -51,7 +51,7 @@ def speaker_name(written: str) -> str:
 
 
 class _OfSpeaker:
-  """Part of what readers yield: its `client_id` is a `speaker_name`."""
+  """A base class that brings `client_id` into the form of `speaker_name`."""
 
   def __post_init__(self):
     object.__setattr__(self, 'client_id', speaker_name(self.client_id))
@@ -59,13 +59,13 @@ class _OfSpeaker:
 
 @dataclasses.dataclass(frozen=True)
 class Recording(_OfSpeaker):
-  """An utterance of one speaker as a corpus has it.
+  """An utterance of one speaker in a corpus, not decoded.
 
   Attributes:
     client_id: The speaker.
-    utterance_id: Its name in the corpus, unique among the speaker's.
-    path: Its audio file.
-    text: What was said, as it was written.
+    utterance_id: Name in the corpus, unique among the speaker's utterances.
+    path: Audio file.
+    text: Transcript, as in the corpus.
   """
 
   client_id: str
@@ -80,9 +80,9 @@ class Utterance(_OfSpeaker):
 
   Attributes:
     client_id: The speaker.
-    utterance_id: Its name in the corpus, unique among the speaker's.
+    utterance_id: Name in the corpus, unique among the speaker's utterances.
     audio: int16 `[samples]`, 16 kHz.
-    text: What was said, clean.
+    text: Normalised transcript.
   """
 
   client_id: str
@@ -98,13 +98,13 @@ class Utterance(_OfSpeaker):
 
 @dataclasses.dataclass(frozen=True)
 class Skipped(_OfSpeaker):
-  """An utterance that cannot be used, and why.
+  """An utterance that cannot be used, with the reason.
 
   Attributes:
     client_id: The speaker.
-    utterance_id: Its name in the corpus.
-    reason: A few words, the same for all cases of a kind: they are counted.
-    detail: What is particular to this one.
+    utterance_id: Name in the corpus.
+    reason: A few words, equal for equal reasons: a summary counts them.
+    detail: Details of this utterance.
   """
 
   client_id: str
@@ -114,11 +114,11 @@ class Skipped(_OfSpeaker):
 
 
 class UnusableError(ValueError):
-  """An utterance that no model can learn from.
+  """An error of an utterance that cannot be trained on.
 
   Attributes:
-    reason: As in `Skipped`.
-    detail: As in `Skipped`.
+    reason: The reason, see `Skipped`.
+    detail: Details of the utterance, see `Skipped`.
   """
 
   def __init__(self, reason: str, detail: str = ''):
@@ -132,12 +132,12 @@ def tokens_of(
   vocabulary: vocabulary_lib.Vocabulary,
   max_seconds: float,
 ) -> list[int]:
-  """Returns the tokens of an utterance that a model can be trained on.
+  """Returns the tokens of an utterance, after all checks for training.
 
   Raises:
-    UnusableError: If there is no text or no sound, the text cannot be written
-      with the vocabulary, the audio is longer than `max_seconds`, or its frames
-      are too few for CTC to emit the tokens.
+    UnusableError: If the utterance has no name, no text or no sound, if the
+      vocabulary lacks a part of the text, if the audio is longer than
+      `max_seconds`, or if CTC cannot emit the tokens in so few frames.
   """
   if not (utterance.client_id and utterance.utterance_id):
     raise UnusableError('no name')

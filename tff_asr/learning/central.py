@@ -9,7 +9,7 @@ import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.audio import tempo
-from tff_asr.corpora import client_datasets, client_store
+from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.learning import speech_model
 from tff_asr.models.encoder import Encoder
 from tff_asr.optimizers import lars, schedules
@@ -98,11 +98,11 @@ def batches(
     stride: Feature frames for each output frame of the encoder.
 
   Returns:
-    Elements as in `client_datasets.BATCH_SPEC`.
+    Elements as in `batching.BATCH_SPEC`.
   """
   examples = client_datasets.pooled_examples(store, client_ids).map(
     lambda example: collections.OrderedDict(
-      (name, example[name]) for name in client_datasets.BATCH_SPEC
+      (name, example[name]) for name in batching.BATCH_SPEC
     )
   )
   if sum(store.client_seconds[c] for c in client_ids) <= _CACHED_SECONDS:
@@ -116,9 +116,7 @@ def batches(
     num_parallel_calls=tf.data.AUTOTUNE,
   )
   return (
-    client_datasets.by_length(examples, config.batch_seconds)
-    .shuffle(32)
-    .prefetch(4)
+    batching.by_length(examples, config.batch_seconds).shuffle(32).prefetch(4)
   )
 
 
@@ -143,7 +141,7 @@ def train(
 
   Args:
     encoder: What is trained.
-    epoch: Batches of one epoch, elements as in `client_datasets.BATCH_SPEC`.
+    epoch: Batches of one epoch, elements as in `batching.BATCH_SPEC`.
     config: Optimizer and length.
     on_epoch: Called after every epoch, and at the end, with its number, from 1,
       the steps done until then, and its mean training loss in nats.
@@ -163,7 +161,7 @@ def train(
   apply = _optimizer(config, steps, encoder.trainable_variables)
   mean_loss = tf.keras.metrics.Mean()
 
-  @tf.function(input_signature=[client_datasets.BATCH_SPEC])
+  @tf.function(input_signature=[batching.BATCH_SPEC])
   def step(batch):
     with tf.GradientTape() as tape:
       loss = speech_model.batch_loss(encoder, batch, training=True)

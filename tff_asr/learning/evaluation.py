@@ -12,7 +12,7 @@ import math
 import jiwer
 import tensorflow as tf
 
-from tff_asr.corpora import client_datasets, client_store, parallel
+from tff_asr.corpora import batching, client_datasets, client_store, parallel
 from tff_asr.learning import speech_model
 from tff_asr.models import beam_search, ctc
 from tff_asr.models.encoder import Encoder
@@ -101,7 +101,7 @@ def batches(
   if client_ids is None:
     client_ids = store.client_ids
   examples = client_datasets.pooled_examples(store, client_ids)
-  return client_datasets.by_length(examples, BATCH_SECONDS)
+  return batching.by_length(examples, BATCH_SECONDS)
 
 
 class Evaluator:
@@ -127,7 +127,7 @@ class Evaluator:
     self._vocabulary = vocabulary
     self._search = search
 
-    @tf.function(input_signature=[client_datasets.BATCH_SPEC])
+    @tf.function(input_signature=[batching.BATCH_SPEC])
     def outputs(batch):
       logits, lengths = speech_model.outputs(encoder, batch, training=False)
       losses = speech_model.utterance_losses(encoder, batch, logits, lengths)
@@ -157,7 +157,7 @@ class Evaluator:
   def _transcribe(self, batch: Mapping[str, tf.Tensor]) -> list[Transcript]:
     outputs = self._outputs(
       collections.OrderedDict(
-        (name, batch[name]) for name in client_datasets.BATCH_SPEC
+        (name, batch[name]) for name in batching.BATCH_SPEC
       )
     )
     rows, lengths, losses = (output.numpy() for output in outputs)

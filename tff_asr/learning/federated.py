@@ -12,7 +12,8 @@ The steps of a round are in these files:
 ```
 draw the cohort          tff_asr/privacy/sampling/poisson.py
                          tff_asr/privacy/sampling/cohorts.py
-batch each client's data tff_asr/corpora/client_datasets.py
+read each client's data  tff_asr/corpora/client_datasets.py
+make its batches         tff_asr/corpora/batching.py
 compute the loss         tff_asr/learning/speech_model.py
 clip its gradient        tff_asr/optimizers/gradient_clipping.py
 take an SGD step         TFF's client work
@@ -35,7 +36,7 @@ import dataclasses
 import tensorflow_federated as tff
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets
+from tff_asr.corpora import batching
 from tff_asr.learning import measurements, private_process, speech_model
 from tff_asr.models import precision
 from tff_asr.models.encoder import EncoderConfig
@@ -109,7 +110,7 @@ def build_learning_process(
   """Builds federated averaging for a speech model.
 
   `next` maps the server's state and the cohort's datasets of batches
-  (`client_datasets.CLIENT_BATCH_SPEC`) to a new state and metrics.  Metrics
+  (`batching.CLIENT_BATCH_SPEC`) to a new state and metrics.  Metrics
   have the norm of the aggregate by layer, taken after the noise; what is
   measured of clients without noise is there only without a privacy plan, or if
   the plan has it.
@@ -127,7 +128,7 @@ def build_learning_process(
   def model_fn():
     return speech_model.SpeechModel(
       model_config.build(precision_name),
-      client_datasets.CLIENT_BATCH_SPEC,
+      batching.CLIENT_BATCH_SPEC,
     )
 
   if plan is None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets, client_store
+from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.learning import evaluation, speech_model
 from tff_asr.models.encoder import Encoder
 from tff_asr.optimizers import gradient_clipping
@@ -84,12 +84,12 @@ def compare(
   comparisons = []
   for client_id in store.client_ids:
     own, others = (_every_second(store, client_id, i) for i in range(2))
-    heard = client_datasets.by_length(others, evaluation.BATCH_SECONDS)
+    heard = batching.by_length(others, evaluation.BATCH_SECONDS)
     before = evaluator.transcribe(heard)
     if before:
-      batches = client_datasets.by_length(own, config.batch_seconds).cache()
+      batches = batching.by_length(own, config.batch_seconds).cache()
       for batch in batches.shuffle(_SHUFFLED).repeat(config.epochs):
-        step({name: batch[name] for name in client_datasets.BATCH_SPEC})
+        step({name: batch[name] for name in batching.BATCH_SPEC})
       after = evaluator.transcribe(heard)
       encoder.set_weights(weights)
       comparisons.append(Comparison(client_id, before, after))
@@ -116,7 +116,7 @@ def _training_step(encoder: Encoder, config: PersonalisationConfig) -> Callable:
     [tf.TensorSpec(v.shape, v.dtype) for v in variables]
   )
 
-  @tf.function(input_signature=[dict(client_datasets.BATCH_SPEC)])
+  @tf.function(input_signature=[dict(batching.BATCH_SPEC)])
   def step(batch):
     with tf.GradientTape() as tape:
       loss = speech_model.batch_loss(encoder, batch, training=True)

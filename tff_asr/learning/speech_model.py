@@ -22,8 +22,8 @@ def outputs(
 
   Args:
     encoder: From features to logits.
-    batch: Elements as in `client_datasets.BATCH_SPEC`; the `seed` of
-      `client_datasets.CLIENT_BATCH_SPEC` decides all random numbers.
+    batch: Elements as in `batching.BATCH_SPEC`; the `seed` of
+      `batching.CLIENT_BATCH_SPEC` decides all random numbers.
     training: Whether dropout and random positions are on.
 
   Returns:

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow_federated as tff
 
 from tff_asr import errors
-from tff_asr.corpora import client_datasets, client_store
+from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
 from tff_asr.models.encoder import Encoder
@@ -50,7 +50,7 @@ class RoundsConfig:
   """
 
   rounds: int
-  batches: client_datasets.BatchConfig
+  batches: batching.BatchConfig
   federated: federated.FederatedConfig
   precision: str
   privacy: settings.PrivacyConfig

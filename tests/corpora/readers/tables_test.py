@@ -143,7 +143,7 @@ def test_a_manifest_may_name_utterances_and_paths_anywhere(tmp_path):
   ('content', 'message'),
   [
     (b'', 'no column client_id, path, text'),
-    (b'client_id,path,text\na,b,c\n', 'parted by tabs'),
+    (b'client_id,path,text\na,b,c\n', 'separated by tabs'),
     (b'client_id\tpath\n', 'no column text'),
     (b'text\tclient_id\tpath\ttext\n', 'two columns text'),
     (b'\x00\xff\xfe\x00', 'no column'),

@@ -1,1 +1,1 @@
-"""Readers of corpora."""
+"""Readers of corpora, and the table of them."""

@@ -1,9 +1,9 @@
 """Reader of corpora in LibriSpeech's layout.
 
 `SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac` beside `SPEAKER-CHAPTER.trans.txt`,
-whose lines are `SPEAKER-CHAPTER-NNNN TRANSCRIPT`; one subset
-(`train-clean-100`) or several.  A speaker is a client.  Where names hold more
-hyphens, folders tell the speaker.
+whose lines are `SPEAKER-CHAPTER-NNNN TRANSCRIPT`.  A corpus is one subset
+(`train-clean-100`) or several.  A speaker is a client.  If file names contain
+more hyphens, the folders give the speaker.
 """
 
 import codecs
@@ -14,28 +14,29 @@ import re
 
 from tff_asr import errors
 from tff_asr.corpora import utterance
-from tff_asr.corpora.readers import source
+from tff_asr.corpora.readers import registration, sources
 from tff_asr.corpora.utterance import Recording, Skipped
 
 _TRANSCRIPT = '.trans.txt'
 _NUMBERS = re.compile(r'\d+-\d+')
 _AUDIO = ('.flac', '.wav', '.mp3', '.ogg', '.opus')
-# What systems keep beside the files of others, under the same names.
+# File systems and archives of macOS keep extra files beside the original files,
+# under the same names.
 _FORK = '._'
 _FORK_FOLDERS = ('.AppleDouble', '__MACOSX')
 
 
-class LibriSpeech(source.Source):
+class LibriSpeech(sources.Source):
   """One or several folders in LibriSpeech's layout, at any depth."""
 
   def __init__(self, folders: Sequence[pathlib.Path]):
     self._folders = folders
     self.description = ', '.join(map(str, folders))
 
-  def items(self) -> Iterator[source.Item]:
+  def items(self) -> Iterator[sources.Item]:
     """Yields every utterance, speaker by speaker; see `Source.items`.
 
-    Audio that no transcript names comes last.
+    Audio without a transcript comes last.
     """
     transcripts: list[pathlib.Path] = []
     audio: dict[pathlib.Path, set[str]] = {}
@@ -50,8 +51,8 @@ class LibriSpeech(source.Source):
           audio.setdefault(item.parent, set()).add(item.name)
       if not found:
         raise errors.UserError(
-          f'No *{_TRANSCRIPT} below {folder}: LibriSpeech layout is'
-          f' SPEAKER/CHAPTER/SPEAKER-CHAPTER{_TRANSCRIPT} beside the FLAC'
+          f'No *{_TRANSCRIPT} below {folder}: a corpus in LibriSpeech layout'
+          f' has SPEAKER/CHAPTER/SPEAKER-CHAPTER{_TRANSCRIPT} beside the FLAC'
           ' files.'
         )
       transcripts += found
@@ -66,8 +67,8 @@ def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path | Skipped]:
   """Yields transcripts and audio below a folder, also behind symbolic links."""
   if not folder.is_dir():
     raise errors.UserError(
-      f'There is no folder {folder}: give --input_dir the folder of a corpus in'
-      ' LibriSpeech layout.'
+      f'There is no folder {folder}: give in `input_dir` the folder of a corpus'
+      ' in LibriSpeech layout.'
     )
   unreadable: list[OSError] = []
   seen: set[str] = set()
@@ -75,7 +76,7 @@ def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path | Skipped]:
     folder, onerror=unreadable.append, followlinks=True
   ):
     if (real := os.path.realpath(parent)) in seen:
-      folders.clear()  # A link to a folder above it has no end.
+      folders.clear()  # A link to a folder above it is an endless loop.
       continue
     seen.add(real)
     folders[:] = sorted(set(folders) - {*_FORK_FOLDERS})
@@ -99,9 +100,10 @@ def _order(transcript: pathlib.Path) -> tuple[str, str, pathlib.Path]:
 
 
 def _speaker(transcript: pathlib.Path) -> str | None:
-  """The speaker of a chapter, `None` if the name could be of several.
+  """Returns the speaker of a chapter, `None` if the name is ambiguous.
 
-  A name as LibriSpeech has them says it, and else the folders do.
+  A file name of the form of LibriSpeech gives the speaker; otherwise the
+  folders do.
   """
   name, folder = _name(transcript), transcript.parent
   if name == f'{folder.parent.name}-{folder.name}':
@@ -118,8 +120,8 @@ def _name(transcript: pathlib.Path) -> str:
 
 def _chapter(
   transcript: pathlib.Path, audio: set[str]
-) -> Iterator[source.Item]:
-  """Yields the utterances of a chapter; takes them from the folder's audio."""
+) -> Iterator[sources.Item]:
+  """Yields the utterances of a chapter; removes their files from `audio`."""
   speaker = _speaker(transcript)
   if speaker is None:
     yield Skipped(
@@ -151,3 +153,23 @@ def _chapter(
   for name in sorted(n for n in audio if n.startswith(prefix)):
     audio.remove(name)
     yield Skipped(speaker, name, 'no transcript')
+
+
+def _open(input_dir: Sequence[pathlib.Path]) -> LibriSpeech:
+  if not input_dir:
+    raise errors.UserError('Give `input_dir`, the folder of the corpus.')
+  return LibriSpeech(input_dir)
+
+
+READER = registration.Reader(
+  'folders in LibriSpeech layout.',
+  (
+    registration.Setting(
+      'input_dir',
+      registration.Kind.PATHS,
+      (),
+      'one or several folders in LibriSpeech layout, separated by commas.',
+    ),
+  ),
+  _open,
+)

@@ -1,26 +1,27 @@
-"""Reader of any corpus that a table lists: `client_id`, `path`, `text`."""
+"""Reader of corpora that a table lists: `client_id`, `path`, `text`."""
 
 from collections.abc import Iterator
 import os
 import pathlib
 
-from tff_asr.corpora.readers import source, tables
+from tff_asr import errors
+from tff_asr.corpora.readers import registration, sources, tables
 from tff_asr.corpora.utterance import Recording, Skipped
 
 
-class Manifest(source.Source):
-  """A tab-separated table, a line for each utterance.
+class Manifest(sources.Source):
+  """A tab-separated table with a line for each utterance.
 
-  Its columns are `client_id`, `path` (relative to the table's folder, or
-  absolute; FLAC, WAV, MP3, OGG), `text` and, if wanted, `utterance_id`, which
-  otherwise is the path.  Others are ignored.
+  The table has the columns `client_id`, `path` (relative to the folder of the
+  table, or absolute; FLAC, WAV, MP3, OGG), `text` and, optionally,
+  `utterance_id`; the default id is the path.  Other columns are ignored.
   """
 
   def __init__(self, table: pathlib.Path):
     self._table = table
     self.description = str(table)
 
-  def items(self) -> Iterator[source.Item]:
+  def items(self) -> Iterator[sources.Item]:
     """Yields every line in the order of the table; see `Source.items`."""
     rows = tables.rows(self._table, ('client_id', 'path', 'text'))
     for number, row in rows:
@@ -37,3 +38,25 @@ class Manifest(source.Source):
           self._table.parent / row['path'],
           row['text'],
         )
+
+
+def _open(manifest: pathlib.Path | None) -> Manifest:
+  if manifest is None:
+    raise errors.UserError('Give `manifest`, a table of utterances.')
+  return Manifest(manifest)
+
+
+READER = registration.Reader(
+  'any audio files that a table lists.',
+  (
+    registration.Setting(
+      'manifest',
+      registration.Kind.PATH,
+      '',
+      'tab-separated table with the columns client_id, path, text and,'
+      ' optionally, utterance_id; relative paths start in the folder of the'
+      ' table.',
+    ),
+  ),
+  _open,
+)

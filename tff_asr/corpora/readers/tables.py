@@ -1,4 +1,4 @@
-"""Tab-separated tables with a header, as corpora give their transcripts."""
+"""Tab-separated tables with a header: the transcripts of several corpora."""
 
 from collections.abc import Iterator, Sequence
 import pathlib
@@ -10,22 +10,23 @@ from tff_asr.corpora.utterance import Skipped
 def rows(
   path: pathlib.Path, columns: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, str] | Skipped]]:
-  """Yields the lines of a table by number, from 2, and the fields by column.
+  """Yields each line of a table: its number, from 2, and its fields by column.
 
-  Fields are not quoted. A line may lack empty fields at its end, which some
-  programs cut off; it must have those of `columns`. A line that cannot be read
-  gives a `Skipped`.
+  Fields are not quoted. Some programs cut off empty fields at the end of a
+  line, so a line may be short, if it has a field for each of `columns`. A line
+  that cannot be read gives a `Skipped`.
 
   Args:
     path: The table, in UTF-8.
-    columns: The columns that it must have.
+    columns: Names of the required columns.
 
   Raises:
-    UserError: If there is no such file, or it lacks a column or has two.
+    UserError: If the file cannot be read, or if a required column is missing
+      or occurs twice.
   """
   try:
-    # Lines of bytes: a text may hold whatever else some programs take for the
-    # end of a line, and a line that is not UTF-8 costs itself alone.
+    # Read as bytes: a text may contain other characters that Python takes for
+    # line ends, and a line that is not UTF-8 must not cost the other lines.
     with open(path, 'rb') as file:
       header = (
         file.readline()
@@ -36,9 +37,9 @@ def rows(
       missing = [column for column in columns if column not in header]
       if missing:
         raise errors.UserError(
-          f'{path} has no column {", ".join(missing)}: it must be UTF-8, and'
-          ' its first line must name the columns, parted by tabs; found'
-          f' {header if any(header) else "nothing"}.'
+          f'{path} has no column {", ".join(missing)}: write the table in UTF-8'
+          ' with the names of the columns in the first line, separated by tabs;'
+          f' found {header if any(header) else "nothing"}.'
         )
       twice = [c for c in columns if header.count(c) > 1]
       errors.require(
@@ -60,7 +61,16 @@ def rows(
 def _fields(
   line: bytes, number: int, needed: int
 ) -> list[str] | tuple[str, str] | None:
-  """The fields of a line, or why it has none; `None` for an empty line."""
+  """Returns the fields of a line, or a reason and a detail.
+
+  Args:
+    line: The line.
+    number: Number of columns.
+    needed: Number of fields that a line needs.
+
+  Returns:
+    `None` for an empty line.
+  """
   try:
     text = line.decode()
   except UnicodeDecodeError as error:

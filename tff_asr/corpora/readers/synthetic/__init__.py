@@ -1,1 +1,1 @@
-"""The embedded corpus: synthetic speakers who talk to a house and a phone."""
+"""Synthetic speakers, who give commands to a house and a phone."""

@@ -1,4 +1,4 @@
-"""Microphone, room and background noise of a synthetic speaker."""
+"""The recording channel of a synthetic speaker: microphone, room, noise."""
 
 import dataclasses
 
@@ -10,16 +10,16 @@ from tff_asr.audio import features
 
 @dataclasses.dataclass(frozen=True)
 class Channel:
-  """What lies between a voice and its recording.
+  """The recording conditions of a voice.
 
   Attributes:
     low_hz: Lower edge of the microphone's band.
     high_hz: Upper edge of the microphone's band.
-    reverberation: Time in which the room's echo falls by 60 dB, in seconds.
+    reverberation: Reverberation time of the room (a fall by 60 dB), in seconds.
     echo: Energy of the echo, relative to the direct sound.
     noise_db: Level of the background noise below the speech, in dB.
-    noise_slope: Exponent of its spectrum: 0 white, 1 pink, 2 brown.
-    peak: Largest sample of an utterance, of 1.
+    noise_slope: Exponent of the noise spectrum: 0 white, 1 pink, 2 brown.
+    peak: Largest sample of an utterance, relative to full scale.
   """
 
   low_hz: float
@@ -37,10 +37,10 @@ def draw(
   """Draws a channel, from a headset in a quiet room to a phone in a hall.
 
   Args:
-    rng: Where chance comes from.
-    room_spread: How much microphones, rooms and levels differ between draws:
-      0 not at all, 1 as above.
-    noise_spread: The same of the noise.
+    rng: Source of random numbers.
+    room_spread: Spread of microphones, rooms and levels between draws, from 0
+      (all equal) to 1.
+    noise_spread: Spread of the noise between draws, from 0 to 1.
   """
 
   def uniform(spread: float, low: float, high: float) -> float:
@@ -61,13 +61,13 @@ def draw(
 def record(
   channel: Channel, voice: np.ndarray, rate: int, rng: np.random.Generator
 ) -> np.ndarray:
-  """Returns what the microphone hears of a voice, int16 at 16 kHz.
+  """Returns the recording of a voice, int16 at 16 kHz.
 
   Args:
     channel: The recording conditions.
     voice: int16 `[samples]` at `rate` Hz.
     rate: Sample rate of `voice`.
-    rng: Where the room's echo and the noise come from.
+    rng: Source of random numbers for the echo and the noise.
   """
   target = features.SAMPLE_RATE
   common = np.gcd(rate, target)
@@ -91,7 +91,7 @@ def record(
 
 
 def _room(channel: Channel, rng: np.random.Generator) -> np.ndarray:
-  """Impulse response: the direct sound and an exponentially fading echo."""
+  """Returns an impulse response: direct sound, exponentially fading echo."""
   rate = features.SAMPLE_RATE
   time = np.arange(int(channel.reverberation * rate)) / rate
   echo = rng.standard_normal(len(time)) * 10 ** (
@@ -106,7 +106,7 @@ def _room(channel: Channel, rng: np.random.Generator) -> np.ndarray:
 def _noise(
   channel: Channel, samples: int, rng: np.random.Generator
 ) -> np.ndarray:
-  """Noise of unit power whose spectrum falls by the channel's slope."""
+  """Returns noise of unit power whose spectrum has the channel's slope."""
   spectrum = np.fft.rfft(rng.standard_normal(samples))
   frequency = np.maximum(np.arange(len(spectrum)), 1.0)
   noise = np.fft.irfft(

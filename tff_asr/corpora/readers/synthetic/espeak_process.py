@@ -1,13 +1,13 @@
-"""Speaks sentences with eSpeak NG: a process of its own, one for each speaker.
+"""Speaks the sentences of one speaker with eSpeak NG, as a separate process.
 
-eSpeak NG (GPL-3) is reached only from here, as the shared library that the
-`espeakng-loader` package installs; this process exchanges nothing but text and
-samples with the rest.  The library keeps state from one sentence to the next,
-so that a fresh process and a fixed order make its output reproducible.
+Only this file uses eSpeak NG (GPL-3), through the shared library that the
+`espeakng-loader` package installs.  The process exchanges only text and samples
+with the rest of the program.  The library keeps state between sentences, so
+reproducible output needs a new process and a fixed order.
 
 Standard input: JSON with `voice`, `pitch` (0..99), `range` (0..99), `rate`
-(words a minute), `texts`.  Standard output: the sample rate, then for every
-text the number of samples (all int32, little-endian) and the samples (int16).
+(words a minute), `texts`.  Standard output: the sample rate, then for each text
+the number of samples (all int32, little-endian) and the samples (int16).
 """
 
 import ctypes
@@ -28,10 +28,10 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 def main() -> None:
-  """Answers the one request on standard input."""
+  """Answers one request on standard input."""
   request = json.load(sys.stdin)
   espeak = ctypes.CDLL(espeakng_loader.get_library_path())
-  # The library keeps its data's path in a short buffer, so it gets a name.
+  # The library's buffer for the path of its data is short: give it the name.
   folder, name = os.path.split(espeakng_loader.get_data_path())
   os.chdir(folder)
   rate = espeak.espeak_Initialize(_RETRIEVAL, 0, name.encode(), 0)

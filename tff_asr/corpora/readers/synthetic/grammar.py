@@ -1,7 +1,7 @@
-"""What synthetic speakers say: a small grammar of spoken commands.
+"""A small grammar of spoken commands: the texts of synthetic speakers.
 
-Every speaker has a taste of their own in topics, so that clients differ in text
-as users do.
+Each speaker has their own taste in topics, so the texts of clients differ as
+the texts of users do.
 """
 
 import random
@@ -53,7 +53,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
 
 
 def sentence(rng: random.Random, topic: str) -> str:
-  """Returns one sentence of a topic, lower case, letters and spaces only."""
+  """Returns a sentence of a topic in lower case, letters and spaces only."""
   template = rng.choice(TOPICS[topic])
   words = []
   for word in template.split():
@@ -67,8 +67,9 @@ def topic_weights(rng: random.Random, concentration: float) -> list[float]:
   """Draws a speaker's taste in topics from a Dirichlet distribution.
 
   Args:
-    rng: Where chance comes from.
-    concentration: Low: few topics each; high: all speakers alike.
+    rng: Source of random numbers.
+    concentration: Concentration of the distribution.  With a low one each
+      speaker has few topics; with a high one all speakers are alike.
   """
   draws = [rng.gammavariate(concentration, 1.0) for _ in TOPICS]
   total = sum(draws) or 1.0

@@ -1,8 +1,8 @@
-"""Synthetic speakers, reproducible from a seed.
+"""Reader of synthetic speakers, reproducible from a seed.
 
-A speaker is an accent, a voice, a pitch, a tempo, a microphone, a room, a
-noise, a taste in topics and a number of utterances; all are drawn from the seed
-and the speaker's number alone, so that a larger corpus holds the smaller ones.
+A speaker has an accent, a voice, a pitch, a tempo, a microphone, a room, a
+noise, a taste in topics and a number of utterances.  The seed and the number of
+the speaker decide all of them, so a larger corpus contains the smaller ones.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ import numpy as np
 
 from tff_asr import errors
 from tff_asr.corpora import parallel, utterance
-from tff_asr.corpora.readers import source
+from tff_asr.corpora.readers import registration, sources
 from tff_asr.corpora.readers.synthetic import channel, grammar
 
 _ACCENTS = (
@@ -32,36 +32,37 @@ _ACCENTS = (
   'gmw/en-GB-x-gbclan',
   'gmw/en-029',
 )
-# Variants with a `breath` line differ between runs and are left out.
+# Variants with a `breath` line differ between runs; they are left out.
 _VARIANTS = (
   'm1 m2 m3 m5 m6 m7 f1 Andrea Gene Lee Mario linda steph belinda'
 ).split()
 _HELD_OUT_VARIANTS = 'm4 m8 f4 Annie Michael'.split()
 _MAX_UTTERANCES = 40
-# Speakers that are made ahead of the one that is read, for each core.
+# Speakers made in advance, for each core.
 _AHEAD = 2
-# Version of what a seed gives, for the cache.
+# Version of the corpus of a seed, for the cache.  Increase it if the code below
+# makes another corpus from the same seed.
 _EDITION = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticConfig:
-  """Which corpus is wanted.
+  """Settings of a synthetic corpus.
 
   Attributes:
     clients: Number of speakers.
-    seed: Seed of all that is drawn.
+    seed: Seed of all random draws.
     mean_utterances: Mean number of utterances of a speaker.
-    quantity_shape: Shape of the Pareto law of the number of utterances, above
-      1: the lower, the more unequal the speakers.
-    topic_concentration: Of the Dirichlet law of topics: low, a speaker talks of
-      few topics; high, all talk of all.
-    voice_spread: How much accents, voices, pitch and tempo differ between
-      speakers: 0 not at all, 1 as much as the synthesiser can do well.
-    room_spread: The same of microphones, rooms and levels.
-    noise_spread: The same of background noise.
-    held_out_voices: Whether the speakers have the voices that are kept for
-      evaluation; no others ever have these.
+    quantity_shape: Shape of the Pareto distribution of the number of
+      utterances, above 1.  A lower shape makes speakers less equal.
+    topic_concentration: Concentration of the Dirichlet distribution of topics.
+      A low concentration gives each speaker few topics.
+    voice_spread: Spread of accents, voices, pitch and tempo between speakers:
+      from 0 (all equal) to 1 (the range that the synthesiser speaks well).
+    room_spread: Spread of microphones, rooms and levels, from 0 to 1.
+    noise_spread: Spread of background noise, from 0 to 1.
+    held_out_voices: Whether the speakers have the voices reserved for
+      evaluation.  Otherwise they have the other voices.
 
   Raises:
     UserError: If a value is out of its range.
@@ -85,24 +86,24 @@ class SyntheticConfig:
     )
     if not 1.0 < self.quantity_shape < math.inf:
       raise errors.UserError(
-        f'--quantity_shape={self.quantity_shape} must be above 1: a Pareto law'
-        ' below that has no mean.'
+        f'`quantity_shape={self.quantity_shape}` must be above 1: otherwise the'
+        ' Pareto distribution has no mean.'
       )
     for name in 'voice_spread', 'room_spread', 'noise_spread':
       if not 0.0 <= getattr(self, name) <= 1.0:
         raise errors.UserError(
-          f'--{name}={getattr(self, name)} must be between 0 and 1.'
+          f'`{name}={getattr(self, name)}` must be between 0 and 1.'
         )
 
   @property
   def digest(self) -> str:
-    """Name of this corpus in a cache."""
+    """Name of the corpus in a cache."""
     content = json.dumps([_EDITION, dataclasses.astuple(self)])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-class Synthetic(source.Source):
-  """Synthetic speakers, the same for the same config."""
+class Synthetic(sources.Source):
+  """A corpus of synthetic speakers, equal for equal settings."""
 
   def __init__(self, config: SyntheticConfig):
     self._config = config
@@ -111,7 +112,7 @@ class Synthetic(source.Source):
   def survey(self) -> tuple[list[str], int]:
     config = self._config
     numbers = range(config.clients)
-    count = sum(len(_texts(config, _chance(config, n))) for n in numbers)
+    count = sum(len(_texts(config, _generator(config, n))) for n in numbers)
     return [_client_id(config, n) for n in numbers], count
 
   def items(self) -> Iterator[utterance.Utterance]:
@@ -132,12 +133,12 @@ def _client_id(config: SyntheticConfig, number: int) -> str:
   return f'synthetic-{held_out}{config.seed}-{number:05d}'
 
 
-def _chance(config: SyntheticConfig, number: int) -> random.Random:
+def _generator(config: SyntheticConfig, number: int) -> random.Random:
   return random.Random(f'{config.seed} {number}')
 
 
 def _speaker(config: SyntheticConfig, number: int) -> list[utterance.Utterance]:
-  rng = _chance(config, number)
+  rng = _generator(config, number)
   noise_rng = np.random.default_rng([config.seed, number])
   texts = _texts(config, rng)
   rate, voices = _speak({**_voice(config, rng), 'texts': texts})
@@ -155,7 +156,7 @@ def _speaker(config: SyntheticConfig, number: int) -> list[utterance.Utterance]:
 
 
 def _voice(config: SyntheticConfig, rng: random.Random) -> dict[str, object]:
-  """Draws a voice: what `espeak_process` takes, without the texts."""
+  """Draws a voice: the request to `espeak_process`, without the texts."""
   variants = _HELD_OUT_VARIANTS if config.held_out_voices else _VARIANTS
 
   def choice(among):
@@ -188,7 +189,7 @@ def _texts(config: SyntheticConfig, rng: random.Random) -> list[str]:
 
 
 def _speak(request: dict) -> tuple[int, list[np.ndarray]]:
-  """Returns the sample rate and the int16 samples of every text."""
+  """Returns the sample rate, and the int16 samples of each text."""
   program = pathlib.Path(__file__).with_name('espeak_process.py')
   done = subprocess.run(
     [sys.executable, str(program)],
@@ -210,3 +211,66 @@ def _speak(request: dict) -> tuple[int, list[np.ndarray]]:
     )
     offset += 4 + 2 * count
   return rate, voices
+
+
+_DEFAULTS = SyntheticConfig(clients=64, seed=0)
+
+
+def _setting(
+  name: str, kind: registration.Kind, help: str, **bounds: float
+) -> registration.Setting:
+  default = getattr(_DEFAULTS, name)
+  return registration.Setting(name, kind, default, help, **bounds)
+
+
+READER = registration.Reader(
+  'synthetic speakers; no files are read.',
+  (
+    _setting(
+      'clients',
+      registration.Kind.INTEGER,
+      'number of speakers.',
+      lower_bound=1,
+    ),
+    _setting('seed', registration.Kind.INTEGER, 'seed of the speakers.'),
+    _setting(
+      'mean_utterances',
+      registration.Kind.NUMBER,
+      'mean number of utterances of a speaker.',
+    ),
+    _setting(
+      'quantity_shape',
+      registration.Kind.NUMBER,
+      'shape of the Pareto distribution of the number of utterances, above 1; a'
+      ' lower shape makes speakers less equal.',
+    ),
+    _setting(
+      'topic_concentration',
+      registration.Kind.NUMBER,
+      'concentration of the Dirichlet distribution of topics; a low value gives'
+      ' each speaker few topics.',
+    ),
+    _setting(
+      'voice_spread',
+      registration.Kind.NUMBER,
+      'spread of voices between speakers, from 0 to 1.',
+    ),
+    _setting(
+      'room_spread',
+      registration.Kind.NUMBER,
+      'spread of rooms and microphones between speakers, from 0 to 1.',
+    ),
+    _setting(
+      'noise_spread',
+      registration.Kind.NUMBER,
+      'spread of background noise between speakers, from 0 to 1.',
+    ),
+    _setting(
+      'held_out_voices',
+      registration.Kind.SWITCH,
+      'speakers with the voices reserved for evaluation, which no other'
+      ' speakers have.',
+    ),
+  ),
+  lambda **settings: Synthetic(SyntheticConfig(**settings)),
+)

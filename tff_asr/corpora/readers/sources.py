@@ -1,4 +1,4 @@
-"""A corpus, whatever its layout."""
+"""The interface between corpus readers and the preparation of stores."""
 
 import abc
 from collections.abc import Iterator
@@ -9,29 +9,30 @@ Item = utterance.Recording | utterance.Utterance | utterance.Skipped
 
 
 class Source(abc.ABC):
-  """A corpus to make a client store of.
+  """A corpus from which a client store is prepared.
 
   Attributes:
-    description: What it is, for the record.
+    description: Words on the corpus; the store records them.
   """
 
   description: str
 
   @abc.abstractmethod
   def items(self) -> Iterator[Item]:
-    """Yields every utterance, in an order that never changes.
+    """Yields every utterance, in the same order in every call.
 
-    Audio is not decoded here; what cannot be read is yielded as `Skipped`.
+    The preparation decodes the audio of a `Recording` later.  An entry that
+    the reader cannot read is a `Skipped`.
 
     Raises:
-      UserError: If the corpus is missing or of another layout.
+      UserError: If the corpus is missing or has another layout.
     """
 
   def survey(self) -> tuple[list[str], int]:
     """Returns the speakers, sorted, and the number of items.
 
     Raises:
-      UserError: As `items`.
+      UserError: If the corpus is missing or has another layout.
     """
     clients, count = set(), 0
     for item in self.items():

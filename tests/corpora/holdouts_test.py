@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 import pytest
 
 from tff_asr import errors
-from tff_asr.corpora import holdout
+from tff_asr.corpora import holdouts
 
 
 @given(st.integers(2, 300), st.integers(0, 99), st.randoms())
@@ -13,21 +13,21 @@ def test_a_split_depends_on_names_and_seed_only(count, seed, order):
   names = [f'client {i}' for i in range(count)]
   shuffled = names.copy()
   order.shuffle(shuffled)
-  part = holdout.Holdout(count // 2, seed).split(names)
-  assert part == holdout.Holdout(count // 2, seed).split(shuffled)
+  part = holdouts.Holdout(count // 2, seed).split(names)
+  assert part == holdouts.Holdout(count // 2, seed).split(shuffled)
   assert len(part) == count // 2 and part <= set(names)
 
 
 def test_seeds_draw_different_parts():
   names = [str(i) for i in range(100)]
-  parts = {holdout.Holdout(10, seed).split(names) for seed in range(5)}
+  parts = {holdouts.Holdout(10, seed).split(names) for seed in range(5)}
   assert len(parts) == 5
 
 
 @pytest.mark.parametrize('clients', [0.01, 10, 11])
 def test_neither_part_may_be_empty(clients):
   with pytest.raises(errors.UserError, match='empty: give the number'):
-    holdout.Holdout(clients, 0).split([str(i) for i in range(10)])
+    holdouts.Holdout(clients, 0).split([str(i) for i in range(10)])
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_neither_part_may_be_empty(clients):
 )
 def test_a_hold_out_is_a_number_or_a_probability(clients):
   with pytest.raises(errors.UserError, match='whole number'):
-    holdout.Holdout(clients, 0)
+    holdouts.Holdout(clients, 0)
