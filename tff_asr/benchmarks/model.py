@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from tff_asr import errors
 from tff_asr.audio import features
-from tff_asr.corpora import client_datasets
-from tff_asr.learning import speech_model
+from tff_asr.learning import training_step
 from tff_asr.models import precision, presets, transformer
 
 _UTTERANCE_SECONDS = 4
@@ -47,18 +46,9 @@ def _measure(model: str, precision_name: str, batch_seconds: float) -> str:
   encoder = transformer.build(
     presets.preset(model, _VOCABULARY), precision_name
   )
-
-  @tf.function(input_signature=[client_datasets.BATCH_SPEC])
-  def step(batch):
-    with tf.GradientTape() as tape:
-      loss = speech_model.batch_loss(encoder, batch, training=True)
-    variables = encoder.trainable_variables
-    for variable, gradient in zip(
-      variables, tape.gradient(loss, variables), strict=True
-    ):
-      variable.assign_sub(_LEARNING_RATE * gradient)
-    return loss
-
+  step = training_step.build(
+    encoder, training_step.sgd(encoder.trainable_variables, _LEARNING_RATE)
+  )
   loss = float(step(batch))
   first = time.perf_counter() - start
   times = []

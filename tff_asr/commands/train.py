@@ -19,6 +19,7 @@ from tff_asr.programs import json_log, program, program_logic
 from tff_asr.reports import model_card, run_report
 from tff_asr.runs import (
   accounts,
+  columns,
   folders,
   lineage,
   metrics_file,
@@ -360,4 +361,8 @@ def _rates(
 ) -> program_logic.Metrics:
   rates = evaluation.error_rates(transcripts)
   loss = statistics.fmean(t.loss for t in transcripts)
-  return {'wer': rates.wer, 'cer': rates.cer, 'eval_loss': loss}
+  return {
+    columns.WER: rates.wer,
+    columns.CER: rates.cer,
+    columns.EVAL_LOSS: loss,
+  }

@@ -14,7 +14,7 @@ import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.corpora import client_datasets, client_store
-from tff_asr.learning import evaluation, speech_model
+from tff_asr.learning import evaluation, training_step
 from tff_asr.models import transformer
 from tff_asr.optimizers import gradient_clipping
 
@@ -79,7 +79,7 @@ def compare(
   """
   evaluator = evaluation.Evaluator(encoder, store.vocabulary)
   weights = encoder.get_weights()
-  step = _training_step(encoder, config)
+  step = training_step.build(encoder, _update(encoder, config))
   comparisons = []
   for client_id in store.client_ids:
     own, others = (_every_second(store, client_id, i) for i in range(2))
@@ -104,9 +104,9 @@ def _every_second(
   return examples.shard(2, first)
 
 
-def _training_step(
+def _update(
   encoder: transformer.Transformer, config: PersonalisationConfig
-) -> Callable:
+) -> training_step.Update:
   optimizer = gradient_clipping.build_gradient_clipping(
     tff.learning.optimizers.build_sgdm(config.learning_rate),
     config.gradient_clip,
@@ -117,13 +117,9 @@ def _training_step(
     [tf.TensorSpec(v.shape, v.dtype) for v in variables]
   )
 
-  @tf.function(input_signature=[dict(client_datasets.BATCH_SPEC)])
-  def step(batch):
-    with tf.GradientTape() as tape:
-      loss = speech_model.batch_loss(encoder, batch, training=True)
-    gradients = tape.gradient(loss, variables)
+  def update(gradients):
     _, tuned = optimizer.next(state, [v.value() for v in variables], gradients)
     for variable, weight in zip(variables, tuned, strict=True):
       variable.assign(weight)
 
-  return step
+  return update

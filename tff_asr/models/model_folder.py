@@ -12,7 +12,7 @@ import pathlib
 
 from keras.src.saving import saving_lib
 
-from tff_asr import checksums, durable, errors, text_files
+from tff_asr import checksums, errors, text_files
 from tff_asr.models import precision, transformer
 from tff_asr.text import vocabularies
 from tff_asr.text import vocabulary as vocabulary_lib
@@ -36,18 +36,11 @@ def save(
   folder.mkdir(parents=True, exist_ok=True)
   # The configuration is the last: with it the model is complete.
   paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
-  weights, texts, config = map(durable.partial_of, paths)
   contents = dict(version=_VERSION, encoder=encoder.get_config())
-  try:
-    with durable.writing(paths[0]):
-      weights.write_bytes(_weights(encoder))
-      texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
-      config.write_text(json.dumps(contents, indent=2) + '\n')
-      checksums.replace(*paths)
-  except OSError:
-    for path in map(durable.partial_of, paths):  # They take the room wanted.
-      path.unlink(missing_ok=True)
-    raise
+  with checksums.replacing(*paths) as (weights, texts, config):
+    weights.write_bytes(_weights(encoder))
+    texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
+    config.write_text(json.dumps(contents, indent=2) + '\n')
 
 
 class _Memory:

@@ -15,12 +15,9 @@ from absl import logging
 
 from tff_asr import compat, errors
 from tff_asr.privacy.sampling import cohorts as cohorts_lib
+from tff_asr.runs import columns
 
 Metrics = dict[str, float]
-
-# What of a round takes how many seconds, beside training.
-SAVING = 'seconds/save'
-EVALUATING = 'seconds/evaluate'
 
 
 class ProgramState(NamedTuple):
@@ -121,7 +118,7 @@ async def train(
   async def save(state: ProgramState) -> Metrics:
     started = time.monotonic()
     await checkpoints.save(state, int(state.round_number))
-    return timed(SAVING, time.monotonic() - started)
+    return timed(columns.SAVING, time.monotonic() - started)
 
   async def release(state: ProgramState, timing: Metrics) -> None:
     number = int(state.round_number)
@@ -129,11 +126,11 @@ async def train(
     if is_evaluated(number):
       started = time.monotonic()
       metrics |= evaluate(state.learning)
-      metrics |= timed(EVALUATING, time.monotonic() - started)
+      metrics |= timed(columns.EVALUATING, time.monotonic() - started)
     for manager in release_managers:
       await manager.release(metrics, number)
-    if 'wer' in metrics:
-      checkpoints.offer_best(number, metrics['wer'])
+    if columns.WER in metrics:
+      checkpoints.offer_best(number, metrics[columns.WER])
     on_round(number, metrics)
 
   first = ProgramState(initial_state, 0, '', '{}')

@@ -17,6 +17,7 @@ import matplotlib.ticker
 import numpy as np
 
 from tff_asr.reports import layer_heat
+from tff_asr.runs import columns
 
 Rows = Sequence[Mapping[str, float]]
 """One mapping for each round, with `round` and whatever was measured then."""
@@ -115,23 +116,23 @@ def _bars(
     axes.fill_between(places, below + heights, below, step='mid', **kwargs)
 
 
-def _columns(rows: Rows, name: str) -> tuple[list[float], list[float]]:
+def _values(rows: Rows, name: str) -> tuple[list[float], list[float]]:
   known = [row for row in rows if name in row]
-  return [row['round'] for row in known], [row[name] for row in known]
+  return [row[columns.ROUND] for row in known], [row[name] for row in known]
 
 
 def error_rates(rows: Rows, interval: Sequence[float] | None) -> str:
   """WER and CER by round, the lowest WER marked.
 
   Args:
-    rows: Metrics of rounds, one of them with `wer` at least.
+    rows: Metrics of rounds, one of them with a WER at least.
     interval: Confidence interval of the last WER, if there is one.
   """
 
   def draw(axes):
-    for name in 'wer', 'cer':
-      axes.plot(*_columns(rows, name), 'o-', ms=3.5, label=name.upper())
-    rounds, rates = _columns(rows, 'wer')
+    for name, label in (columns.WER, 'WER'), (columns.CER, 'CER'):
+      axes.plot(*_values(rows, name), 'o-', ms=3.5, label=label)
+    rounds, rates = _values(rows, columns.WER)
     best = int(np.argmin(rates))
     axes.plot(rounds[best], rates[best], '*', color=_BAD, ms=12, zorder=5)
     axes.annotate(
@@ -176,10 +177,10 @@ def epsilon(
   def draw(axes):
     axes.plot(*zip(*plan, strict=True), '--', color=_GREY, label='planned')
     for name, label, style in (
-      ('epsilon_rdp', 'spent, by RDP', ':'),
-      ('epsilon_pld', 'spent, by PLD', '-'),
+      (columns.EPSILON_RDP, 'spent, by RDP', ':'),
+      (columns.EPSILON_PLD, 'spent, by PLD', '-'),
     ):
-      rounds, values = _columns(rows, name)
+      rounds, values = _values(rows, name)
       if np.any(np.isfinite(values)):
         axes.plot(
           rounds,
@@ -247,44 +248,40 @@ def heat_map(
   return _drawn(name, description, draw, 1.2 + 0.13 * min(count, _NAMED))
 
 
-def line(name: str, label: str, rows: Rows, columns: Mapping[str, str]) -> str:
-  """Curves by round.
+def line(name: str, label: str, rows: Rows, column: str) -> str:
+  """Draws a curve by round.
 
   Args:
     name: Of the plot.
     label: Of the values.
     rows: Metrics of rounds.
-    columns: Labels of the curves, by the metric.
+    column: Name of the metric.
   """
 
   def draw(axes):
-    for column, text in columns.items():
-      axes.plot(*_columns(rows, column), label=text)
+    axes.plot(*_values(rows, column))
     axes.set_ylabel(label)
     _by_round(axes)
-    if len(columns) > 1:
-      axes.legend()
 
   return _drawn(name, f'{label} by round', draw)
 
 
 def clients(
-  rows: Rows, prefix: str, expected: float, has_failures: bool
+  rows: Rows, took_part: str, failed: str | None, expected: float
 ) -> str:
   """Clients that took part, and that failed, by round.
 
   Args:
     rows: Metrics of rounds.
-    prefix: Of the names of the metrics.
+    took_part: Name of the metric.
+    failed: Name of the metric, `None` if no client failed.
     expected: Size of a cohort.
-    has_failures: Whether any failed.
   """
 
   def draw(axes):
-    _bars(axes, *_columns(rows, f'{prefix}clients'), label='took part')
-    if has_failures:
-      failed = _columns(rows, f'{prefix}failed')
-      _bars(axes, *failed, color=_BAD, label='failed')
+    _bars(axes, *_values(rows, took_part), label='took part')
+    if failed:
+      _bars(axes, *_values(rows, failed), color=_BAD, label='failed')
     axes.axhline(expected, color=_GREY, ls='--', label='expected')
     axes.set_ylabel('clients')
     axes.margins(y=0.25)

@@ -15,7 +15,7 @@ import textwrap
 
 import sentencepiece
 
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.text import normalisation, vocabulary
 
 _SPACE = '\N{LOWER ONE EIGHTH BLOCK}'  # SentencePiece's sign for a space.
@@ -127,7 +127,6 @@ def train(
       count += 1
       yield from _short_lines(line)
 
-  model = io.BytesIO()
   lines = counted()
   first = next(lines, None)
   if first is None:
@@ -135,9 +134,19 @@ def train(
       f'No line of {", ".join(map(str, texts))} can be written with the'
       ' alphabet: is it text in UTF-8, and of the language of --alphabet?'
     )
+  model = _unigram_model(itertools.chain([first], lines), size, alphabet)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  with durable.replacing(output) as aside:
+    aside.write_bytes(model)
+  return count
+
+
+def _unigram_model(lines: Iterator[str], size: int, alphabet: str) -> bytes:
+  """Returns a serialised model of `size` pieces."""
+  model = io.BytesIO()
   try:
     sentencepiece.SentencePieceTrainer.Train(
-      sentence_iterator=itertools.chain([first], lines),
+      sentence_iterator=lines,
       model_writer=model,
       vocab_size=size,
       model_type='unigram',
@@ -154,11 +163,7 @@ def train(
     raise errors.UserError(
       f'No vocabulary of {size} pieces can be made of this text: {reason}'
     ) from error
-  output.parent.mkdir(parents=True, exist_ok=True)
-  aside = output.with_name(f'{output.name}.partial')
-  aside.write_bytes(model.getvalue())
-  aside.rename(output)
-  return count
+  return model.getvalue()
 
 
 def _clean_lines(texts: Iterable[pathlib.Path], alphabet: str) -> Iterator[str]:

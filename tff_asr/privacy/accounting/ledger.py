@@ -124,7 +124,7 @@ class Ledger:
         'relation': relation.name,
         'plan': plan,
       }
-      ledger_lines.append(path, 0, ledger_lines.line(header, ''))
+      durable.append(path, 0, ledger_lines.line(header, ''))
     ledger = cls(path)
     if (ledger.plan, ledger.relation) != (plan, relation):
       changed = [
@@ -317,7 +317,7 @@ class Ledger:
   def _write(self, record: dict[str, Any]) -> None:
     line = ledger_lines.line(record, self.head)
     added = self._missing_end + line
-    ledger_lines.append(self.path, self._size, added)
+    durable.append(self.path, self._size, added)
     self._size += len(added.encode())
     self._missing_end = ''
     self._take(line.rstrip('\n'))

@@ -1,0 +1,62 @@
+"""One step of gradient descent: the loss under a tape, then an update.
+
+For training outside of a federated round, whose clients train by
+`tff.learning`.
+"""
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from tff_asr.corpora import client_datasets
+from tff_asr.learning import speech_model
+from tff_asr.models import transformer
+
+Update = Callable[[Sequence[tf.Tensor]], None]
+"""Changes the weights, given the gradient of each trainable variable."""
+
+
+def build(
+  encoder: transformer.Transformer,
+  update: Update,
+  *,
+  gradient_clip: float | None = None,
+  spec: collections.OrderedDict[
+    str, tf.TensorSpec
+  ] = client_datasets.BATCH_SPEC,
+) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
+  """Returns the traced training step of an encoder.
+
+  Args:
+    encoder: Its variables exist.
+    update: Traced once, within the step.
+    gradient_clip: Greatest L2 norm of the whole gradient, `None` for any.
+    spec: Of a batch.
+
+  Returns:
+    From a batch to its loss in nats, before the update.
+  """
+  variables = encoder.trainable_variables
+
+  @tf.function(input_signature=[spec])
+  def step(batch):
+    with tf.GradientTape() as tape:
+      loss = speech_model.batch_loss(encoder, batch, training=True)
+    gradients = tape.gradient(loss, variables)
+    if gradient_clip is not None:
+      gradients, _ = tf.clip_by_global_norm(gradients, gradient_clip)
+    update(gradients)
+    return loss
+
+  return step
+
+
+def sgd(variables: Sequence[tf.Variable], learning_rate: float) -> Update:
+  """Returns plain stochastic gradient descent, without momentum."""
+
+  def update(gradients):
+    for variable, gradient in zip(variables, gradients, strict=True):
+      variable.assign_sub(learning_rate * gradient)
+
+  return update
