@@ -225,3 +225,12 @@ def test_a_tape_is_in_one_place():
     if 'GradientTape' in file.read_text()
   ]
   assert with_tape == ['training_step.py']
+
+
+def test_matplotlib_is_imported_in_one_place():
+  importing = [
+    file.name
+    for file in (ROOT / 'tff_asr').rglob('*.py')
+    if 'import matplotlib' in file.read_text()
+  ]
+  assert importing == ['drawing.py']

@@ -12,6 +12,7 @@ from tff_asr.privacy import plans as plan_lib
 from tff_asr.privacy.accounting import accountants, calibration
 from tff_asr.privacy.mechanism import allocation, layer_clipping
 from tff_asr.privacy.sampling import schemes
+from tff_asr.reports import plots
 
 NOISE_MULTIPLIER = 'noise_multiplier'
 COHORT_SIZE = 'cohort_size'
@@ -149,8 +150,6 @@ def _table(plans: Sequence[plan_lib.PrivacyPlan]) -> str:
 
 def _plot(config: GridConfig, points, plans, path: pathlib.Path) -> None:
   """A curve over the longest axis for each combination of the others."""
-  from tff_asr.reports import plots  # Slow to import, see `report`.
-
   lengths = [len(getattr(config, axis)) for axis in AXES]
   errors.require(
     max(lengths) > 1,

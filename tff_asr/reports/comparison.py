@@ -10,7 +10,7 @@ import urllib.parse
 
 from tff_asr import durable, errors
 from tff_asr.privacy.accounting import accountants
-from tff_asr.reports import markup
+from tff_asr.reports import markup, run_plots
 from tff_asr.runs import columns, joint_account
 from tff_asr.runs import records as run_record
 
@@ -150,9 +150,6 @@ def _row(run, name, output) -> list[object]:
 
 
 def _curves(runs, names) -> list[markup.Html]:
-  # Imported, matplotlib looks for fonts: seconds, the first time.
-  from tff_asr.reports import run_plots
-
   plots = []
   for name, column, label, text in (
     ('by-round', columns.ROUND, 'round', 'Over the rounds.'),

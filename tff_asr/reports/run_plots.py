@@ -8,15 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import io
 import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import matplotlib
-import matplotlib.axes
-import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
 
-from tff_asr.reports import layer_heat
+from tff_asr.reports import drawing, layer_heat
 from tff_asr.runs import columns
 
 Rows = Sequence[Mapping[str, float]]
@@ -26,6 +22,10 @@ _WIDTH = 4.8
 _HEIGHT = 3.1
 _RESOLUTION = 200
 _INK = '#010203'  # Stands for the colour of the page's text.
+_COLOURS = [
+  *('#3b82d6', '#e07b39', '#3aa76d', '#c95ba8', '#8a7fd8'),
+  *('#b59a2e', '#2ca3a8', '#d9534f', '#7d8590', '#9a6b4f'),
+]
 _STYLE = {
   **{
     name: _INK
@@ -34,12 +34,7 @@ _STYLE = {
       *('xtick.color', 'ytick.color'),
     )
   },
-  'axes.prop_cycle': matplotlib.cycler(
-    color=[
-      *('#3b82d6', '#e07b39', '#3aa76d', '#c95ba8', '#8a7fd8'),
-      *('#b59a2e', '#2ca3a8', '#d9534f', '#7d8590', '#9a6b4f'),
-    ]
-  ),
+  'axes.prop_cycle': f'cycler(color={_COLOURS})',
   'axes.axisbelow': True,
   'axes.facecolor': 'none',
   'axes.grid': True,
@@ -62,13 +57,15 @@ _BARS = 150
 def _drawn(
   name: str,
   description: str,
-  draw: Callable[[matplotlib.axes.Axes], None],
+  draw: Callable[[Any], None],
   height: float = _HEIGHT,
 ) -> str:
   """Returns what `draw` draws, as an SVG element."""
   buffer = io.StringIO()
-  with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': name}):
-    figure = matplotlib.figure.Figure((_WIDTH, height), layout='constrained')
+  with drawing.library().rc_context({**_STYLE, 'svg.hashsalt': name}):
+    figure = drawing.library().figure.Figure(
+      (_WIDTH, height), layout='constrained'
+    )
     draw(figure.subplots())
     figure.savefig(
       buffer,
@@ -89,20 +86,24 @@ def _drawn(
   return svg.replace('<svg', f'<svg role="img" aria-label="{label}"', 1)
 
 
-def _by_round(axes: matplotlib.axes.Axes) -> None:
+def _by_round(axes) -> None:
   axes.set_xlabel('round')
-  axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6, integer=True))
+  axes.xaxis.set_major_locator(
+    drawing.library().ticker.MaxNLocator(6, integer=True)
+  )
   low, high = axes.get_xlim()
   if high - low < 1.0:  # There is one round.
     axes.set_xlim(round(low) - 0.5, round(low) + 0.5)
 
 
 def _percent(axis) -> None:
-  axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+  axis.set_major_formatter(
+    drawing.library().ticker.PercentFormatter(1.0, decimals=0)
+  )
 
 
 def _bars(
-  axes: matplotlib.axes.Axes,
+  axes,
   places: Sequence[float],
   heights: Sequence[float],
   below: np.ndarray | float = 0.0,
@@ -240,7 +241,7 @@ def heat_map(
       aspect=40,
       pad=0.01,
       extend='both' if limits else 'neither',
-      ticks=matplotlib.ticker.MaxNLocator(5),
+      ticks=drawing.library().ticker.MaxNLocator(5),
     )
     bar.ax.grid(visible=False)
 
@@ -337,7 +338,9 @@ def speakers(rates: Sequence[float], median: float, worst: int) -> str:
     )
     axes.axhline(median, color=_GREY, ls='--', label=f'median {median:.1%}')
     axes.set(xlabel='speakers, the best first', ylabel='WER')
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(
+      drawing.library().ticker.MaxNLocator(integer=True)
+    )
     _percent(axes.yaxis)
     axes.grid(visible=False, axis='x')
     axes.legend()

@@ -9,6 +9,7 @@ from typing import Any
 from tff_asr import checksums, durable
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.models import model_folder
+from tff_asr.reports import model_card, run_page
 from tff_asr.runs import (
   accounts,
   columns,
@@ -89,10 +90,6 @@ def again(path: pathlib.Path, private_details: bool = False) -> str:
   Raises:
     UserError: If it is none, or something in it is damaged.
   """
-  # Imported, matplotlib looks for fonts: seconds, the first time, and a note on
-  # standard error, of which a call that ends in an error needs neither.
-  from tff_asr.reports import model_card, run_page
-
   run = records.read(path)
   durable.write_text(run.paths.report, run_page.page_of(run))
   run.paths.private_report.unlink(missing_ok=True)
