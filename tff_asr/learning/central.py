@@ -151,18 +151,19 @@ def train(
     # Tempo and chance let the number of batches differ from epoch to epoch.
     return done >= steps if config.steps else number >= config.epochs
 
+  mean_loss = tf.keras.metrics.Mean()
   step = training_step.build(
     encoder,
     _optimizer(config, steps, encoder.trainable_variables),
     gradient_clip=config.gradient_clip,
+    mean_loss=mean_loss,
   )
-  mean_loss = tf.keras.metrics.Mean()
   number = done = 0
   while not is_finished(number, done):
     number += 1
     before = done
     for batch in epoch.take(steps - done) if config.steps else epoch:
-      mean_loss.update_state(step(batch))
+      step(batch)
       done += 1
     errors.require(done > before, 'The seed speakers have no utterance.')
     on_epoch(number, done, float(mean_loss.result()))

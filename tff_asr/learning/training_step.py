@@ -22,20 +22,24 @@ def build(
   update: Update,
   *,
   gradient_clip: float | None = None,
+  mean_loss: tf.keras.metrics.Mean | None = None,
   spec: collections.OrderedDict[
     str, tf.TensorSpec
   ] = client_datasets.BATCH_SPEC,
-) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
+) -> Callable[[Mapping[str, tf.Tensor]], None]:
   """Returns the traced training step of an encoder.
 
   Args:
     encoder: Its variables exist.
     update: Traced once, within the step.
     gradient_clip: Greatest L2 norm of the whole gradient, `None` for any.
+    mean_loss: Gets the loss of each step, in nats, before the update. A step
+      that returned its loss would be compiled to another graph, whose results
+      differ in the last bits.
     spec: Of a batch.
 
   Returns:
-    From a batch to its loss in nats, before the update.
+    The step, which takes a batch.
   """
   variables = encoder.trainable_variables
 
@@ -47,7 +51,8 @@ def build(
     if gradient_clip is not None:
       gradients, _ = tf.clip_by_global_norm(gradients, gradient_clip)
     update(gradients)
-    return loss
+    if mean_loss is not None:
+      mean_loss.update_state(loss)
 
   return step
 
