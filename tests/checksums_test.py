@@ -9,7 +9,7 @@ import pytest
 
 from tests import kills
 from tests.kills import without_sync  # noqa: F401
-from tff_asr import checksums, durable, errors
+from tff_asr import checksums, errors
 
 NAMES = st.sampled_from(['a.txt', 'b.json', 'c'])
 CONTENTS = st.binary(max_size=20)
@@ -113,9 +113,9 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new(tmp_path, is_old):
 
   def body():
     checksums.write(one, '1')
-    for path in one, two:
-      durable.partial_of(path).write_bytes(b'2')
-    checksums.replace(one, two)
+    with checksums.replacing(one, two) as asides:
+      for aside in asides:
+        aside.write_bytes(b'2')
     checksums.write(two, '3')
     checksums.remove(one)
     checksums.write(one, '4')

@@ -7,7 +7,7 @@ one of the two is correct, whenever a process is killed.  A file without a line,
 such as a file from an earlier release, is read without a check.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 import contextlib
 import fcntl
 import hashlib
@@ -26,18 +26,34 @@ _TRIES = 2  # Another process may replace a file while it is read.
 _Sums = dict[str, Set[str]]
 
 
-def replace(*paths: pathlib.Path) -> None:
-  """Renames complete partial files of one folder to their names, in order.
+@contextlib.contextmanager
+def replacing(*paths: pathlib.Path) -> Iterator[list[pathlib.Path]]:
+  """Gives places for new files, which then replace those at `paths`, in order.
 
-  When this function returns, the files are on the disk.
+  A reader finds the old content of each or the new one, with its check sum.
 
   Args:
-    *paths: The names.  Each file has been written at `durable.partial_of` of
-      its name.
+    *paths: Files of one folder.
+
+  Yields:
+    The place of each.
 
   Raises:
-    OSError: If a file cannot be read or renamed.
+    OSError: If they cannot be written; names the first file, or another.
   """
+  asides = [durable.partial_of(path) for path in paths]
+  try:
+    with durable.writing(paths[0]):
+      yield asides
+      _replace(paths)
+  except OSError:
+    for aside in asides:  # They take the room that is lacking.
+      with contextlib.suppress(OSError):
+        aside.unlink(missing_ok=True)
+    raise
+
+
+def _replace(paths: Sequence[pathlib.Path]) -> None:
   folder = paths[0].parent
   for path in paths:
     durable.sync(durable.partial_of(path))
@@ -48,8 +64,7 @@ def replace(*paths: pathlib.Path) -> None:
     both = {n: d | sums.get(n, set()) for n, d in coming.items()}
     _write(folder, sums | both, is_synced=True)
     for path in paths:
-      durable.partial_of(path).replace(path)
-    durable.sync(folder)
+      durable.rename(durable.partial_of(path), path)
     rest = {n: d for n, d in sums.items() if n not in coming}
     _write(folder, rest | new)
 
@@ -66,14 +81,8 @@ def write(path: pathlib.Path, contents: str | bytes) -> None:
   """
   if isinstance(contents, str):
     contents = contents.encode()
-  try:
-    with durable.writing(path):
-      durable.partial_of(path).write_bytes(contents)
-      replace(path)
-  except OSError:
-    with contextlib.suppress(OSError):
-      durable.partial_of(path).unlink(missing_ok=True)
-    raise
+  with replacing(path) as (aside,):
+    aside.write_bytes(contents)
 
 
 def remove(path: pathlib.Path) -> None:
@@ -237,10 +246,8 @@ def _write(
     for name, digests in sorted(sums.items())
     for digest in sorted(digests)
   ]
-  durable.partial_of(path).write_text(''.join(lines))
-  if is_synced:
-    durable.sync(durable.partial_of(path))
-  durable.partial_of(path).replace(path)
+  with durable.replacing(path, is_synced=is_synced) as aside:
+    aside.write_text(''.join(lines))
 
 
 @contextlib.contextmanager

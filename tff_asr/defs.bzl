@@ -3,7 +3,7 @@
 load("@rules_python//python:defs.bzl", "py_library")
 
 def room(deps = []):
-    """A py_library with the folder's name and all its modules.
+    """A py_library with the folder's name, all its modules and templates.
 
     Also `sources`, the same files for the test of the house's rules.
 
@@ -14,6 +14,7 @@ def room(deps = []):
     py_library(
         name = native.package_name().split("/")[-1],
         srcs = srcs,
+        data = native.glob(["**/*.html"], allow_empty = True),
         visibility = ["//:__subpackages__"],
         deps = ["//tff_asr:base"] + deps,
     )

@@ -1,4 +1,7 @@
-"""Files that survive a power cut, and messages about full or failing disks."""
+"""Files that survive a power cut, and messages about full or failing disks.
+
+No other module syncs, renames or links a file.
+"""
 
 from collections.abc import Iterator
 import contextlib
@@ -15,6 +18,75 @@ PARTIAL = 'partial.'  # Prefix of the name of an incomplete file.
 _FULL = re.compile(r'no space left|disk is full|errno = 28\b', re.IGNORECASE)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOO_LARGE = re.compile(r'file too large|errno = 27\b', re.IGNORECASE)
+
+
+@contextlib.contextmanager
+def replacing(
+  path: pathlib.Path,
+  aside: pathlib.Path | None = None,
+  *,
+  is_synced: bool = True,
+) -> Iterator[pathlib.Path]:
+  """Gives the place for a new file, which then replaces the one at `path`.
+
+  Wherever the process is killed, a reader finds the old file or the new one.
+  If writing fails, the old file stays and the new one is removed.
+
+  Args:
+    path: The file; its folder must exist.
+    aside: The place, in the same folder; by default `partial_of(path)`.
+    is_synced: Whether the new file is on the disk before it gets its name, and
+      its name when this ends. Without, a power cut may leave neither file.
+
+  Yields:
+    The place.
+  """
+  aside = aside or partial_of(path)
+  try:
+    yield aside
+    if is_synced:
+      sync(aside)
+  except Exception:
+    with contextlib.suppress(OSError):
+      aside.unlink(missing_ok=True)
+    raise
+  if is_synced:
+    rename(aside, path)
+  else:
+    aside.rename(path)
+
+
+def publish(aside: pathlib.Path, folder: pathlib.Path) -> None:
+  """Syncs all of a folder that was written aside, and gives it its name."""
+  sync_tree(aside)
+  rename(aside, folder)
+
+
+def rename(path: pathlib.Path, to: pathlib.Path) -> None:
+  """Renames what is synced, in its folder; on the disk when this returns."""
+  path.rename(to)
+  sync(to.parent)
+
+
+def link(path: pathlib.Path, to: pathlib.Path) -> None:
+  """Gives a synced file a second name; on the disk when this returns.
+
+  Raises:
+    FileExistsError: If there is such a file.
+  """
+  os.link(path, to)
+  sync(to.parent)
+
+
+def append(path: pathlib.Path, size: int, text: str) -> None:
+  """Writes and syncs text after the first `size` bytes of a file."""
+  with writing(path), open(path, 'r+b', buffering=0) as file:
+    file.truncate(size)
+    file.seek(size)
+    data = text.encode()
+    while data:
+      data = data[file.write(data) :]
+    os.fsync(file.fileno())
 
 
 def sync(path: pathlib.Path) -> None:
@@ -96,14 +168,5 @@ def write_text(path: pathlib.Path, text: str) -> None:
   Raises:
     OSError: If the file cannot be written; names the file.
   """
-  aside = partial_of(path)
-  try:
-    with writing(path), open(aside, 'w', encoding='utf-8') as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-  except OSError:
-    with contextlib.suppress(OSError):
-      aside.unlink(missing_ok=True)
-    raise
-  aside.replace(path)
+  with writing(path), replacing(path) as aside:
+    aside.write_text(text, encoding='utf-8')

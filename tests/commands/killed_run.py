@@ -53,8 +53,9 @@ for name in ('fsync', 'link'):
 for name in ('rename', 'unlink'):
   setattr(pathlib.Path, name, _before(getattr(pathlib.Path, name)))
 
+from tff_asr import durable  # noqa: E402
 from tff_asr.privacy import plans  # noqa: E402
-from tff_asr.privacy.accounting import ledger, ledger_lines  # noqa: E402
+from tff_asr.privacy.accounting import ledger  # noqa: E402
 from tff_asr.privacy.mechanism import gaussian, layer_clipping  # noqa: E402
 from tff_asr.privacy.sampling import poisson  # noqa: E402
 from tff_asr.programs import program_logic, recorded_rounds  # noqa: E402
@@ -72,15 +73,15 @@ _Output = collections.namedtuple('_Output', ['state', 'metrics'])
 
 
 def _append_in_two_parts(path, size, line):
-  """As `ledger_lines.append`, with a point after half of the line."""
+  """As `durable.append`, with a point after half of the line."""
   whole = _append(path, size, line[: len(line) // 2])
   _POINTS.pass_one()
   del whole
   return _append(path, size, line)
 
 
-_append = ledger_lines.append
-ledger_lines.append = _append_in_two_parts
+_append = durable.append
+durable.append = _append_in_two_parts
 
 
 class _Checkpoints(checkpoints.Checkpoints):

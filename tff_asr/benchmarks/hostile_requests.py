@@ -73,6 +73,7 @@ def _sound(samples: int, seed: int = 0) -> np.ndarray:
 def _wav(
   pcm: np.ndarray,
   rate: int = features.SAMPLE_RATE,
+  *,
   before: bytes = b'',
   said: int | None = None,
   channels: int = 1,

@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from tff_asr import errors
 from tff_asr.audio import features
-from tff_asr.corpora import batching
-from tff_asr.learning import speech_model
+from tff_asr.learning import training_step
 from tff_asr.models import precision, presets
 
 _UTTERANCE_SECONDS = 4
@@ -45,24 +44,20 @@ def _measure(model: str, precision_name: str, batch_seconds: float) -> str:
   tf.keras.utils.set_random_seed(0)
   start = time.perf_counter()
   encoder = presets.preset(model, _VOCABULARY).build(precision_name)
-
-  @tf.function(input_signature=[batching.BATCH_SPEC])
-  def step(batch):
-    with tf.GradientTape() as tape:
-      loss = speech_model.batch_loss(encoder, batch, training=True)
-    variables = encoder.trainable_variables
-    for variable, gradient in zip(
-      variables, tape.gradient(loss, variables), strict=True
-    ):
-      variable.assign_sub(_LEARNING_RATE * gradient)
-    return loss
-
-  loss = float(step(batch))
+  mean_loss = tf.keras.metrics.Mean()
+  step = training_step.build(
+    encoder,
+    training_step.sgd(encoder.trainable_variables, _LEARNING_RATE),
+    mean_loss=mean_loss,
+  )
+  step(batch)
+  loss = float(mean_loss.result())
   first = time.perf_counter() - start
   times = []
   for _ in range(_STEPS):
     start = time.perf_counter()
-    float(step(batch))
+    step(batch)
+    mean_loss.result().numpy()  # Waits for the step.
     times.append(time.perf_counter() - start)
   return f'{first:18.1f} s{min(times):10.3f} s{loss:10.1f}'
 

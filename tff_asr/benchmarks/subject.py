@@ -18,7 +18,7 @@ import tensorflow_federated as tff
 
 from tff_asr.benchmarks import keras_encoder
 from tff_asr.corpora import batching, client_datasets, client_store
-from tff_asr.learning import federated, private_process, speech_model
+from tff_asr.learning import federated, private_process, training_step
 from tff_asr.models import presets
 from tff_asr.models.encoder import EncoderConfig
 from tff_asr.privacy import plans
@@ -166,15 +166,12 @@ def _loop(config, store, cohort) -> Callable[[], None]:
     for variable, value in zip(variables, initial, strict=True):
       variable.assign(value)
 
-  @tf.function(input_signature=[batching.CLIENT_BATCH_SPEC])
-  def step(batch):
-    with tf.GradientTape() as tape:
-      loss = speech_model.batch_loss(encoder, batch, training=True)
-    gradients, _ = tf.clip_by_global_norm(
-      tape.gradient(loss, variables), _GRADIENT_CLIP
-    )
-    for variable, gradient in zip(variables, gradients, strict=True):
-      variable.assign_sub(_LEARNING_RATE * gradient)
+  step = training_step.build(
+    encoder,
+    training_step.sgd(variables, _LEARNING_RATE),
+    gradient_clip=_GRADIENT_CLIP,
+    spec=batching.CLIENT_BATCH_SPEC,
+  )
 
   def train():
     for of_client in of_clients:

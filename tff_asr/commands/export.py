@@ -9,7 +9,7 @@ from typing import Any
 from tff_asr import checksums, errors, text_files
 from tff_asr.models import model_folder
 from tff_asr.reports import model_card
-from tff_asr.runs import lineage, records
+from tff_asr.runs import columns, lineage, records
 from tff_asr.serving import saved_model, server_files, tflite, transcriber
 
 
@@ -162,7 +162,10 @@ def provenance(run: records.RunRecord) -> Mapping[str, Any]:
   """Says where a model is from: no paths, nothing that was not released."""
   figures = {
     name: run.summary[name]
-    for name in ('rounds', 'wer', 'cer', 'eval_utterances', 'seed_wer')
+    for name in (
+      *('rounds', columns.WER, columns.CER),
+      *('eval_utterances', 'seed_wer'),
+    )
     if name in run.summary
   }
   return {

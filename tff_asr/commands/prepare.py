@@ -23,6 +23,7 @@ from tff_asr.corpora import (
 )
 from tff_asr.corpora.readers import sources
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
+from tff_asr.reports import plots
 from tff_asr.text import vocabulary
 
 _CACHE_VARIABLE = 'XDG_CACHE_HOME'
@@ -50,9 +51,6 @@ def prepare(
 
 
 def _plot(summary: store_summary.Summary) -> dict[str, bytes]:
-  # Imported late: its search for fonts is slow.
-  from tff_asr.reports import plots
-
   return {client_store.PLOT: plots.client_minutes(summary.client_seconds / 60)}
 
 

@@ -15,6 +15,7 @@ from tff_asr.privacy.mechanism import (
   mechanisms,
 )
 from tff_asr.privacy.sampling import schemes
+from tff_asr.reports import plots
 
 NOISE_MULTIPLIER = 'noise_multiplier'
 COHORT_SIZE = 'cohort_size'
@@ -162,8 +163,6 @@ def _table(found: Sequence[plans.PrivacyPlan]) -> str:
 
 def _plot(config: GridConfig, points, found, path: pathlib.Path) -> None:
   """A curve over the longest axis for each combination of the others."""
-  from tff_asr.reports import plots  # Slow to import, see `report`.
-
   lengths = [len(getattr(config, axis)) for axis in AXES]
   errors.require(
     max(lengths) > 1,

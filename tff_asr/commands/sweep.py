@@ -19,7 +19,7 @@ from tff_asr import child_process, errors
 from tff_asr.privacy.accounting import accountants
 from tff_asr.programs import stopping
 from tff_asr.reports import comparison
-from tff_asr.runs import folders, records
+from tff_asr.runs import columns, folders, records
 
 PAGE = 'compare.html'
 
@@ -188,9 +188,9 @@ def _is_finished(trial: Trial) -> bool:
 def _outcome(trial: Trial) -> str:
   run = records.read(trial.path)
   found = run.summary
-  parts = [f'WER {found["wer"]:.1%}']
-  if 'epsilon' in found:
-    epsilon = found['epsilon']
+  parts = [f'WER {found[columns.WER]:.1%}']
+  if columns.EPSILON in found:
+    epsilon = found[columns.EPSILON]
     text = epsilon if epsilon == 'none' else accountants.text(epsilon)
     parts.append(f'epsilon {text}')
   if run.minutes:

@@ -21,6 +21,7 @@ from tff_asr.programs import program, program_logic, release_managers
 from tff_asr.reports import model_card, run_report
 from tff_asr.runs import (
   accounts,
+  columns,
   folders,
   lineage,
   metrics_file,
@@ -146,7 +147,11 @@ class _HeldOut:
     transcripts = self.evaluator.transcribe(self.between)
     rates = evaluation.error_rates(transcripts)
     loss = statistics.fmean(t.loss for t in transcripts)
-    return {'wer': rates.wer, 'cer': rates.cer, 'eval_loss': loss}
+    return {
+      columns.WER: rates.wer,
+      columns.CER: rates.cer,
+      columns.EVAL_LOSS: loss,
+    }
 
 
 @dataclasses.dataclass(frozen=True)

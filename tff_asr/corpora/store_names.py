@@ -6,7 +6,6 @@ reveal the clients in the store.
 
 from collections.abc import Mapping
 import contextlib
-import os
 import pathlib
 import re
 import secrets
@@ -67,7 +66,7 @@ def give(path: pathlib.Path) -> str:
         file.write(f'{new()}\n')
       durable.sync(aside)
       with contextlib.suppress(FileExistsError):  # Another process was faster.
-        os.link(aside, path / _FILE)
+        durable.link(aside, path / _FILE)
       checksums.add(path / _FILE)
     finally:
       aside.unlink(missing_ok=True)

@@ -351,7 +351,7 @@ class StoreWriter:
     """
     self._database.close()
     try:
-      self.partial.rename(self.path)
+      durable.rename(self.partial, self.path)
     except OSError as error:
       raise errors.UserError(
         f'{self.path} appeared while the store was written: {error.strerror}.'

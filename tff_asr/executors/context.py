@@ -72,6 +72,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     self,
     devices: Sequence[str] | None = None,
     clients_per_device: int | None = None,
+    *,
     client_size: ClientSize | None = None,
     allow_native: bool = True,
     watch: placement.Watch | None = None,
@@ -292,6 +293,7 @@ class AsyncLocalDeviceContext(tff.framework.AsyncContext):
 def set_local_device_context(
   devices: Sequence[str] | None = None,
   clients_per_device: int | None = None,
+  *,
   client_size: ClientSize | None = None,
   allow_native: bool = True,
   watch: placement.Watch | None = None,
@@ -330,11 +332,11 @@ def set_local_device_context(
   context = LocalDeviceContext(
     devices,
     clients_per_device,
-    client_size,
-    allow_native,
-    watch,
-    max_failed_clients,
-    default_num_clients,
+    client_size=client_size,
+    allow_native=allow_native,
+    watch=watch,
+    max_failed_clients=max_failed_clients,
+    default_num_clients=default_num_clients,
   )
   tff.framework.set_default_context(context)
   return context

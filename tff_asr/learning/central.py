@@ -10,7 +10,7 @@ import tensorflow_federated as tff
 from tff_asr import errors
 from tff_asr.audio import tempo
 from tff_asr.corpora import batching, client_datasets, client_store
-from tff_asr.learning import speech_model
+from tff_asr.learning import training_step
 from tff_asr.models.encoder import Encoder
 from tff_asr.optimizers import lars, schedules
 
@@ -158,19 +158,13 @@ def train(
     # Tempo and chance let the number of batches differ from epoch to epoch.
     return done >= steps if config.steps else number >= config.epochs
 
-  apply = _optimizer(config, steps, encoder.trainable_variables)
   mean_loss = tf.keras.metrics.Mean()
-
-  @tf.function(input_signature=[batching.BATCH_SPEC])
-  def step(batch):
-    with tf.GradientTape() as tape:
-      loss = speech_model.batch_loss(encoder, batch, training=True)
-    gradients, _ = tf.clip_by_global_norm(
-      tape.gradient(loss, encoder.trainable_variables), config.gradient_clip
-    )
-    apply(gradients)
-    mean_loss.update_state(loss)
-
+  step = training_step.build(
+    encoder,
+    _optimizer(config, steps, encoder.trainable_variables),
+    gradient_clip=config.gradient_clip,
+    mean_loss=mean_loss,
+  )
   number = done = 0
   while not is_finished(number, done):
     number += 1
@@ -185,8 +179,8 @@ def train(
 
 def _optimizer(
   config: CentralConfig, steps: int, variables: Sequence[tf.Variable]
-) -> Callable[[Sequence[tf.Tensor]], None]:
-  """Returns what takes a step along gradients, to be called in a function."""
+) -> training_step.Update:
+  """Returns the update of the configured optimizer."""
   rate = _Rate(config, steps)
   if config.optimizer == ADAM:
     adam = tf.keras.optimizers.legacy.Adam(rate, beta_2=0.98)

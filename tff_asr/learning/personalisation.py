@@ -14,7 +14,7 @@ import tensorflow_federated as tff
 
 from tff_asr import errors
 from tff_asr.corpora import batching, client_datasets, client_store
-from tff_asr.learning import evaluation, speech_model
+from tff_asr.learning import evaluation, training_step
 from tff_asr.models.encoder import Encoder
 from tff_asr.optimizers import gradient_clipping
 
@@ -80,7 +80,7 @@ def compare(
   """
   evaluator = evaluation.Evaluator(encoder, store.vocabulary)
   weights = encoder.get_weights()
-  step = _training_step(encoder, config)
+  step = training_step.build(encoder, _update(encoder, config))
   comparisons = []
   for client_id in store.client_ids:
     own, others = (_every_second(store, client_id, i) for i in range(2))
@@ -105,7 +105,9 @@ def _every_second(
   return examples.shard(2, first)
 
 
-def _training_step(encoder: Encoder, config: PersonalisationConfig) -> Callable:
+def _update(
+  encoder: Encoder, config: PersonalisationConfig
+) -> training_step.Update:
   optimizer = gradient_clipping.build_gradient_clipping(
     tff.learning.optimizers.build_sgdm(config.learning_rate),
     config.gradient_clip,
@@ -116,13 +118,9 @@ def _training_step(encoder: Encoder, config: PersonalisationConfig) -> Callable:
     [tf.TensorSpec(v.shape, v.dtype) for v in variables]
   )
 
-  @tf.function(input_signature=[dict(batching.BATCH_SPEC)])
-  def step(batch):
-    with tf.GradientTape() as tape:
-      loss = speech_model.batch_loss(encoder, batch, training=True)
-    gradients = tape.gradient(loss, variables)
+  def update(gradients):
     _, tuned = optimizer.next(state, [v.value() for v in variables], gradients)
     for variable, weight in zip(variables, tuned, strict=True):
       variable.assign(weight)
 
-  return step
+  return update

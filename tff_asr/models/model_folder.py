@@ -11,7 +11,7 @@ import pathlib
 
 from keras.src.saving import saving_lib
 
-from tff_asr import checksums, durable, errors, text_files
+from tff_asr import checksums, errors, text_files
 from tff_asr.models import kinds, precision, transformer
 from tff_asr.models.encoder import Encoder, EncoderConfig
 from tff_asr.text import vocabularies
@@ -38,22 +38,15 @@ def save(
   folder.mkdir(parents=True, exist_ok=True)
   # The configuration is the last: with it the model is complete.
   paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
-  weights, texts, config = map(durable.partial_of, paths)
   contents = dict(
     version=_VERSION,
     kind=encoder.config.kind,
     encoder=encoder.config.to_json(),
   )
-  try:
-    with durable.writing(paths[0]):
-      weights.write_bytes(_weights(encoder))
-      texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
-      config.write_text(json.dumps(contents, indent=2) + '\n')
-      checksums.replace(*paths)
-  except OSError:
-    for path in map(durable.partial_of, paths):  # They take the room wanted.
-      path.unlink(missing_ok=True)
-    raise
+  with checksums.replacing(*paths) as (weights, texts, config):
+    weights.write_bytes(_weights(encoder))
+    texts.write_text(json.dumps(vocabulary.to_json()) + '\n')
+    config.write_text(json.dumps(contents, indent=2) + '\n')
 
 
 class _Memory:

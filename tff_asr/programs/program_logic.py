@@ -16,12 +16,9 @@ from absl import logging
 
 from tff_asr import compat, errors
 from tff_asr.privacy.sampling import cohorts as cohorts_lib
+from tff_asr.runs import columns
 
 Metrics = dict[str, float]
-
-# What of a round takes how many seconds, beside training.
-SAVING = 'seconds/save'
-EVALUATING = 'seconds/evaluate'
 
 
 class ProgramState(NamedTuple):
@@ -171,7 +168,7 @@ class Program:
   async def _save(self, state: ProgramState) -> Metrics:
     started = time.monotonic()
     await self.checkpoints.save(state, int(state.round_number))
-    return self.timed(SAVING, time.monotonic() - started)
+    return self.timed(columns.SAVING, time.monotonic() - started)
 
   async def _release(
     self, state: ProgramState, timing: Metrics, last: int
@@ -181,9 +178,9 @@ class Program:
     if self._is_evaluated(number, last):
       started = time.monotonic()
       metrics |= self.evaluate(state.learning)
-      metrics |= self.timed(EVALUATING, time.monotonic() - started)
+      metrics |= self.timed(columns.EVALUATING, time.monotonic() - started)
     for manager in self.release_managers:
       await manager.release(metrics, number)
-    if 'wer' in metrics:
-      self.checkpoints.offer_best(number, metrics['wer'])
+    if columns.WER in metrics:
+      self.checkpoints.offer_best(number, metrics[columns.WER])
     self.on_round(number, metrics)

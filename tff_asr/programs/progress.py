@@ -6,6 +6,7 @@ import tqdm
 
 from tff_asr.privacy.accounting import accountants
 from tff_asr.programs import program_logic
+from tff_asr.runs import columns
 
 # What tqdm shows less all times: they tell of those who took part.
 _WITHOUT_TIME = '{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}'
@@ -55,24 +56,23 @@ class Progress:
     if rate and self._shows_time:
       self._figures['clients/s'] = f'{rate * self._clients:.3g}'
     bar.set_postfix(self._figures)
-    if 'wer' in metrics:
+    if columns.WER in metrics:
       bar.write(_evaluation_line(number, metrics))
 
 
 def _figures(metrics: program_logic.Metrics) -> dict[str, str]:
   """What the progress bar shows of a round."""
   shown = {}
-  if 'wer' in metrics:
-    shown['WER'] = f'{metrics["wer"]:.1%}'
-  if 'epsilon' in metrics:
-    shown['epsilon'] = accountants.text(metrics['epsilon'])
+  if columns.WER in metrics:
+    shown['WER'] = f'{metrics[columns.WER]:.1%}'
+  if columns.EPSILON in metrics:
+    shown[columns.EPSILON] = accountants.text(metrics[columns.EPSILON])
   return shown
 
 
 def _evaluation_line(number: int, metrics: program_logic.Metrics) -> str:
-  line = (
-    f'round {number:4d}  WER {metrics["wer"]:6.1%}  CER {metrics["cer"]:6.1%}'
-  )
-  if 'epsilon' in metrics:
-    line += f'  epsilon {accountants.text(metrics["epsilon"])}'
+  wer, cer = metrics[columns.WER], metrics[columns.CER]
+  line = f'round {number:4d}  WER {wer:6.1%}  CER {cer:6.1%}'
+  if columns.EPSILON in metrics:
+    line += f'  epsilon {accountants.text(metrics[columns.EPSILON])}'
   return line

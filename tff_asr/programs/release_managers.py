@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from absl import logging
 import tensorflow as tf
 
-from tff_asr import compat
+from tff_asr import compat, durable
 
 # Of the first round that is in a file; sorts after the files of TFF's manager.
 _NAME = 'events.out.tfevents.round_{:06d}'
@@ -125,8 +125,10 @@ def _cut(path: pathlib.Path, number: int) -> None:
     has_others = True
   if not has_others:
     return
-  aside = path.with_name('partial')
-  with tf.io.TFRecordWriter(str(aside)) as file:
+  # TensorBoard would read a file with more of the name.
+  with (
+    durable.replacing(path, path.with_name('partial')) as aside,
+    tf.io.TFRecordWriter(str(aside)) as file,
+  ):
     for record in kept:
       file.write(record)
-  aside.replace(path)

@@ -41,17 +41,21 @@ class RoundMetrics:
       seconds: That the round took, which tells of those who took part.
     """
     aggregator = metrics['aggregator']
-    released = self._by_layer('norm/', aggregator['layer_norms'])
+    released = columns.by_layer(
+      columns.NORM, self._layers, aggregator['layer_norms']
+    )
     if self._prefix is not None:
       train, sums = metrics['client_work']['train'], aggregator['unprotected']
-      clients = max(float(sums['clients']), 1.0)
+      clients = max(float(sums[columns.CLIENTS]), 1.0)
       figures = {
-        'loss': float(train['loss']),
-        'utterances': float(train['utterances']),
-        'clients': float(sums['clients']),
-        'failed': float(sums['failed']),
+        columns.LOSS: float(train[columns.LOSS]),
+        columns.UTTERANCES: float(train[columns.UTTERANCES]),
+        columns.CLIENTS: float(sums[columns.CLIENTS]),
+        columns.FAILED: float(sums[columns.FAILED]),
         columns.TRAINING: seconds,
-        **self._by_layer('client_norm/', sums['layer_norms'] / clients),
+        **columns.by_layer(
+          columns.CLIENT_NORM, self._layers, sums['layer_norms'] / clients
+        ),
       }
       released |= {
         self._prefix + name: value for name, value in figures.items()
@@ -59,13 +63,15 @@ class RoundMetrics:
     if self._plan is None:
       return released
     self.bounds = self._plan.mechanism.released_bounds(self._layers, aggregator)
-    released |= {f'bound/{name}': b for name, b in self.bounds.items()}
+    released |= columns.by_layer(
+      columns.BOUND, self.bounds, self.bounds.values()
+    )
     if self._plan.is_guarantee:
       epsilons = self._ledger.epsilons(self._plan.delta)
-      released['epsilon'] = epsilons.best
+      released[columns.EPSILON] = epsilons.best
       for name, value in (
-        ('epsilon_rdp', epsilons.rdp),
-        ('epsilon_pld', epsilons.pld),
+        (columns.EPSILON_RDP, epsilons.rdp),
+        (columns.EPSILON_PLD, epsilons.pld),
       ):
         released[name] = math.nan if value is None else value
     return released
@@ -75,9 +81,3 @@ class RoundMetrics:
     if self._prefix is None:
       return {}
     return {self._prefix + name: seconds}
-
-  def _by_layer(self, prefix: str, values) -> dict[str, float]:
-    return {
-      prefix + layer: float(value)
-      for layer, value in zip(self._layers, values, strict=True)
-    }

@@ -10,8 +10,8 @@ import urllib.parse
 
 from tff_asr import durable, errors
 from tff_asr.privacy.accounting import accountants
-from tff_asr.reports import markup
-from tff_asr.runs import folders, joint_account
+from tff_asr.reports import markup, run_plots
+from tff_asr.runs import columns, folders, joint_account
 from tff_asr.runs import records as run_record
 
 _NO_SETTINGS = frozenset(['output_dir', 'private_details'])
@@ -89,12 +89,12 @@ def _names(paths: Sequence[pathlib.Path]) -> list[str]:
 
 
 def _table(runs, names, output) -> markup.Html:
-  finished = [r.summary['wer'] for r in runs if r.is_finished]
+  finished = [r.summary[columns.WER] for r in runs if r.is_finished]
   best = next(
     (
       i
       for i, run in enumerate(runs)
-      if run.is_finished and run.summary['wer'] == min(finished)
+      if run.is_finished and run.summary[columns.WER] == min(finished)
     ),
     None,
   )
@@ -118,14 +118,15 @@ def _table(runs, names, output) -> markup.Html:
 def _row(run, name, output) -> list[object]:
   summary, plan = run.summary, run.account.plan
   if summary:
-    rate = f'{summary["wer"]:.1%}'
+    rate = f'{summary[columns.WER]:.1%}'
   elif run.evaluated:
     last = run.evaluated[-1]
-    rate = f'{last["wer"]:.1%} (unfinished, round {last["round"]:.0f})'
+    number = f'{last[columns.ROUND]:.0f}'
+    rate = f'{last[columns.WER]:.1%} (unfinished, round {number})'
   else:
     rate = '- (unfinished)'
   figures = run.account.figures(run.rounds) if run.rounds else {}
-  epsilon = figures.get('epsilon', '-')
+  epsilon = figures.get(columns.EPSILON, '-')
   report = run.paths.report
   # A link to elsewhere would tell where the folders are.
   if report.exists() and report.is_relative_to(output.parent):
@@ -149,24 +150,26 @@ def _row(run, name, output) -> list[object]:
 
 
 def _curves(runs, names) -> list[markup.Html]:
-  # Imported, matplotlib looks for fonts: seconds, the first time.
-  from tff_asr.reports import run_plots
-
   plots = []
   for name, column, label, text in (
-    ('by-round', 'round', 'round', 'Over the rounds.'),
-    ('by-epsilon', 'epsilon', 'epsilon spent', 'Over what each round cost.'),
+    ('by-round', columns.ROUND, 'round', 'Over the rounds.'),
+    (
+      'by-epsilon',
+      columns.EPSILON,
+      'epsilon spent',
+      'Over what each round cost.',
+    ),
   ):
     curves = []
     for run, run_name in zip(runs, names, strict=True):
       rows = [row for row in run.evaluated if column in row]
       curves.append(
         run_plots.Curve(
-          run_name, [r[column] for r in rows], [r['wer'] for r in rows]
+          run_name, [r[column] for r in rows], [r[columns.WER] for r in rows]
         )
       )
     if any(curve.x for curve in curves):
-      svg = run_plots.compared(name, curves, label, column == 'epsilon')
+      svg = run_plots.compared(name, curves, label, column == columns.EPSILON)
       plots.append(markup.plot(svg, f'WER on the held-out speakers. {text}'))
   return [markup.plots(plots)] if plots else []
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tff_asr.privacy import plans
+from tff_asr.runs import columns
 
 # Standard deviations of the noise's energy that a signal must exceed.
 _CERTAIN = 3.0
@@ -31,18 +32,15 @@ def of_metrics(rows: Sequence[Mapping[str, float]], prefix: str) -> Heat | None:
 
   Args:
     rows: Metrics by round.
-    prefix: Such as `norm/`.
+    prefix: Such as `columns.NORM`.
   """
-  rows = [row for row in rows if any(name.startswith(prefix) for name in row)]
-  if not rows:
+  found = [(row[columns.ROUND], columns.of_layers(row, prefix)) for row in rows]
+  found = [(number, figures) for number, figures in found if figures]
+  if not found:
     return None
-  names = dict.fromkeys(n for row in rows for n in row if n.startswith(prefix))
-  values = [[row.get(name, math.nan) for row in rows] for name in names]
-  return Heat(
-    [row['round'] for row in rows],
-    [name.removeprefix(prefix) for name in names],
-    np.array(values, np.float64),
-  )
+  layers = list(dict.fromkeys(n for _, figures in found for n in figures))
+  values = [[f.get(layer, math.nan) for _, f in found] for layer in layers]
+  return Heat([n for n, _ in found], layers, np.array(values, np.float64))
 
 
 def logarithms(heat: Heat) -> Heat:
@@ -66,7 +64,10 @@ def noise(
     rows: Metrics by round; bounds in them are those of the round after.
     norms: Of which layers and rounds.
   """
-  after = {row['round'] + 1: _bounds(row) for row in rows}
+  after = {
+    row[columns.ROUND] + 1: columns.of_layers(row, columns.BOUND)
+    for row in rows
+  }
   norms_of = plan.noise_norms(layers).of_round
   at_first = norms_of()
   is_fixed = not any(after.values())
@@ -77,18 +78,11 @@ def noise(
     bounds = after.get(number)
     return norms_of(bounds) if bounds else {}
 
-  columns = [
+  by_round = [
     [found.get(layer, math.nan) for layer in norms.layers]
     for found in map(of_round, norms.rounds)
   ]
-  return norms._replace(values=np.array(columns).T)
-
-
-def _bounds(row: Mapping[str, float]) -> dict[str, float]:
-  prefix = 'bound/'
-  return {
-    n.removeprefix(prefix): b for n, b in row.items() if n.startswith(prefix)
-  }
+  return norms._replace(values=np.array(by_round).T)
 
 
 def signal_to_noise(

@@ -1,11 +1,17 @@
 """Pages of HTML that need nothing else: no network, no script.
 
-What is shown is escaped, unless it is `Html`.
+What is shown is escaped, unless it is `Html`. The frame of a page and its
+style are in `page.html`; elements are made here, because most pages are tables
+and plots that code makes, and a template would hold little but loops.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 import html
+import pathlib
+import string
 from typing import NamedTuple
+
+_PAGE = pathlib.Path(__file__).with_name('page.html')
 
 
 class Html(str):
@@ -159,72 +165,6 @@ def document(
       for i, s in enumerate(sections)
     ),
   ]
-  return _PAGE.format(title=escaped(title), style=_STYLE, body='\n'.join(body))
-
-
-_STYLE = """
-  :root { color-scheme: light dark; --line: #8885; --soft: #8882;
-    --bad: #c0392b; --quiet: #666; }
-  @media (prefers-color-scheme: dark) {
-    :root { --bad: #ff8a75; --quiet: #aaa; }
-    body { background: #16181c; color: #e6e6e6; }
-    a { color: #8ab4f8; }
-  }
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem;
-    margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
-  h1 { font-size: 1.6rem; margin: 0 0 0.5rem; }
-  h2 { font-size: 1.25rem; margin: 2.2rem 0 0.6rem;
-    border-bottom: 1px solid var(--line); }
-  h3 { font-size: 1rem; margin: 1.4rem 0 0.3rem; }
-  p { max-width: 46rem; }
-  nav { color: var(--quiet); margin-top: 1rem; }
-  pre { white-space: pre-wrap; font-size: 0.85rem; background: var(--soft);
-    padding: 0.7rem; border-radius: 6px; }
-  .warning { border-left: 4px solid var(--bad); padding: 0.4rem 0.8rem;
-    background: var(--soft); }
-  .cards { display: grid; gap: 0.7rem; margin: 1rem 0;
-    grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
-  .card { border: 1px solid var(--line); border-radius: 8px;
-    padding: 0.5rem 0.8rem; }
-  .card .name, .card .remark { font-size: 0.8rem; color: var(--quiet); }
-  .card .value { font-size: 1.3rem; font-weight: 600; line-height: 1.4;
-    white-space: nowrap; }
-  dl { display: grid; grid-template-columns: max-content 1fr;
-    gap: 0.2rem 1rem; max-width: 46rem; }
-  dt { color: var(--quiet); }
-  dd { margin: 0; }
-  .plots { display: grid; gap: 1rem 2rem; align-items: start;
-    grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
-  figure { margin: 0.5rem 0; max-width: 34rem; min-width: 0; }
-  figure svg { width: 100%; height: auto; display: block; }
-  figcaption { font-size: 0.85rem; color: var(--quiet); }
-  .scroll { overflow-x: auto; margin: 0.5rem 0 1rem; }
-  table { border-collapse: collapse; font-size: 0.9rem;
-    font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-  th, td { text-align: left; padding: 0.2rem 1rem 0.2rem 0;
-    border-bottom: 1px solid var(--line); vertical-align: top; }
-  th, code, .narrow td { white-space: nowrap; }
-  tr.marked { font-weight: 600; background: var(--soft); }
-  b.wrong { color: var(--bad); font-weight: 600; }
-  summary { cursor: pointer; }
-  @media (max-width: 32rem) {
-    table { font-size: 0.8rem; }
-    th, td { padding-right: 0.6rem; }
-    dl { grid-template-columns: 1fr; gap: 0; }
-    dd { margin: 0 0 0.4rem; }
-  }
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+  return string.Template(_PAGE.read_text()).substitute(
+    title=escaped(title), body='\n'.join(body)
+  )

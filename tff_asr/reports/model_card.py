@@ -15,7 +15,7 @@ import tff_asr
 from tff_asr.corpora import client_store
 from tff_asr.learning import error_statistics
 from tff_asr.models import model_folder
-from tff_asr.runs import lineage, records
+from tff_asr.runs import columns, lineage, records
 
 _PACKAGES = (
   *('tensorflow', 'tensorflow-federated'),
@@ -225,7 +225,7 @@ def _limits(run: records.RunRecord) -> Iterable[str]:
     )
   plan = run.account.plan
   if run.rounds:
-    epsilon = run.account.figures(run.rounds)['epsilon']
+    epsilon = run.account.figures(run.rounds)[columns.EPSILON]
     if epsilon == 'none':
       yield 'The model may give away what its clients said: treat it as'
       ' that.'

@@ -5,9 +5,9 @@ import io
 import math
 from typing import NamedTuple
 
-import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
+
+from tff_asr.reports import drawing
 
 _RESOLUTION = 150
 
@@ -31,7 +31,7 @@ def curves(
     x_label: Of the quantity.
     y_label: Of the values.
   """
-  figure = matplotlib.figure.Figure((7, 4.5), layout='constrained')
+  figure = drawing.library().figure.Figure((7, 4.5), layout='constrained')
   axes = figure.subplots()
   colour = -1
   for name, points in lines:
@@ -76,7 +76,7 @@ def client_minutes(minutes: np.ndarray) -> bytes:
   Args:
     minutes: float64 `[clients]`, all positive.
   """
-  figure = matplotlib.figure.Figure((9, 3.6), layout='constrained')
+  figure = drawing.library().figure.Figure((9, 3.6), layout='constrained')
   counts, shares = figure.subplots(1, 2)
   low, high = minutes.min(), minutes.max()
   counts.hist(
@@ -89,11 +89,13 @@ def client_minutes(minutes: np.ndarray) -> bytes:
     counts.axvline(value, color='C1', ls=style, label=f'{name} {value:.2g}')
   counts.set(xscale='log', xlabel='minutes of a client', ylabel='clients')
   steps = (1, 2, 3, 5, 7) if high < 30 * low else (1,)
-  counts.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=steps))
-  counts.xaxis.set_major_formatter(
-    matplotlib.ticker.StrMethodFormatter('{x:g}')
+  counts.xaxis.set_major_locator(
+    drawing.library().ticker.LogLocator(subs=steps)
   )
-  counts.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+  counts.xaxis.set_major_formatter(
+    drawing.library().ticker.StrMethodFormatter('{x:g}')
+  )
+  counts.xaxis.set_minor_formatter(drawing.library().ticker.NullFormatter())
   counts.legend()
   part = np.concatenate([[0.0], np.cumsum(np.sort(minutes)[::-1])])
   clients = np.linspace(0.0, 1.0, len(part))
@@ -102,14 +104,14 @@ def client_minutes(minutes: np.ndarray) -> bytes:
   shares.set(
     xlabel='share of clients, those with most first', ylabel='share of audio'
   )
-  percent = matplotlib.ticker.PercentFormatter(1.0)
+  percent = drawing.library().ticker.PercentFormatter(1.0)
   for axis in shares.xaxis, shares.yaxis:
     axis.set_major_formatter(percent)
   shares.grid(alpha=0.3)
   return _png(figure)
 
 
-def _png(figure: matplotlib.figure.Figure) -> bytes:
+def _png(figure) -> bytes:
   buffer = io.BytesIO()
   figure.savefig(buffer, format='png', dpi=_RESOLUTION)
   return buffer.getvalue()

@@ -14,6 +14,8 @@ from tff_asr.privacy.accounting import accountants
 from tff_asr.reports import layer_heat, markup, run_plots, speaker_details
 from tff_asr.runs import columns, records
 
+# Of figures on clients: the prefix of their names, and of a caption.
+_CLIENT_FIGURES = (('', ''), (columns.UNPROTECTED, 'UNPROTECTED: '))
 _DELTAS = tuple(10.0**-power for power in range(5, 13))
 _PLAN_POINTS = 8
 _PRIVATE = (
@@ -64,15 +66,16 @@ def _figures(run: records.RunRecord) -> list[tuple[str, str, str]]:
   if summary:
     interval = summary.get('wer_interval')
     remark = '{:.1%} to {:.1%}, 95 %'.format(*interval) if interval else ''
-    cards.append(('WER', f'{summary["wer"]:.1%}', remark))
+    cards.append(('WER', f'{summary[columns.WER]:.1%}', remark))
   elif run.evaluated:
     last = run.evaluated[-1]
-    cards.append(('WER', f'{last["wer"]:.1%}', f'round {last["round"]:.0f}'))
+    number = f'round {last[columns.ROUND]:.0f}'
+    cards.append(('WER', f'{last[columns.WER]:.1%}', number))
   if run.seed_wer is not None:
     cards.append(('WER of the seed', f'{run.seed_wer:.1%}', ''))
   if run.rounds:
     figures = run.account.figures(run.rounds)
-    epsilon = figures['epsilon']
+    epsilon = figures[columns.EPSILON]
     cards.append(
       ('Epsilon', epsilon, 'no privacy guarantee')
       if epsilon == 'none'
@@ -128,7 +131,7 @@ def _epsilon(run: records.RunRecord) -> markup.Html:
       ' Earlier runs on the same clients are included, in the plan from the'
       ' first round on.'
     )
-  spent = [row for row in run.rows if 'epsilon' in row]
+  spent = [row for row in run.rows if columns.EPSILON in row]
   return markup.plot(run_plots.epsilon(spent, planned, run.budget), caption)
 
 
@@ -158,31 +161,26 @@ def _error_rates(
 ) -> list[markup.Html]:
   if not run.evaluated:
     return []
-  best = min(run.evaluated, key=lambda row: row['wer'])
+  best = min(run.evaluated, key=lambda row: row[columns.WER])
   heard = int(run.number('evaluate_clients') or 0)
   caption = (
     f'On {heard or "the"} held-out speakers{", the same ones" * bool(heard)}.'
-    f' The star is the lowest WER, {best["wer"]:.1%} after round'
-    f' {best["round"]:.0f}: it was chosen by these speakers, so report the'
-    ' error rate of that round on others.'
+    f' The star is the lowest WER, {best[columns.WER]:.1%} after round'
+    f' {best[columns.ROUND]:.0f}: it was chosen by these speakers, so report'
+    ' the error rate of that round on others.'
   )
   interval = found.interval if found else None
   if interval:
     caption += ' The bar at the end is the 95 % interval, over speakers.'
   plots = [markup.plot(run_plots.error_rates(run.rows, interval), caption)]
-  for name, label, text in (
-    ('eval_loss', 'loss', 'Loss on the held-out speakers.'),
-    ('loss', 'loss', 'Loss on the clients as they train.'),
-    (
-      f'{columns.UNPROTECTED}loss',
-      'loss',
-      'UNPROTECTED: loss on the clients as they train.',
-    ),
+  loss, unprotected_loss = columns.both(columns.LOSS)
+  for name, text in (
+    (columns.EVAL_LOSS, 'Loss on the held-out speakers.'),
+    (loss, 'Loss on the clients as they train.'),
+    (unprotected_loss, 'UNPROTECTED: loss on the clients as they train.'),
   ):
     if any(name in row for row in run.rows):
-      svg = run_plots.line(
-        name.replace('/', '-'), label, run.rows, {name: label}
-      )
+      svg = run_plots.line(name.replace('/', '-'), 'loss', run.rows, name)
       plots.append(markup.plot(svg, text))
   return [markup.plots(plots)]
 
@@ -230,52 +228,59 @@ def _speakers(
 
 
 def _layers(run: records.RunRecord) -> list[markup.Html]:
-  norms = layer_heat.of_metrics(run.rows, 'norm/')
+  norms = layer_heat.of_metrics(run.rows, columns.NORM)
   plan = run.account.plan
   if norms is None:
     return []
-  plots, words = [], []
-
-  def add(found: layer_heat.Heat | None, title: str, text: str) -> None:
-    if found is not None:
-      svg = run_plots.heat_map(
-        layer_heat.logarithms(found),
-        f'{title}, log10',
-        f'{title} by layer and round',
-      )
-      plots.append(markup.plot(svg, text))
-
-  add(
+  plots = _logarithms(
     norms,
     'Norm of the aggregate',
     'L2 norm of the mean update that the server steps along'
     + (', after clipping and noise.' if plan else '.'),
   )
+  words = []
   if plan and plan.noise_multiplier and set(norms.layers) <= set(run.layers):
-    plot, words = _signal_to_noise(run, norms)
-    plots.append(plot)
-  add(
-    layer_heat.of_metrics(run.rows, 'bound/'),
+    noises = layer_heat.noise(plan, run.layers, run.rows, norms)
+    plots.append(_signal_to_noise(run, norms, noises))
+    share = layer_heat.share_of_noise(norms, noises)
+    if np.any(np.isfinite(share)):
+      words.append(
+        markup.paragraph(
+          f'Of the energy of the aggregate, {np.nanmedian(share):.1%} is noise'
+          ' in the median round, over all layers.'
+        )
+      )
+  plots += _logarithms(
+    layer_heat.of_metrics(run.rows, columns.BOUND),
     'Clipping bound',
     'Clipping bounds after each round; they follow noised counts.',
   )
-  for prefix, note in (
-    ('', ''),
-    (columns.UNPROTECTED, 'UNPROTECTED: '),
-  ):
-    add(
-      layer_heat.of_metrics(run.rows, f'{prefix}client_norm/'),
+  for prefix, note in _CLIENT_FIGURES:
+    plots += _logarithms(
+      layer_heat.of_metrics(run.rows, prefix + columns.CLIENT_NORM),
       'Mean norm of an update',
       f'{note}norms of updates before clipping, their mean over clients.',
     )
   return [*words, markup.plots(plots)]
 
 
+def _logarithms(
+  found: layer_heat.Heat | None, title: str, caption: str
+) -> list[markup.Html]:
+  """Returns the heat map of some figures, no plot if there are none."""
+  if found is None:
+    return []
+  svg = run_plots.heat_map(
+    layer_heat.logarithms(found),
+    f'{title}, log10',
+    f'{title} by layer and round',
+  )
+  return [markup.plot(svg, caption)]
+
+
 def _signal_to_noise(
-  run: records.RunRecord, norms: layer_heat.Heat
-) -> tuple[markup.Html, list[markup.Html]]:
-  """Returns the plot of the signal-to-noise ratio, and words on the noise."""
-  noises = layer_heat.noise(run.account.plan, run.layers, run.rows, norms)
+  run: records.RunRecord, norms: layer_heat.Heat, noises: layer_heat.Heat
+) -> markup.Html:
   svg = run_plots.heat_map(
     layer_heat.signal_to_noise(norms, noises, run.layers),
     'signal to noise, dB',
@@ -289,32 +294,23 @@ def _signal_to_noise(
     ' to tell from noise. It is made from what was released, and costs no'
     ' privacy.'
   )
-  words = []
-  share = layer_heat.share_of_noise(norms, noises)
-  if np.any(np.isfinite(share)):
-    words.append(
-      markup.paragraph(
-        f'Of the energy of the aggregate, {np.nanmedian(share):.1%} is noise'
-        ' in the median round, over all layers.'
-      )
-    )
-  return markup.plot(svg, caption), words
+  return markup.plot(svg, caption)
 
 
 def _clients_and_time(run: records.RunRecord) -> list[markup.Html]:
   plots = []
-  for prefix, note in (
-    ('', ''),
-    (columns.UNPROTECTED, 'UNPROTECTED: '),
-  ):
-    rows = [row for row in run.rows if f'{prefix}clients' in row]
+  for prefix, note in _CLIENT_FIGURES:
+    clients, failed = prefix + columns.CLIENTS, prefix + columns.FAILED
+    rows = [row for row in run.rows if clients in row]
     if rows:
       plan = run.account.plan
       expected = plan.expected_cohort if plan else run.number('cohort_size')
-      failed = sum(row.get(f'{prefix}failed', 0.0) for row in rows)
-      svg = run_plots.clients(rows, prefix, expected or 0.0, failed > 0)
+      count = sum(row.get(failed, 0.0) for row in rows)
+      svg = run_plots.clients(
+        rows, clients, failed if count > 0 else None, expected or 0.0
+      )
       caption = (
-        f'{note}clients that took part in each round; {failed:.0f} failed in'
+        f'{note}clients that took part in each round; {count:.0f} failed in'
         ' all.'
       )
       plots.append(markup.plot(svg, caption))
@@ -323,23 +319,20 @@ def _clients_and_time(run: records.RunRecord) -> list[markup.Html]:
 
 def _time(run: records.RunRecord) -> list[markup.Html]:
   names = {
-    'training': ('seconds/train', f'{columns.UNPROTECTED}seconds/train'),
-    'saving': ('seconds/save', f'{columns.UNPROTECTED}seconds/save'),
-    'evaluation': (
-      'seconds/evaluate',
-      f'{columns.UNPROTECTED}seconds/evaluate',
-    ),
+    'training': columns.both(columns.TRAINING),
+    'saving': columns.both(columns.SAVING),
+    'evaluation': columns.both(columns.EVALUATING),
   }
   parts = {
     label: np.array(
-      [sum(row.get(name, 0.0) for name in columns) for row in run.rows]
+      [sum(row.get(name, 0.0) for name in either) for row in run.rows]
     )
-    for label, columns in names.items()
-    if any(name in row for name in columns for row in run.rows)
+    for label, either in names.items()
+    if any(name in row for name in either for row in run.rows)
   }
   if not parts:
     return []
-  svg = run_plots.seconds([row['round'] for row in run.rows], parts)
+  svg = run_plots.seconds([row[columns.ROUND] for row in run.rows], parts)
   total = ', '.join(
     f'{label} {values.sum() / 60:.1f}' for label, values in parts.items()
   )

@@ -8,15 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import io
 import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import matplotlib
-import matplotlib.axes
-import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
 
-from tff_asr.reports import layer_heat
+from tff_asr.reports import drawing, layer_heat
+from tff_asr.runs import columns
 
 Rows = Sequence[Mapping[str, float]]
 """One mapping for each round, with `round` and whatever was measured then."""
@@ -25,6 +22,10 @@ _WIDTH = 4.8
 _HEIGHT = 3.1
 _RESOLUTION = 200
 _INK = '#010203'  # Stands for the colour of the page's text.
+_COLOURS = [
+  *('#3b82d6', '#e07b39', '#3aa76d', '#c95ba8', '#8a7fd8'),
+  *('#b59a2e', '#2ca3a8', '#d9534f', '#7d8590', '#9a6b4f'),
+]
 _STYLE = {
   **{
     name: _INK
@@ -33,12 +34,7 @@ _STYLE = {
       *('xtick.color', 'ytick.color'),
     )
   },
-  'axes.prop_cycle': matplotlib.cycler(
-    color=[
-      *('#3b82d6', '#e07b39', '#3aa76d', '#c95ba8', '#8a7fd8'),
-      *('#b59a2e', '#2ca3a8', '#d9534f', '#7d8590', '#9a6b4f'),
-    ]
-  ),
+  'axes.prop_cycle': f'cycler(color={_COLOURS})',
   'axes.axisbelow': True,
   'axes.facecolor': 'none',
   'axes.grid': True,
@@ -61,13 +57,15 @@ _BARS = 150
 def _drawn(
   name: str,
   description: str,
-  draw: Callable[[matplotlib.axes.Axes], None],
+  draw: Callable[[Any], None],
   height: float = _HEIGHT,
 ) -> str:
   """Returns what `draw` draws, as an SVG element."""
   buffer = io.StringIO()
-  with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': name}):
-    figure = matplotlib.figure.Figure((_WIDTH, height), layout='constrained')
+  with drawing.library().rc_context({**_STYLE, 'svg.hashsalt': name}):
+    figure = drawing.library().figure.Figure(
+      (_WIDTH, height), layout='constrained'
+    )
     draw(figure.subplots())
     figure.savefig(
       buffer,
@@ -88,20 +86,24 @@ def _drawn(
   return svg.replace('<svg', f'<svg role="img" aria-label="{label}"', 1)
 
 
-def _by_round(axes: matplotlib.axes.Axes) -> None:
+def _by_round(axes) -> None:
   axes.set_xlabel('round')
-  axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6, integer=True))
+  axes.xaxis.set_major_locator(
+    drawing.library().ticker.MaxNLocator(6, integer=True)
+  )
   low, high = axes.get_xlim()
   if high - low < 1.0:  # There is one round.
     axes.set_xlim(round(low) - 0.5, round(low) + 0.5)
 
 
 def _percent(axis) -> None:
-  axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0, decimals=0))
+  axis.set_major_formatter(
+    drawing.library().ticker.PercentFormatter(1.0, decimals=0)
+  )
 
 
 def _bars(
-  axes: matplotlib.axes.Axes,
+  axes,
   places: Sequence[float],
   heights: Sequence[float],
   below: np.ndarray | float = 0.0,
@@ -115,23 +117,23 @@ def _bars(
     axes.fill_between(places, below + heights, below, step='mid', **kwargs)
 
 
-def _columns(rows: Rows, name: str) -> tuple[list[float], list[float]]:
+def _values(rows: Rows, name: str) -> tuple[list[float], list[float]]:
   known = [row for row in rows if name in row]
-  return [row['round'] for row in known], [row[name] for row in known]
+  return [row[columns.ROUND] for row in known], [row[name] for row in known]
 
 
 def error_rates(rows: Rows, interval: Sequence[float] | None) -> str:
   """WER and CER by round, the lowest WER marked.
 
   Args:
-    rows: Metrics of rounds, one of them with `wer` at least.
+    rows: Metrics of rounds, one of them with a WER at least.
     interval: Confidence interval of the last WER, if there is one.
   """
 
   def draw(axes):
-    for name in 'wer', 'cer':
-      axes.plot(*_columns(rows, name), 'o-', ms=3.5, label=name.upper())
-    rounds, rates = _columns(rows, 'wer')
+    for name, label in (columns.WER, 'WER'), (columns.CER, 'CER'):
+      axes.plot(*_values(rows, name), 'o-', ms=3.5, label=label)
+    rounds, rates = _values(rows, columns.WER)
     best = int(np.argmin(rates))
     axes.plot(rounds[best], rates[best], '*', color=_BAD, ms=12, zorder=5)
     axes.annotate(
@@ -176,10 +178,10 @@ def epsilon(
   def draw(axes):
     axes.plot(*zip(*plan, strict=True), '--', color=_GREY, label='planned')
     for name, label, style in (
-      ('epsilon_rdp', 'spent, by RDP', ':'),
-      ('epsilon_pld', 'spent, by PLD', '-'),
+      (columns.EPSILON_RDP, 'spent, by RDP', ':'),
+      (columns.EPSILON_PLD, 'spent, by PLD', '-'),
     ):
-      rounds, values = _columns(rows, name)
+      rounds, values = _values(rows, name)
       if np.any(np.isfinite(values)):
         axes.plot(
           rounds,
@@ -239,7 +241,7 @@ def heat_map(
       aspect=40,
       pad=0.01,
       extend='both' if limits else 'neither',
-      ticks=matplotlib.ticker.MaxNLocator(5),
+      ticks=drawing.library().ticker.MaxNLocator(5),
     )
     bar.ax.grid(visible=False)
 
@@ -247,44 +249,40 @@ def heat_map(
   return _drawn(name, description, draw, 1.2 + 0.13 * min(count, _NAMED))
 
 
-def line(name: str, label: str, rows: Rows, columns: Mapping[str, str]) -> str:
-  """Curves by round.
+def line(name: str, label: str, rows: Rows, column: str) -> str:
+  """Draws a curve by round.
 
   Args:
     name: Of the plot.
     label: Of the values.
     rows: Metrics of rounds.
-    columns: Labels of the curves, by the metric.
+    column: Name of the metric.
   """
 
   def draw(axes):
-    for column, text in columns.items():
-      axes.plot(*_columns(rows, column), label=text)
+    axes.plot(*_values(rows, column))
     axes.set_ylabel(label)
     _by_round(axes)
-    if len(columns) > 1:
-      axes.legend()
 
   return _drawn(name, f'{label} by round', draw)
 
 
 def clients(
-  rows: Rows, prefix: str, expected: float, has_failures: bool
+  rows: Rows, took_part: str, failed: str | None, expected: float
 ) -> str:
   """Clients that took part, and that failed, by round.
 
   Args:
     rows: Metrics of rounds.
-    prefix: Of the names of the metrics.
+    took_part: Name of the metric.
+    failed: Name of the metric, `None` if no client failed.
     expected: Size of a cohort.
-    has_failures: Whether any failed.
   """
 
   def draw(axes):
-    _bars(axes, *_columns(rows, f'{prefix}clients'), label='took part')
-    if has_failures:
-      failed = _columns(rows, f'{prefix}failed')
-      _bars(axes, *failed, color=_BAD, label='failed')
+    _bars(axes, *_values(rows, took_part), label='took part')
+    if failed:
+      _bars(axes, *_values(rows, failed), color=_BAD, label='failed')
     axes.axhline(expected, color=_GREY, ls='--', label='expected')
     axes.set_ylabel('clients')
     axes.margins(y=0.25)
@@ -340,7 +338,9 @@ def speakers(rates: Sequence[float], median: float, worst: int) -> str:
     )
     axes.axhline(median, color=_GREY, ls='--', label=f'median {median:.1%}')
     axes.set(xlabel='speakers, the best first', ylabel='WER')
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(
+      drawing.library().ticker.MaxNLocator(integer=True)
+    )
     _percent(axes.yaxis)
     axes.grid(visible=False, axis='x')
     axes.legend()

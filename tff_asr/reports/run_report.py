@@ -9,6 +9,7 @@ from typing import Any
 from tff_asr import checksums, durable
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.models import model_folder
+from tff_asr.reports import model_card, run_page
 from tff_asr.runs import (
   accounts,
   columns,
@@ -59,15 +60,16 @@ def write(
   )
   if seed_rates:
     figures |= dict(seed_wer=seed_rates.wer, seed_cer=seed_rates.cer)
-  elif rows and rows[0]['round'] == 0 and 'wer' in rows[0]:
-    figures |= dict(seed_wer=rows[0]['wer'], seed_cer=rows[0]['cer'])
+  elif rows and rows[0][columns.ROUND] == 0 and columns.WER in rows[0]:
+    first = rows[0]
+    figures |= dict(seed_wer=first[columns.WER], seed_cer=first[columns.CER])
   if rounds:
     figures |= account.figures(rounds)
   if account.ledger:
     figures[whole_ledger.HEAD] = account.ledger.head
   prefix = columns.client_prefix(account.plan)
   if prefix is not None:
-    figures[f'{prefix}minutes'] = round(minutes, 2)
+    figures[prefix + columns.MINUTES] = round(minutes, 2)
   if model_folder.is_complete(run_folder.model):
     figures[records.MODEL] = model_folder.digest(run_folder.model)
   if provenance:
@@ -89,10 +91,6 @@ def again(path: pathlib.Path, private_details: bool = False) -> str:
   Raises:
     UserError: If it is none, or something in it is damaged.
   """
-  # Imported, matplotlib looks for fonts: seconds, the first time, and a note on
-  # standard error, of which a call that ends in an error needs neither.
-  from tff_asr.reports import model_card, run_page
-
   run = records.read(path)
   durable.write_text(run.paths.report, run_page.page_of(run))
   run.paths.private_report.unlink(missing_ok=True)
@@ -120,9 +118,9 @@ def _table(run_folder, figures, account) -> str:
     if 'seed_wer' in figures:
       rates('seed model', figures['seed_wer'], figures['seed_cer'])
     name = f'federated model, {figures["rounds"]} rounds'
-    rates(name, figures['wer'], figures['cer'])
+    rates(name, figures[columns.WER], figures[columns.CER])
   else:
-    rates('central model', figures['wer'], figures['cer'])
+    rates('central model', figures[columns.WER], figures[columns.CER])
   lines += ['']
   if figures['rounds']:
     label = 'epsilon'
@@ -131,9 +129,10 @@ def _table(run_folder, figures, account) -> str:
         f'{label:10}{paragraph}', 80, subsequent_indent=' ' * 10
       )
       label = ''
-  for prefix, note in ('', ''), (columns.UNPROTECTED, ' UNPROTECTED'):
-    if f'{prefix}minutes' in figures:
-      lines.append(f'minutes   {figures[f"{prefix}minutes"]:.1f}{note}')
+  notes = ('', ' UNPROTECTED')
+  for name, note in zip(columns.both(columns.MINUTES), notes, strict=True):
+    if name in figures:
+      lines.append(f'minutes   {figures[name]:.1f}{note}')
   lines.append(f'model     {run_folder.model}')
   if figures['rounds']:
     lines += [f'metrics   {run_folder.metrics}']

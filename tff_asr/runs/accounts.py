@@ -15,7 +15,7 @@ from tff_asr.privacy.accounting import (
   ledger,
   priors,
 )
-from tff_asr.runs import whole_ledger
+from tff_asr.runs import columns, whole_ledger
 
 # An epsilon above this bounds the odds an attacker gains by e^10, or 22,000.
 _MEANINGFUL_EPSILON = 10.0
@@ -77,11 +77,11 @@ class Account:
     """
     epsilons = self._epsilons()
     if epsilons is None:
-      return {'epsilon': 'none'}
+      return {columns.EPSILON: 'none'}
     figures = {
-      'epsilon': epsilons.best,
-      'epsilon_rdp': epsilons.rdp,
-      'epsilon_pld': epsilons.pld,
+      columns.EPSILON: epsilons.best,
+      columns.EPSILON_RDP: epsilons.rdp,
+      columns.EPSILON_PLD: epsilons.pld,
       'delta': self.plan.delta,
       'noise_multiplier': self.plan.noise_multiplier,
     }
@@ -92,7 +92,7 @@ class Account:
       figures['hypothetical'] = {
         'cohort_size': self.hypothetical.cohort_size,
         'population': self.hypothetical.population,
-        'epsilon': self.hypothetical.epsilons(rounds).best,
+        columns.EPSILON: self.hypothetical.epsilons(rounds).best,
       }
     if self.is_unprotected:
       figures['unprotected'] = UNPROTECTED_NOTE

@@ -98,7 +98,7 @@ class Checkpoints(compat.ProgramStateManager):
       except DamagedError as error:
         logging.warning('%s. The one before is used.', error)
         path = self._path(version)
-        path.rename(path.with_suffix(_DAMAGED))
+        durable.rename(path, path.with_suffix(_DAMAGED))
     if any(self._folder.glob(f'*{_DAMAGED}')):
       raise errors.UserError(
         f'All checkpoints in {self._folder} are damaged: restore one from a'
@@ -121,20 +121,15 @@ class Checkpoints(compat.ProgramStateManager):
     path = self._path(version)
     if path.exists():
       raise compat.ProgramStateExistsError(version, self._folder)
-    aside = path.with_name(path.name + _PARTIAL)
     leaves = {name: np.asarray(leaf) for name, leaf in _leaves(program_state)}
     for name, leaf in leaves.items():
       if leaf.dtype.hasobject:
         raise TypeError(f'{name} of a state is no array: {leaf!r:.80}.')
     try:
-      with open(aside, 'wb') as file:
+      aside = path.with_name(path.name + _PARTIAL)
+      with durable.replacing(path, aside), open(aside, 'wb') as file:
         _write(file, leaves)
-        file.flush()
-        os.fsync(file.fileno())
-      aside.rename(path)
-      durable.sync(self._folder)
     except OSError as error:
-      aside.unlink(missing_ok=True)
       raise errors.UserError(
         f'The checkpoint of round {version} cannot be written to'
         f' {self._folder}: {error.strerror}. Earlier ones are intact: make'
@@ -157,8 +152,7 @@ class Checkpoints(compat.ProgramStateManager):
     ):
       return
     name = f'best_round_{version:06d}_wer_{wer:.6f}.npz'
-    os.link(self._path(version), self._folder / name)
-    durable.sync(self._folder)
+    durable.link(self._path(version), self._folder / name)
     for old in before.keys() - {name}:
       (self._folder / old).unlink()
 

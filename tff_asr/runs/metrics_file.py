@@ -18,9 +18,8 @@ from absl import logging
 import numpy as np
 
 from tff_asr import compat, durable, errors
-from tff_asr.privacy.accounting import ledger_lines
+from tff_asr.runs import columns
 
-_KEY = 'round'
 _CHECK = 'check'
 
 Figures = Mapping[str, Any]
@@ -65,7 +64,9 @@ def read(path: pathlib.Path) -> list[dict[str, float]]:
   if table.columns is None or table.lacking:
     raise _damaged(path, table.lacking)
   rows = _figures(table)
-  return [{_KEY: float(number), **rows[number]} for number in sorted(rows)]
+  return [
+    {columns.ROUND: float(number), **rows[number]} for number in sorted(rows)
+  ]
 
 
 def readable(path: pathlib.Path) -> dict[int, dict[str, float]]:
@@ -123,8 +124,7 @@ class MetricsFile(compat.ReleaseManager):
       self._write_anew({**kept, **between, key: row})
       return
     text = _line(self._columns, key, row)
-    with durable.writing(self._path):
-      ledger_lines.append(self._path, self._size, text)
+    durable.append(self._path, self._size, text)
     self._size += len(text.encode())
     self.last_round = key
 
@@ -152,13 +152,13 @@ class MetricsFile(compat.ReleaseManager):
     """Writes the whole file aside and gives it its name."""
     numbers = range(max(rows, default=-1) + 1)
     whole = [rows.get(number, {}) for number in numbers]
-    names = dict.fromkeys([*self._columns, *(n for row in whole for n in row)])
-    columns = tuple(names)
-    lines = [_line(columns, n, row) for n, row in enumerate(whole)]
-    text = ''.join([_header(columns), *lines])
+    names = tuple(
+      dict.fromkeys([*self._columns, *(n for row in whole for n in row)])
+    )
+    lines = [_line(names, n, row) for n, row in enumerate(whole)]
+    text = ''.join([_header(names), *lines])
     durable.write_text(self._path, text)
-    durable.sync(self._path.parent)
-    self._columns, self._size = columns, len(text.encode())
+    self._columns, self._size = names, len(text.encode())
     self.last_round = len(numbers) - 1
 
 
@@ -179,13 +179,13 @@ def _csv(fields: Iterable[str]) -> str:
   return text.getvalue()
 
 
-def _header(columns: Iterable[str]) -> str:
-  return _csv([_KEY, *columns, _CHECK]) + '\n'
+def _header(names: Iterable[str]) -> str:
+  return _csv([columns.ROUND, *names, _CHECK]) + '\n'
 
 
-def _line(columns: Iterable[str], number: int, row: Mapping[str, str]) -> str:
-  body = _csv([str(number), *(row.get(name, '') for name in columns)])
-  return f'{body},{_check(_header(columns), body)}\n'
+def _line(names: Iterable[str], number: int, row: Mapping[str, str]) -> str:
+  body = _csv([str(number), *(row.get(name, '') for name in names)])
+  return f'{body},{_check(_header(names), body)}\n'
 
 
 def _check(header: str, body: str) -> str:
@@ -203,13 +203,13 @@ def _read(path: pathlib.Path) -> _Table:
     return _UNREADABLE
   torn = others.pop()
   header = _fields(first)
-  if not header or header[0] != _KEY or len(set(header)) < len(header):
+  if not header or header[0] != columns.ROUND or len(set(header)) < len(header):
     return _UNREADABLE
   has_checks = header[-1] == _CHECK
-  columns = tuple(header[1:-1] if has_checks else header[1:])
+  names = tuple(header[1:-1] if has_checks else header[1:])
   rows, read_lines = {}, 0
   for line in others:
-    found = _row(line, columns, has_checks)
+    found = _row(line, names, has_checks)
     if found and found[0] not in rows:
       rows[found[0]] = found[1]
       read_lines += 1
@@ -221,7 +221,7 @@ def _read(path: pathlib.Path) -> _Table:
   lacking = set(range(begin, max(rows))) - rows.keys()
   is_whole = has_checks and not torn and read_lines == len(others)
   size = len(data) if is_whole and not lacking else None
-  return _Table(columns, rows, tuple(sorted(lacking)), size)
+  return _Table(names, rows, tuple(sorted(lacking)), size)
 
 
 def _fields(line: bytes) -> list[str] | None:
@@ -233,18 +233,18 @@ def _fields(line: bytes) -> list[str] | None:
 
 
 def _row(
-  line: bytes, columns: tuple[str, ...], has_check: bool
+  line: bytes, names: tuple[str, ...], has_check: bool
 ) -> tuple[int, dict[str, str]] | None:
   """Returns a round and its figures, `None` unless they are as written."""
   fields = _fields(line)
-  if not fields or len(fields) != 1 + len(columns) + has_check:
+  if not fields or len(fields) != 1 + len(names) + has_check:
     return None
   if has_check:
     body, _, check = line.decode().rpartition(',')
-    if check != _check(_header(columns), body):
+    if check != _check(_header(names), body):
       return None
   try:
-    row = {k: v for k, v in zip(columns, fields[1:], strict=False) if v}
+    row = {k: v for k, v in zip(names, fields[1:], strict=False) if v}
     _ = [float(value) for value in row.values()]
     number = int(fields[0])
   except ValueError:

@@ -64,12 +64,12 @@ class RunRecord:
   @property
   def rounds(self) -> int:
     """Number of rounds done."""
-    return int(self.rows[-1]['round']) if self.rows else 0
+    return _last_round(self.rows)
 
   @property
   def minutes(self) -> str:
     """Duration of its last call, empty if that may not be told."""
-    names = ('minutes', f'{columns.UNPROTECTED}minutes')
+    names = columns.both(columns.MINUTES)
     known = [self.summary[name] for name in names if name in self.summary]
     mark = ' UNPROTECTED' if self.account.is_unprotected else ''
     return f'{known[0]:.1f}{mark}' if known else ''
@@ -82,18 +82,18 @@ class RunRecord:
   @property
   def planned_rounds(self) -> int:
     """Number of rounds that were asked for, at least those done."""
-    return max(int(self.number('rounds') or 0), self.rounds)
+    return _planned_rounds(self.flags, self.rows)
 
   @property
   def evaluated(self) -> list[Mapping[str, float]]:
     """The rows with error rates."""
-    return [row for row in self.rows if 'wer' in row]
+    return [row for row in self.rows if columns.WER in row]
 
   @property
   def seed_wer(self) -> float | None:
     """WER of the model that the rounds began with, if it was measured."""
     first = self.evaluated[0] if self.evaluated else {}
-    first = first['wer'] if first.get('round') == 0 else None
+    first = first[columns.WER] if first.get(columns.ROUND) == 0 else None
     return self.summary.get('seed_wer', first)
 
   @property
@@ -117,10 +117,7 @@ class RunRecord:
 
   def number(self, flag: str) -> float | None:
     """Value of a flag, `None` if it has none or is no number."""
-    try:
-      return float(self.flags[flag])
-    except (KeyError, ValueError):
-      return None
+    return _number(self.flags, flag)
 
 
 def read(path: pathlib.Path) -> RunRecord:
@@ -138,44 +135,57 @@ def read(path: pathlib.Path) -> RunRecord:
   flags = folders.read_flags(paths.flags)
   rows = metrics_file.read(paths.metrics)
   stores, store_names = folders.read_stores(path)
-  record = RunRecord(
+  summary = _summary(paths.summary)
+  done, summarised = _last_round(rows), summary.get('rounds', 0)
+  errors.require(
+    summarised <= done,
+    f'{paths.metrics} ends before round {summarised}, which'
+    f' {paths.summary.name} has: restore it from a copy.',
+  )
+  found = ()
+  if summarised < done:
+    summary = {}  # Of an earlier call.
+  elif checksums.exists(paths.transcripts):
+    found = transcripts.read(paths.transcripts)
+  account = _account(paths, flags, _planned_rounds(flags, rows))
+  if columns.client_prefix(account.plan) is None:
+    # Earlier releases wrote them under a promise as well.
+    rows = [_without_times(row) for row in rows]
+    summary = _without_times(summary)
+  return RunRecord(
     paths=paths,
     flags=flags,
     stores=stores,
     store_names=store_names,
     rows=rows,
-    summary=_summary(paths.summary),
-    transcripts=(),
-    account=accounts.Account(None, None, None),
+    summary=summary,
+    transcripts=found,
+    account=account,
   )
-  summarised = record.summary.get('rounds', 0)
-  errors.require(
-    summarised <= record.rounds,
-    f'{paths.metrics} ends before round {summarised}, which'
-    f' {paths.summary.name} has: restore it from a copy.',
-  )
-  if summarised < record.rounds:
-    record = dataclasses.replace(record, summary={})  # Of an earlier call.
-  elif checksums.exists(paths.transcripts):
-    record = dataclasses.replace(
-      record, transcripts=transcripts.read(paths.transcripts)
-    )
-  record = dataclasses.replace(record, account=_account(record))
-  if columns.client_prefix(record.account.plan) is None:
-    # Earlier releases wrote them under a promise as well.
-    record = dataclasses.replace(
-      record,
-      rows=[_without_times(row) for row in record.rows],
-      summary=_without_times(record.summary),
-    )
-  return record
+
+
+def _last_round(rows: Sequence[Mapping[str, float]]) -> int:
+  return int(rows[-1][columns.ROUND]) if rows else 0
+
+
+def _planned_rounds(
+  flags: Mapping[str, str], rows: Sequence[Mapping[str, float]]
+) -> int:
+  return max(int(_number(flags, 'rounds') or 0), _last_round(rows))
+
+
+def _number(flags: Mapping[str, str], flag: str) -> float | None:
+  try:
+    return float(flags[flag])
+  except (KeyError, ValueError):
+    return None
 
 
 def _without_times(figures: Mapping[str, Any]) -> dict[str, Any]:
   return {
     name: value
     for name, value in figures.items()
-    if name != 'minutes' and not name.startswith(columns.SECONDS)
+    if name != columns.MINUTES and not name.startswith(columns.SECONDS)
   }
 
 
@@ -189,10 +199,11 @@ MODEL = 'model_digest'
 # Figures of a summary that pages and tables write as numbers.
 _NUMBERS = frozenset(
   [
-    *('rounds', 'wer', 'cer', 'eval_utterances', 'wer_median_speaker'),
+    *('rounds', columns.WER, columns.CER),
+    *('eval_utterances', 'wer_median_speaker'),
     *('wer_worst_tenth', 'wer_weighted', 'seed_wer', 'seed_cer', 'delta'),
-    *('noise_multiplier', 'epsilon_this_run_alone', 'minutes'),
-    f'{columns.UNPROTECTED}minutes',
+    *('noise_multiplier', 'epsilon_this_run_alone'),
+    *columns.both(columns.MINUTES),
   ]
 )
 
@@ -202,11 +213,12 @@ def _summary(path: pathlib.Path) -> dict[str, Any]:
     return {}
   try:
     summary = text_files.read_json(path)
-    _ = [float(summary[name]) for name in ('rounds', 'wer', 'cer')]
+    for name in ('rounds', columns.WER, columns.CER):
+      _ = float(summary[name])
     for name in _NUMBERS & summary.keys():
       errors.require(isinstance(summary[name], int | float | None), name)
-    if summary.get('epsilon', 'none') != 'none':
-      _ = float(summary['epsilon'])
+    if summary.get(columns.EPSILON, 'none') != 'none':
+      _ = float(summary[columns.EPSILON])
     _, _ = map(float, summary.get('wer_interval') or (0, 0))
     _ = dict(summary.get('provenance', {}))
   except errors.UserError:
@@ -218,15 +230,16 @@ def _summary(path: pathlib.Path) -> dict[str, Any]:
   return summary
 
 
-def _account(record: RunRecord) -> accounts.Account:
-  path = record.paths.ledger
-  whole_ledger.check(record.paths.path)
-  if not ledger.has_begun(path):
+def _account(
+  paths: folders.RunPaths, flags: Mapping[str, str], planned_rounds: int
+) -> accounts.Account:
+  whole_ledger.check(paths.path)
+  if not ledger.has_begun(paths.ledger):
     return accounts.Account(None, None, None)
-  book = ledger.Ledger(path)
-  plan = recorded_plan.of(book, record.planned_rounds)
+  book = ledger.Ledger(paths.ledger)
+  plan = recorded_plan.of(book, planned_rounds)
   cohort, population = (
-    record.number(f'accounting_{size}')
+    _number(flags, f'accounting_{size}')
     for size in ('cohort_size', 'population')
   )
   hypothetical = None

@@ -6,13 +6,12 @@ as well.
 """
 
 from collections.abc import Mapping
-import dataclasses
 import pathlib
 from typing import Any
 
 from tff_asr import checksums, errors, text_files
 from tff_asr.privacy.accounting import ledger
-from tff_asr.runs import checkpoints, folders, metrics_file
+from tff_asr.runs import checkpoints, columns, folders, metrics_file
 
 HEAD = 'ledger_head'
 """Name in a summary: hash of the ledger's last line when it was written."""
@@ -39,7 +38,7 @@ def check(path: pathlib.Path) -> None:
   paths = folders.RunPaths(file.parent)
   # Before the ledger: a run that is at work adds to the ledger first.
   readable = metrics_file.readable(paths.metrics)
-  rows = {number for number, row in readable.items() if 'epsilon' in row}
+  rows = {number for number, row in readable.items() if columns.EPSILON in row}
   saved = [
     (number, entry)
     for number, entry in checkpoints.recorded(paths.checkpoints)
@@ -73,7 +72,7 @@ def _summary(path: pathlib.Path) -> Mapping[str, Any]:
 
 
 def _has_epsilon(summary: Mapping[str, Any]) -> bool:
-  return isinstance(summary.get('epsilon'), float)
+  return isinstance(summary.get(columns.EPSILON), float)
 
 
 def _counts_all(book: ledger.Ledger, summary: Mapping[str, Any]) -> bool:
@@ -83,9 +82,10 @@ def _counts_all(book: ledger.Ledger, summary: Mapping[str, Any]) -> bool:
   if not _has_epsilon(summary):
     return True
   # Of an earlier release, which may have computed a little otherwise.
-  found = dataclasses.asdict(book.epsilons(summary['delta']))
+  found = book.epsilons(summary['delta'])
   known = [
-    (summary.get(f'epsilon_{name}'), found[name]) for name in ('rdp', 'pld')
+    (summary.get(columns.EPSILON_RDP), found.rdp),
+    (summary.get(columns.EPSILON_PLD), found.pld),
   ]
   pairs = [pair for pair in known if None not in pair]
   return not pairs or any(now > 0.999 * then for then, now in pairs)

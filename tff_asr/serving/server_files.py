@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from tff_asr import durable
 from tff_asr.audio import features
 
 MODELS = 'models.config'
@@ -116,6 +117,4 @@ def write_configuration(export_dir: pathlib.Path, name: str) -> None:
     ('batching.config', _BATCHING),
   ):
     if not (export_dir / file).exists():
-      aside = export_dir / f'partial.{file}'
-      aside.write_text(contents)
-      aside.rename(export_dir / file)
+      durable.write_text(export_dir / file, contents)

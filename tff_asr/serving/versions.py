@@ -77,18 +77,16 @@ def add(
     number = max([*_numbers(export_dir), int(last)]) + 1
     aside = export_dir / f'{_ASIDE}{number}'
     aside.mkdir()
+    version = export_dir / str(number)
     try:
       write(aside)
-      durable.sync_tree(aside)
+      durable.publish(aside, version)
     except BaseException:
       shutil.rmtree(aside, ignore_errors=True)
       raise
-    version = export_dir / str(number)
-    aside.rename(version)
     # A number is never used again: a client may still request the old version.
     lock.seek(0)
     lock.write(f'{number}\n')
-    durable.sync(export_dir)
   return version
 
 

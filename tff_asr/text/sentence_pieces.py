@@ -16,7 +16,7 @@ import textwrap
 
 import sentencepiece
 
-from tff_asr import errors
+from tff_asr import durable, errors
 from tff_asr.text import normalisation, vocabulary
 
 _SPACE = '\N{LOWER ONE EIGHTH BLOCK}'  # SentencePiece's sign for a space.
@@ -130,7 +130,6 @@ def train(
       count += 1
       yield from _short_lines(line)
 
-  model = io.BytesIO()
   lines = counted()
   first = next(lines, None)
   if first is None:
@@ -138,9 +137,19 @@ def train(
       f'No line of {", ".join(map(str, texts))} can be written with the'
       ' alphabet: give text in UTF-8 in the language of `alphabet`.'
     )
+  model = _unigram_model(itertools.chain([first], lines), size, alphabet)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  with durable.replacing(output) as aside:
+    aside.write_bytes(model)
+  return count
+
+
+def _unigram_model(lines: Iterator[str], size: int, alphabet: str) -> bytes:
+  """Returns a serialised model of `size` pieces."""
+  model = io.BytesIO()
   try:
     sentencepiece.SentencePieceTrainer.Train(
-      sentence_iterator=itertools.chain([first], lines),
+      sentence_iterator=lines,
       model_writer=model,
       vocab_size=size,
       model_type='unigram',
@@ -157,11 +166,7 @@ def train(
       f'Cannot make a vocabulary of {size} pieces from this text:'
       f' {_reason(str(error))}'
     ) from error
-  output.parent.mkdir(parents=True, exist_ok=True)
-  aside = output.with_name(f'{output.name}.partial')
-  aside.write_bytes(model.getvalue())
-  aside.rename(output)
-  return count
+  return model.getvalue()
 
 
 def _reason(message: str) -> str:

@@ -111,7 +111,7 @@ class Ledger:
         'relation': relation.name,
         'plan': plan,
       }
-      ledger_lines.append(path, 0, ledger_lines.line(header, ''))
+      durable.append(path, 0, ledger_lines.line(header, ''))
     ledger = cls(path, priors)
     if (ledger.plan, ledger.relation) != (plan, relation):
       changed = [
@@ -314,7 +314,7 @@ class Ledger:
     line = ledger_lines.line(record, self.head)
     added = '\n' * self._contents.lacks_end + line
     before = self._contents.size
-    ledger_lines.append(self.path, before, added)
+    durable.append(self.path, before, added)
     self._contents = self._contents.with_line(
       line.rstrip('\n'), before + len(added.encode())
     )

@@ -1,13 +1,9 @@
-"""The lines of a privacy ledger: JSON, chained by hashes, synced."""
+"""The lines of a privacy ledger: JSON, chained by hashes."""
 
 from collections.abc import Mapping
 import hashlib
 import json
-import os
-import pathlib
 from typing import Any
-
-from tff_asr import durable
 
 _MARK = ', "hash": "'
 
@@ -39,17 +35,6 @@ def parsed(text: str, before: str) -> tuple[dict[str, Any], str]:
   if end != f'{digest}"}}':
     raise ValueError('The hash is wrong.')
   return json.loads(content), digest
-
-
-def append(path: pathlib.Path, size: int, text: str) -> None:
-  """Writes and syncs a line after the first `size` bytes of a file."""
-  with durable.writing(path), open(path, 'r+b', buffering=0) as file:
-    file.truncate(size)
-    file.seek(size)
-    data = text.encode()
-    while data:
-      data = data[file.write(data) :]
-    os.fsync(file.fileno())
 
 
 def _digest(content: str, before: str) -> str:
