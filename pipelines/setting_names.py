@@ -27,12 +27,9 @@ FLAGS = {
   'PersonalisationConfig.learning_rate': 'personalise_learning_rate',
   'adaptation_rate': 'clip_adaptation_rate',
   'count_stddev': 'clip_count_stddev',
-  'drop_out': 'client_drop_out',
   'given_bounds': 'layer_bounds_file',
   'hours': 'available_hours',
-  'max_bad': 'max_bad_clients',
   'mode': 'clipping_mode',
-  'prior_ledgers': 'prior_ledger',
   'quantile': 'clip_quantile',
   'unprotected_metrics': 'release_unprotected_metrics',
 }
@@ -53,7 +50,7 @@ def flag_of(setting: str) -> str:
 def translated(text: str, names: Collection[str] | None = None) -> str:
   """Returns a message in which settings are flags of a command.
 
-  `` `drop_out=2` `` becomes `--client_drop_out=2`.  Words in backticks that
+  `` `quantile=2` `` becomes `--clip_quantile=2`.  Words in backticks that
   name no flag of the command do not change.
 
   Args:

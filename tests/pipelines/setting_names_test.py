@@ -151,6 +151,22 @@ def test_the_table_has_flags_and_no_flag_under_its_own_name():
     assert field not in names(), f'{field} may be the flag of this name'
 
 
+def fields(source):
+  """The fields of the classes of a module, and its parameters."""
+  for node in ast.walk(ast.parse(source)):
+    if isinstance(node, ast.ClassDef):
+      for part in node.body:
+        if isinstance(part, ast.AnnAssign):
+          yield from (part.target.id, f'{node.name}.{part.target.id}')
+    elif isinstance(node, ast.arg):
+      yield node.arg
+
+
+def test_the_table_has_settings_of_the_library():
+  found = {name for file in LIBRARY for name in fields(file.read_text())}
+  assert setting_names.FLAGS.keys() <= found
+
+
 def names_of_flags(text):
   """Flags and targets that a text of the library names."""
   text = text.replace('compile-lm --text=yes', '')  # A program of IRSTLM.
@@ -169,7 +185,7 @@ def test_the_library_names_no_flags():
     assert not found, (file, found)
 
 
-NAMED = {'client_drop_out', 'clip_quantile', 'cohort_size', 'seed_epochs'}
+NAMED = {'available_hours', 'clip_quantile', 'cohort_size', 'seed_epochs'}
 
 
 @pytest.mark.parametrize(
@@ -177,8 +193,8 @@ NAMED = {'client_drop_out', 'clip_quantile', 'cohort_size', 'seed_epochs'}
   [
     ('`cohort_size=5` is too many.', '--cohort_size=5 is too many.'),
     ('Give `cohort_size`.', 'Give --cohort_size.'),
-    ('`drop_out=0.5`, `quantile`', '--client_drop_out=0.5, --clip_quantile'),
-    ('`PrivacyConfig.drop_out`', '--client_drop_out'),
+    ('`hours=6`, `quantile`', '--available_hours=6, --clip_quantile'),
+    ('`Daily.hours`', '--available_hours'),
     ('`CentralConfig.epochs=0`', '--seed_epochs=0'),
     # Settings of other commands, and other words.
     ('`BatchConfig.epochs`', '`BatchConfig.epochs`'),
