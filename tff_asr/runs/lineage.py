@@ -300,5 +300,5 @@ def check_told(
       errors.require(
         training.ledger in ledgers,
         'The model of `seed_model` was trained on the same clients by a private'
-        ' run, whose epsilon comes on top: give that run in `prior_ledgers`.',
+        ' run, whose epsilon comes on top: give that run in `prior_ledger`.',
       )

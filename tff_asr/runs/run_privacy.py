@@ -18,13 +18,13 @@ class RunPrivacy:
     plan: The plan, or `None` without rounds or without clipping.
     cohorts: Samples the clients of a round; `None` without rounds.
     hypothetical: A plan at other sizes that is reported as well, or `None`.
-    prior_ledgers: Ledgers of earlier runs on the same clients.
+    prior_ledger: Ledgers of earlier runs on the same clients.
   """
 
   plan: plans.PrivacyPlan | None
   cohorts: cohorts_lib.Cohorts | None
   hypothetical: plans.PrivacyPlan | None
-  prior_ledgers: tuple[pathlib.Path, ...]
+  prior_ledger: tuple[pathlib.Path, ...]
 
   @property
   def is_guarantee(self) -> bool:
@@ -40,7 +40,7 @@ class RunPrivacy:
     run_ledger = None
     if self.plan:
       whole_ledger.check(paths.path)
-      run_ledger = self.plan.open_ledger(paths.ledger, self.prior_ledgers)
+      run_ledger = self.plan.open_ledger(paths.ledger, self.prior_ledger)
     return accounts.Account(self.plan, run_ledger, self.hypothetical)
 
 
