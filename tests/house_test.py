@@ -78,6 +78,27 @@ def test_a_room_imports_only_rooms_above_it(room):
     assert not extra, f'{file} imports {extra}'
 
 
+@pytest.mark.parametrize('room', ROOMS)
+def test_a_build_file_names_the_rooms_that_its_room_imports(room):
+  build = (ROOT / 'tff_asr' / room / 'BUILD').read_text()
+  used = set()
+  for file in (ROOT / 'tff_asr' / room).rglob('*.py'):
+    used |= imported_rooms(file.read_text()) - {room}
+  assert set(re.findall('"//tff_asr/(\\w+)"', build)) == used
+
+
+def test_no_room_holds_more_than_a_fifth_of_the_code():
+  lines = {
+    room: sum(
+      len(file.read_text().splitlines())
+      for file in (ROOT / 'tff_asr' / room).rglob('*.py')
+    )
+    for room in ROOMS
+  }
+  largest = max(lines, key=lines.get)
+  assert lines[largest] <= sum(lines.values()) / 5, largest
+
+
 def test_flags_exist_only_in_pipelines():
   for file in (ROOT / 'tff_asr').rglob('*.py'):
     assert 'absl import flags' not in file.read_text(), file

@@ -5,7 +5,8 @@ load("@rules_python//python:defs.bzl", "py_library")
 def room(deps = []):
     """A py_library with the folder's name, all its modules and templates.
 
-    Also `sources`, the same files for the test of the house's rules.
+    Also `sources`, the same files and the BUILD file, for the test of the
+    house's rules.
 
     Args:
       deps: Rooms that it imports, and `@py_env//:packages` if it needs them.
@@ -20,6 +21,6 @@ def room(deps = []):
     )
     native.filegroup(
         name = "sources",
-        srcs = srcs,
+        srcs = srcs + ["BUILD"],
         visibility = ["//tff_asr:__pkg__"],
     )
