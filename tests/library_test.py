@@ -79,11 +79,13 @@ def problem(blocks: list[Block], folder: pathlib.Path) -> str | None:
   """
   file = folder / f'line_{blocks[0].fence}.py'
   file.write_text(script(blocks), encoding='utf-8')
+  environment = dict(os.environ)
+  environment.pop('TF_CPP_MIN_LOG_LEVEL', None)  # Readers have none.
   done = subprocess.run(
     [sys.executable, str(file)],
     cwd=folder,
     env={
-      **os.environ,
+      **environment,
       'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
       'BUILD_WORKING_DIRECTORY': str(folder),
       'XDG_CACHE_HOME': str(folder / 'cache'),
