@@ -26,6 +26,7 @@ HELD = (
   'docs/an4.md',
   'docs/data.md',
   'docs/glossary.md',
+  'docs/library.md',
   'docs/models.md',
   'docs/performance.md',
   'docs/privacy.md',

@@ -51,7 +51,7 @@ _PREPARE = """
 import runpy, sys
 from tests.pipelines import new_reader_test
 from tff_asr.corpora.readers import by_name
-by_name.READERS['tones'] = new_reader_test.READER
+by_name.register('tones', new_reader_test.READER)
 runpy.run_module('pipelines.prepare', run_name='__main__', alter_sys=True)
 """
 

@@ -1,5 +1,6 @@
 """The kinds of encoders, one line for each."""
 
+from tff_asr import errors
 from tff_asr.models import encoder, transformer
 
 KINDS: dict[str, type[encoder.EncoderConfig]] = {
@@ -9,3 +10,17 @@ KINDS: dict[str, type[encoder.EncoderConfig]] = {
     # Another encoder is one more line here.
   )
 }
+
+
+def register(config: type[encoder.EncoderConfig]) -> None:
+  """Adds a kind of encoders to `KINDS` under its own name.
+
+  Raises:
+    UserError: If the name is another kind's.
+  """
+  registered = KINDS.setdefault(config.kind, config)
+  errors.require(
+    registered is config,
+    f'There is a kind of encoders {config.kind!r} already: choose another'
+    ' name.',
+  )

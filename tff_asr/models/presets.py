@@ -60,6 +60,29 @@ PRESETS: dict[str, dict[str, object]] = {
 }
 
 
+def register(name: str, **settings: object) -> None:
+  """Adds a preset to `PRESETS`.
+
+  Args:
+    name: Name of the preset.
+    **settings: `kind`, a key of `kinds.KINDS`, and the settings of this kind,
+      but for the size of the vocabulary.
+
+  Raises:
+    UserError: If the name is another preset's, or there is no such kind.
+  """
+  errors.require(
+    settings.get('kind') in kinds.KINDS,
+    f'The preset {name!r} needs a `kind` of encoders, one of'
+    f' {tuple(kinds.KINDS)}.',
+  )
+  registered = PRESETS.setdefault(name, settings)
+  errors.require(
+    registered is settings,
+    f'There is a preset {name!r} already: choose another name.',
+  )
+
+
 def preset(name: str, vocabulary_size: int) -> encoder.EncoderConfig:
   """Returns the encoder of a preset for a vocabulary.
 

@@ -7,6 +7,7 @@ for readers and their help from this table.
 
 from collections.abc import Mapping
 
+from tff_asr import errors
 from tff_asr.corpora.readers import (
   common_voice,
   librispeech,
@@ -22,6 +23,23 @@ READERS: dict[str, registration.Reader] = {
   'tsv': manifest.READER,
   'synthetic': synthetic_corpus.READER,
 }
+
+
+def register(name: str, reader: registration.Reader) -> None:
+  """Adds a reader to `READERS`.
+
+  Args:
+    name: Name of the reader.
+    reader: The reader.
+
+  Raises:
+    UserError: If the name is another reader's.
+  """
+  registered = READERS.setdefault(name, reader)
+  errors.require(
+    registered is reader,
+    f'There is a corpus reader {name!r} already: choose another name.',
+  )
 
 
 def settings() -> list[registration.Setting]:

@@ -19,6 +19,19 @@ UNRECORDED = gaussian.Gaussian.name
 """The mechanism of runs whose records name none: there was no other."""
 
 
+def register(mechanism: type[mechanism_protocol.Mechanism]) -> None:
+  """Adds a mechanism to `MECHANISMS` under its own name.
+
+  Raises:
+    UserError: If the name is another mechanism's.
+  """
+  registered = MECHANISMS.setdefault(mechanism.name, mechanism)
+  errors.require(
+    registered is mechanism,
+    f'There is a mechanism {mechanism.name!r} already: choose another name.',
+  )
+
+
 def named(name: str) -> type[mechanism_protocol.Mechanism]:
   """Returns the mechanism of a name.
 

@@ -18,6 +18,19 @@ SCHEMES: dict[str, type[sampling_protocol.Scheme]] = {
 DEFAULT = poisson.Poisson.name
 
 
+def register(scheme: type[sampling_protocol.Scheme]) -> None:
+  """Adds a scheme to `SCHEMES` under its own name.
+
+  Raises:
+    UserError: If the name is another scheme's.
+  """
+  registered = SCHEMES.setdefault(scheme.name, scheme)
+  errors.require(
+    registered is scheme,
+    f'There is a sampling scheme {scheme.name!r} already: choose another name.',
+  )
+
+
 def named(name: str) -> type[sampling_protocol.Scheme]:
   """Returns the scheme of a name.
 
