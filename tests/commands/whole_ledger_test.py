@@ -50,7 +50,7 @@ def test_metrics_show_it(tmp_path, lines):
     lambda: accounts.of_ledgers([folder.path], 1e-9),
     lambda: run_record.read(folder.path),
   ):
-    with pytest.raises(errors.UserError, match=f'round {3 - lines}, of which'):
+    with pytest.raises(errors.UserError, match=f'round {3 - lines}, although'):
       use()
 
 

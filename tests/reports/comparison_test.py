@@ -90,7 +90,7 @@ def test_a_run_without_a_guarantee_takes_it_from_the_choice(tmp_path):
     tmp_path / 'seeded', runs.make_plan(insecure_noise_seed=1)
   )
   said = words_on(private, open_, seeded)
-  assert 'open, seeded trained on the same store and promised nothing' in said
+  assert 'open, seeded trained on the same store without a guarantee' in said
   assert 'without any guarantee' in words_on(open_, seeded)
   # Of a run that has not begun nobody has seen anything.
   idle, _ = runs.begin(tmp_path / 'idle', None, rounds=0)
