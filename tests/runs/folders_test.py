@@ -87,7 +87,9 @@ def test_flags_that_earlier_releases_did_not_have_are_those_of_their_runs(
 ):
   """A run without a record of its mechanism had the Gaussian one."""
   folders.RunFolder(tmp_path / 'run', FLAGS, STORES)
-  with pytest.raises(errors.UserError, match='mechanism was gaussian, is new'):
+  with pytest.raises(
+    errors.UserError, match='`mechanism` was gaussian, is new'
+  ):
     folders.RunFolder(tmp_path / 'run', FLAGS | {'mechanism': 'new'}, STORES)
   now = FLAGS | {'mechanism': 'gaussian'}
   folders.RunFolder(tmp_path / 'run', now, STORES)

@@ -78,8 +78,8 @@ class Parts:
     store: Store of the clients.
     rehearsal: Speakers of the store without a guarantee.  Under a guarantee,
       one of these speakers trains first, and the result is dropped.  This
-      reveals an error that all clients have in common.  An error of a single
-      client is never revealed.
+      training shows an error that all clients have in common.  The error of a
+      single client is never shown.
     encoder: Has the initial weights at first, and the final weights afterwards.
     devices: The result of `ExecutionConfig.select`.
     error_rates: Evaluates `encoder` with its current weights.
@@ -247,8 +247,8 @@ class _Process:
   def client_seconds(self) -> Callable[[str], float]:
     """Returns a function from a client's name in a round to seconds of audio.
 
-    TFF keeps the function after the run, so the function refers to no other
-    objects.
+    TFF keeps the function after the run, so the function refers only to the
+    durations and the names.
     """
     seconds, names = self._parts.store.client_seconds, self._names
     return lambda name: seconds[names.client_of(name)]
@@ -262,8 +262,8 @@ class _Process:
       UserError: If more clients fail than the settings allow, or the store is
         damaged.
     """
-    # With an unreadable store, all clients would fail in every round, and the
-    # rounds would count each of them as a failed client.
+    # Without this check, an unreadable store would make all clients fail in
+    # every round, each as a failure of its own.
     self._parts.store.check_can_be_read()
     try:
       output = self._composed.next(state, cohort)
@@ -279,8 +279,9 @@ class _Process:
   def rehearse(self, state: Any, runtime: execution.Runtime) -> None:
     """Trains on one speaker without a guarantee, and drops the result.
 
-    An error that all clients have, such as too little memory, shows here.  In
-    the rounds, no output may show that a client fails.
+    This training shows an error that all clients have, such as too little
+    memory.  In the rounds, no output may show that clients fail, even if all of
+    them fail.
 
     Raises:
       UserError: If training on the speaker fails.

@@ -47,7 +47,7 @@ class Rounds(Protocol):
     """Raises a `UserError` unless the last round of a state is recorded."""
 
   def last_round(self, done: int) -> int:
-    """Returns the last allowed round, at least `done`; it never increases."""
+    """Returns the last allowed round, at least `done`; it never rises."""
 
   def record(self, number: int) -> str:
     """Records a round permanently; returns the id of the entry."""
@@ -110,10 +110,10 @@ class Program:
   async def train(self) -> ProgramState:
     """Runs the remaining rounds; returns the last state.
 
-    Each round is first recorded, then its state is saved, then its metrics are
-    released.  So the record has every round whose result was seen.  An
-    interrupted run resumes from the last checkpoint.  The rounds after the
-    checkpoint are repeated, and recorded again.
+    A round is recorded before its state is saved, and its state is saved before
+    any result of the round is released.  So the record has every round whose
+    result was seen.  An interrupted run resumes from the last checkpoint.  The
+    rounds after the checkpoint are repeated, and recorded again.
 
     Raises:
       UserError: If rounds were released, but no checkpoint exists.
@@ -129,9 +129,7 @@ class Program:
       output = self.next_round(state.learning, cohort)
       seconds = time.monotonic() - started
       entry = self.rounds.record(number)
-      last = self.rounds.last_round(
-        number
-      )  # Fewer, if other runs have released.
+      last = self.rounds.last_round(number)  # Other runs may have released.
       metrics = json.dumps(self.round_metrics(output.metrics, seconds))
       state = ProgramState(output.state, number, entry, metrics)
       timing, is_stopped = {}, self.should_stop()

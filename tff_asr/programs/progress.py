@@ -16,8 +16,8 @@ class Progress:
   """Shows a progress bar on a terminal, and a line for each evaluation.
 
   The lines appear without a terminal too.  If no times may be shown, the bar is
-  drawn once for each round and figure, at any speed of the rounds.  So a record
-  of the terminal shows no times either.
+  drawn once for each round and figure, however long the rounds take.  So a
+  record of the terminal shows no times either.
   """
 
   def __init__(self, rounds: int, cohort_size: float, shows_time: bool):

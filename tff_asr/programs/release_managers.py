@@ -25,7 +25,7 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 class JsonLog(compat.ReleaseManager):
   """Writes one JSON object per line: the name of an `event`, and its figures.
 
-  The figures have the same names as in `metrics.csv`.  Figures that are not
+  The figures of a round are the same as in `metrics.csv`.  Figures that are not
   finite are null.
   """
 
@@ -121,9 +121,7 @@ def _cut(path: pathlib.Path, number: int) -> None:
         kept.append(record)
       else:
         has_others = True
-  except (
-    tf.errors.DataLossError
-  ):  # The power failed while the file was written.
+  except tf.errors.DataLossError:  # The power failed during a write.
     logging.warning('%s is damaged: its readable part is kept.', path)
     has_others = True
   if not has_others:

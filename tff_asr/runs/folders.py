@@ -29,9 +29,8 @@ _FLAGS = 'flags.txt'
 _LOCK = 'lock'
 _STORES = 'stores.json'
 _OUTPUT_DIR = 'output_dir'
-_NAMES = (
-  'names'  # Key of the client store's names; all other keys are contents.
-)
+# Key of the names of the client store; all other keys are uses of stores.
+_NAMES = 'names'
 # Flags that earlier releases did not record, and the values in their runs.
 _UNRECORDED = {'mechanism': mechanisms.UNRECORDED}
 # The files of a command that was killed before it wrote the flags.
