@@ -183,7 +183,7 @@ def sample(
   if not 0 <= number <= len(clients):
     raise errors.UserError(
       f'`evaluate_clients={number}`, but there are {len(clients)} speakers in'
-      f' {store.path}.'
+      f' {store.path}: give a number from 0 to {len(clients)}.'
     )
   return sorted(draws.smallest(clients, number, 'evaluation', seed)) or clients
 
@@ -227,8 +227,8 @@ def split(
     seed_clients = len(others)
   if seed_clients > len(others):
     raise errors.UserError(
-      f'`seed_clients={seed_clients}`, but there are {len(others)} clients to'
-      f' choose from in {store.path}.'
+      f'`seed_clients={seed_clients}`, but only {len(others)} clients in'
+      f' {store.path} are available: give a smaller number.'
     )
   seed_ids = draws.smallest(others, seed_clients, 'seed speakers', seed)
   return sorted(seed_ids), [c for c in others if c not in seed_ids]
