@@ -110,7 +110,7 @@ def test_a_checkpoint_shows_it(tmp_path):
   save(folder.checkpoints, ['', first, again])
   whole_ledger.check(folder.path)
   cut(folder.ledger)
-  with pytest.raises(errors.UserError, match='round 2, of which'):
+  with pytest.raises(errors.UserError, match='round 2, although'):
     whole_ledger.check(folder.path)
   # A checkpoint that is damaged, or half there, shows nothing.
   (folder.checkpoints / 'round_000002.npz').write_bytes(b'PK')

@@ -78,7 +78,7 @@ def test_private_runs_on_the_same_store_are_accounted_for_together(tmp_path):
   ]
   both = accountants.text(STRONG.epsilons(30).best)
   assert 'one, two trained on clients of the same store' in words_on(*folders)
-  assert f'of all together is {both} by PLD' in words_on(*folders)
+  assert f'the joint epsilon is {both} by PLD' in words_on(*folders)
   other, _ = runs.begin(tmp_path / 'other', STRONG, store='other')
   assert words_on(folders[0], other) == ''
 
