@@ -163,8 +163,8 @@ def _check_not_moved() -> None:
     folder = file.parent
     errors.require(
       not folders.is_run(folder, file) or str(folder) == _OUTPUT_DIR.value,
-      f'The run in {folder} was begun as {_OUTPUT_DIR.value}: move it back to'
-      ' go on with it, or give another --output_dir to repeat it.',
+      f'The run in {folder} was started as {_OUTPUT_DIR.value}: move it back to'
+      ' resume it, or give another --output_dir to repeat it.',
     )
 
 

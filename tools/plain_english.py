@@ -36,6 +36,8 @@ HELD = (
   'tff_asr/audio',
   'tff_asr/executors',
   'tff_asr/optimizers',
+  'tff_asr/programs',
+  'tff_asr/runs',
   'tff_asr/serving',
   'tff_asr/text',
   'pipelines',

@@ -83,7 +83,7 @@ def test_a_record_that_was_removed_is_no_model_trained_on_nobody(
   shutil.copytree(finished[0] / 'seed_model', given)
   (given / 'lineage.json').unlink()
   training.refused(
-    quick, tmp_path / 'run', 'nothing can be promised', seed_model=given
+    quick, tmp_path / 'run', 'no guarantee is possible', seed_model=given
   )
   assert not (tmp_path / 'run').exists()
   # Without a promise the models of the run say so.
@@ -167,7 +167,11 @@ def test_a_run_goes_on_with_a_store_that_was_prepared_again(config, tmp_path):
   other = lineage.trainings(names, ['c0', 'c1', 'c2'])
   lineage.write(output_dir / 'seed_model', other)
   training.refused(
-    config, output_dir, 'told who the clients are', train_store=path, rounds=0
+    config,
+    output_dir,
+    'revealed who the clients are',
+    train_store=path,
+    rounds=0,
   )
 
 

@@ -46,7 +46,7 @@ _FAR = layer_clipping.LayerClipping(0.1, layer_bounds='adaptive', quantile=0.8)
     (dict(client_drop_out=1.0), 'client_drop_out'),
     (dict(prior_ledger=(pathlib.Path('nowhere'),)), 'no privacy ledger'),
     (dict(seed_clients=7), '6 clients'),
-    (dict(seed_clients=6), 'leaves nobody'),
+    (dict(seed_clients=6), 'leaves no clients'),
     (dict(model='huge'), 'huge'),
     (dict(seed_model=pathlib.Path('nowhere'), seed_clients=0), 'no model'),
     (dict(train_store=pathlib.Path('nowhere')), 'no client store'),

@@ -47,7 +47,8 @@ def test_a_run_that_a_signal_ended_goes_on_bit_for_bit(
     with pytest.raises(stopping.Stopped, match='after round 1 of 3') as stopped:
       training.run(seeded, parts)
   assert stopped.value.signal == number
-  assert f'{number.name}: the round will be finished' in capfd.readouterr().err
+  note = f'{number.name}: the program stops when the round is finished'
+  assert note in capfd.readouterr().err
   assert signal.getsignal(number) is handler
   assert not (parts / 'report.html').exists()
   assert [r['round'] for r in training.rows(parts)] == ['0', '1']

@@ -50,7 +50,7 @@ def test_metrics_show_it(tmp_path, lines):
     lambda: accounts.of_ledgers([folder.path], 1e-9),
     lambda: run_record.read(folder.path),
   ):
-    with pytest.raises(errors.UserError, match=f'round {3 - lines}, of which'):
+    with pytest.raises(errors.UserError, match=f'round {3 - lines}, although'):
       use()
 
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_shows_it(tmp_path):
   save(folder.checkpoints, ['', first, again])
   whole_ledger.check(folder.path)
   cut(folder.ledger)
-  with pytest.raises(errors.UserError, match='round 2, of which'):
+  with pytest.raises(errors.UserError, match='round 2, although'):
     whole_ledger.check(folder.path)
   # A checkpoint that is damaged, or half there, shows nothing.
   (folder.checkpoints / 'round_000002.npz').write_bytes(b'PK')

@@ -93,7 +93,10 @@ def test_a_run_ends_after_its_round_when_it_is_told_to(workplace):
     process.send_signal(number)
     _, err = process.communicate()
   assert process.returncode == 128 + number, err
-  assert f'{number.name}: the round will be finished and saved first' in err
+  note = (
+    f'{number.name}: the program stops when the round is finished and saved'
+  )
+  assert note in err
   done = int(re.search(r'Stopped after round (\d+) of 100000', err)[1])
   assert (workplace / name / f'checkpoints/round_{done:06d}.npz').exists()
   assert 'Traceback' not in err
@@ -253,7 +256,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
   assert code == 0 and '2 x each client with probability' in out
   code, out, err = call('report', 'run', 'again', cwd=workplace)
   assert code == 0, err
-  assert 'the epsilon of all together' in ' '.join(out.split())
+  assert 'in all runs, the joint epsilon' in ' '.join(out.split())
   assert 'href="run/report.html"' in (workplace / 'compare.html').read_text()
   code, out, _ = call(
     'evaluate', '--model_dir=run', '--eval_store=eval', cwd=workplace

@@ -15,9 +15,8 @@ def test_a_signal_is_noted_and_the_next_does_what_it_always_did(number, capfd):
     assert not stop.is_made()
     os.kill(os.getpid(), number)
     assert stop.is_made() and stop.signal == number
-    assert (
-      f'{number.name}: the round will be finished' in capfd.readouterr().err
-    )
+    note = f'{number.name}: the program stops when the round is finished'
+    assert note in capfd.readouterr().err
     assert {n: signal.getsignal(n) for n in before} == before
     if number == signal.SIGINT:
       with pytest.raises(KeyboardInterrupt):

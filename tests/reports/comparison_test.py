@@ -78,7 +78,7 @@ def test_private_runs_on_the_same_store_are_accounted_for_together(tmp_path):
   ]
   both = accountants.text(STRONG.epsilons(30).best)
   assert 'one, two trained on clients of the same store' in words_on(*folders)
-  assert f'of all together is {both} by PLD' in words_on(*folders)
+  assert f'the joint epsilon is {both} by PLD' in words_on(*folders)
   other, _ = runs.begin(tmp_path / 'other', STRONG, store='other')
   assert words_on(folders[0], other) == ''
 
@@ -90,7 +90,7 @@ def test_a_run_without_a_guarantee_takes_it_from_the_choice(tmp_path):
     tmp_path / 'seeded', runs.make_plan(insecure_noise_seed=1)
   )
   said = words_on(private, open_, seeded)
-  assert 'open, seeded trained on the same store and promised nothing' in said
+  assert 'open, seeded trained on the same store without a guarantee' in said
   assert 'without any guarantee' in words_on(open_, seeded)
   # Of a run that has not begun nobody has seen anything.
   idle, _ = runs.begin(tmp_path / 'idle', None, rounds=0)

@@ -179,8 +179,8 @@ def test_an_epsilon_that_protects_nobody_is_called_so(tmp_path):
   weak = runs.account_of(tmp_path / 'weak', runs.PLAN, 30)
   own, other = weak.statement(30)
   assert own.startswith(f'{runs.PLAN.epsilons(30).best:.4g} by PLD')
-  assert 'protects nobody' in own and 'ypothetical' not in own
-  assert other.startswith('Hypothetical: ') and 'assumption' in other
+  assert 'protects nobody: enough noise' in own and 'ypothetical' not in own
+  assert other.startswith('Hypothetical: ') and 'assumes' in other
   strong = runs.make_plan(10**6, 1_000, 1.0)
   assert strong.epsilons().best < 2
   (own,) = runs.account_of(tmp_path / 'strong', strong, 30).statement(30)

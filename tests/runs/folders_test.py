@@ -35,7 +35,7 @@ def test_some_flags_may_change_and_are_recorded(tmp_path):
 def test_what_is_no_run_is_left_alone(tmp_path):
   (tmp_path / 'thesis.txt').write_text('precious')
   for path in tmp_path, tmp_path / 'thesis.txt':
-    with pytest.raises(errors.UserError, match='something other'):
+    with pytest.raises(errors.UserError, match='not the folder of a run'):
       folders.RunFolder(path, FLAGS, STORES)
   assert [p.name for p in tmp_path.iterdir()] == ['thesis.txt']
 
@@ -66,7 +66,7 @@ def test_a_damaged_record_of_stores_is_an_error(tmp_path, damage):
 
 def test_two_calls_cannot_work_in_one_folder(tmp_path):
   first = folders.RunFolder(tmp_path / 'run', FLAGS, STORES)
-  with pytest.raises(errors.UserError, match='Another call'):
+  with pytest.raises(errors.UserError, match='Another command'):
     folders.RunFolder(tmp_path / 'run', FLAGS, STORES)
   del first
 
@@ -87,7 +87,9 @@ def test_flags_that_earlier_releases_did_not_have_are_those_of_their_runs(
 ):
   """A run without a record of its mechanism had the Gaussian one."""
   folders.RunFolder(tmp_path / 'run', FLAGS, STORES)
-  with pytest.raises(errors.UserError, match='`mechanism` was gaussian, is new'):
+  with pytest.raises(
+    errors.UserError, match='`mechanism` was gaussian, is new'
+  ):
     folders.RunFolder(tmp_path / 'run', FLAGS | {'mechanism': 'new'}, STORES)
   now = FLAGS | {'mechanism': 'gaussian'}
   folders.RunFolder(tmp_path / 'run', now, STORES)

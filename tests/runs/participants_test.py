@@ -78,7 +78,8 @@ def test_draws_for_different_ends_differ(without):
 
 
 def test_too_many_are_refused(without):
-  with pytest.raises(errors.UserError, match='`seed_clients=8` of the 7'):
+  with pytest.raises(errors.UserError, match='`seed_clients=8`, but only 7'):
     participants.split(without(), 8, 1, set(CLIENTS[:2]), True)
-  with pytest.raises(errors.UserError, match='`evaluate_clients=10` of the 9'):
+  message = '`evaluate_clients=10`, but there are 9'
+  with pytest.raises(errors.UserError, match=message):
     participants.sample(without(), 10, 1)

@@ -1,4 +1,4 @@
-"""Which of TFF's runtimes a program uses, and on which devices."""
+"""Selects the runtime and the devices of a program."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -18,13 +18,14 @@ class ExecutionConfig:
   """Settings of the runtime.
 
   Attributes:
-    executor: `device` for this process, `native` for TFF's own.
-    devices: What `devices.select` takes.
-    clients_per_device: Clients that train at once on each device; by default
-      what `devices.default_clients_per_device` says.
-    max_bad_clients: So many clients of a round may fail and are left out of it;
-      `native` knows of no such thing.  Under a guarantee any number may fail,
-      and nothing tells of it.
+    executor: `device` for the runtime in this process, `native` for TFF's own
+      runtime.
+    devices: The devices, as in `devices.select`.
+    clients_per_device: Number of clients that train at once on each device; the
+      default is the result of `devices.default_clients_per_device`.
+    max_bad_clients: Number of clients that may fail in a round; failed clients
+      are left out of the round.  `native` does not use this setting.  Under a
+      guarantee, any number may fail, and no output shows it.
   """
 
   executor: str = DEVICE
@@ -33,27 +34,31 @@ class ExecutionConfig:
   max_bad_clients: int = 0
 
   def select(self, trains_clients: bool, promises: bool = False) -> list[str]:
-    """Finds the devices; call it before TensorFlow computes anything.
+    """Selects the devices; call this before TensorFlow computes anything.
 
     Args:
-      trains_clients: Whether there will be rounds: cores are shared then.
-      promises: Whether they will have a guarantee.
+      trains_clients: Whether rounds will follow.  Then the clients share the
+        processor cores.
+      promises: Whether the rounds will have a guarantee.
+
+    Returns:
+      The names of the devices.
 
     Raises:
-      UserError: If they are not there, or not for this executor, or the
-        executor cannot keep a guarantee.
+      UserError: If the devices are not available, or not supported by this
+        executor, or if the executor cannot keep a guarantee.
     """
     if self.executor == NATIVE:
       errors.require(
         not promises,
         "`executor=native` with a guarantee: TFF's own runtime ends a run when"
-        ' the data of one client fail, which tells of that client. Take'
+        ' the data of one client fail, and so reveals that client. Give'
         ' `executor=device`, or `noise_multiplier=0`.',
       )
       errors.require(
         not self.devices,
         f"`devices={self.devices}` with `executor=native`: TFF's own runtime"
-        ' takes the processor only.',
+        ' uses only the processor. Give no devices, or `executor=device`.',
       )
       return ['/CPU:0']
     if promises:
@@ -70,11 +75,12 @@ class ExecutionConfig:
     client_seconds: Callable[[str], float],
     promises: bool = False,
   ) -> Iterator['Runtime']:
-    """Lets TFF execute so; yields the runtime in use.
+    """Makes TFF execute with these settings; yields the runtime in use.
 
     Args:
-      selected: What `select` returned.
-      client_seconds: Audio of a client; those with the most are taken first.
+      selected: The result of `select`.
+      client_seconds: Returns the seconds of audio of a client; the clients with
+        the most audio train first.
       promises: Whether the rounds have a guarantee.
     """
     if self.executor == NATIVE:
@@ -92,7 +98,7 @@ class ExecutionConfig:
       self.clients_per_device,
       client_size=client_seconds,
       watch=(
-        placement.Watch(_LOSS_KERNELS, _tell_loss_kernel)
+        placement.Watch(_LOSS_KERNELS, _report_loss_kernel)
         if devices.any_gpu(selected)
         else None
       ),
@@ -115,24 +121,24 @@ class ExecutionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:
-  """A runtime that TFF executes in.
+  """A runtime in which TFF executes.
 
   Attributes:
-    description: Its name and devices, in words.
-    strictly: Context in which the first client that fails ends a round.
+    description: The name and the devices of the runtime, in words.
+    strictly: Context in which the first failing client ends a round.
   """
 
   description: str
   strictly: Callable[[], contextlib.AbstractContextManager]
 
 
-def _tell_loss_kernel(found: list[tuple[str, str]]) -> None:
-  """Says which kernel computes the loss beside a GPU."""
+def _report_loss_kernel(found: list[tuple[str, str]]) -> None:
+  """Reports the kernel that computes the loss in a process with a GPU."""
   kernels = {operation for operation, _ in found}
   if _CUDNN_LOSS in kernels:
     print(f"cuDNN's kernel ({_CUDNN_LOSS}) computes the CTC loss.")
   if _CPU_LOSS in kernels or not kernels:
     logging.warning(
-      "TensorFlow did not choose cuDNN's kernel of the CTC loss: the processor"
-      ' computes it, and every step waits for two copies.'
+      "TensorFlow did not choose cuDNN's kernel for the CTC loss: the processor"
+      ' computes the loss, and every step waits for two copies.'
     )

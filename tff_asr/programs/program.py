@@ -1,7 +1,7 @@
-"""The federated program, wired: a process, its clients, a runtime, a folder.
+"""Runs the federated program with a process, clients, a runtime and a folder.
 
-The order of things is in `program_logic.py`, what a round computes in
-`learning/federated.py`.
+`program_logic.py` has the order of the steps.  `learning/federated.py` has the
+computation of a round.
 """
 
 import asyncio
@@ -39,14 +39,15 @@ class RoundsConfig:
     rounds: Number of rounds.
     batches: Size and number of a client's batches.
     federated: Optimizers.
-    precision: What training computes in, one of `precision.NAMES`.
+    precision: Number format in which training computes, one of
+      `precision.NAMES`.
     privacy: Sampling, clipping, noise and budget.
     evaluate_every: Rounds between evaluations.
-    evaluate_clients: Number of held-out speakers of an evaluation between
+    evaluate_clients: Number of held-out speakers in an evaluation between
       rounds, 0 for all.
     checkpoint_every: Rounds between checkpoints.
     keep_checkpoints: Number of checkpoints to keep, besides the best.
-    execution: What the rounds run on.
+    execution: Runtime and devices of the rounds.
   """
 
   rounds: int
@@ -62,7 +63,7 @@ class RoundsConfig:
 
   @property
   def promises(self) -> bool:
-    """Whether there are rounds, and they will have a guarantee."""
+    """Whether the run has rounds, and the rounds will have a guarantee."""
     return self.rounds > 0 and self.privacy.promises
 
 
@@ -71,19 +72,20 @@ class Parts:
   """The parts of a run that its rounds use.
 
   Attributes:
-    account: The privacy plan and the ledger, if there is a plan.
+    account: The privacy plan and the ledger, if the run has a plan.
     cohorts: Samples the clients of a round.
-    paths: Where checkpoints and metrics are.
-    store: The clients.
-    rehearsal: Speakers of the store to whom nothing is promised.  Under a
-      guarantee one of them trains first, for nothing: an error that clients
-      have in common shows, and those of single clients never do.
-    encoder: Has the weights to begin with, and the last ones afterwards.
+    paths: Paths of the checkpoints and the metrics.
+    store: Store of the clients.
+    rehearsal: Speakers of the store without a guarantee.  Under a guarantee,
+      one of these speakers trains first, and the result is dropped.  This
+      training shows an error that all clients have in common.  The error of a
+      single client is never shown.
+    encoder: Has the initial weights at first, and the final weights afterwards.
     devices: The result of `ExecutionConfig.select`.
-    error_rates: Evaluates `encoder` as it is.
-    verify: Raises a `UserError` if the data are damaged; called before anything
-      made of them is kept.
-    log: Gets the metrics of each round as well.
+    error_rates: Evaluates `encoder` with its current weights.
+    verify: Raises a `UserError` if the data are damaged; called before any
+      result of the data is kept.
+    log: Gets the metrics of each round as well; `None` for no log.
   """
 
   account: accounts.Account
@@ -105,18 +107,18 @@ class Parts:
 
 
 def run(config: RoundsConfig, parts: Parts) -> int:
-  """Runs the rounds that are still to do.
+  """Runs the remaining rounds.
 
   Args:
-    config: Settings.
+    config: Settings of the rounds.
     parts: The parts of the run.
 
   Returns:
-    The number of rounds done, by all calls.
+    The number of rounds done, by this and all earlier commands.
 
   Raises:
-    Stopped: If a signal asked for it; the rounds until then are saved.
-    UserError: If more clients fail than may.
+    Stopped: If a signal requested a stop; the rounds done so far are saved.
+    UserError: If more clients fail than the settings allow.
   """
   process = _Process(config, parts)
   running = config.execution.running(
@@ -127,8 +129,8 @@ def run(config: RoundsConfig, parts: Parts) -> int:
     state = _train(config, parts, process, runtime, stop)
     if stop.is_made() and state.round_number < config.rounds:
       raise stopping.Stopped(
-        f'Stopped after round {state.round_number} of {config.rounds}: the same'
-        ' command goes on.',
+        f'Stopped after round {state.round_number} of {config.rounds}. Repeat'
+        ' the command to resume.',
         stop.signal,
       )
     process.give_weights(state.learning)
@@ -195,7 +197,7 @@ class _Process:
   """The learning process of a run, on the clients of its store.
 
   Attributes:
-    metrics: From TFF's metrics of a round to those that are released.
+    metrics: Maps TFF's metrics of a round to the released metrics.
   """
 
   def __init__(self, config: RoundsConfig, parts: Parts):
@@ -234,18 +236,19 @@ class _Process:
     )
 
   def give_weights(self, state: Any) -> None:
-    """Gives the encoder the weights of a state."""
+    """Sets the weights of the encoder to the weights of a state."""
     weights = self._process.get_model_weights(state).trainable
     self._parts.encoder.set_weights(weights)
 
   def cohort(self, number: int) -> list[str]:
-    """Samples the clients of a round; returns their names in it."""
+    """Samples the clients of a round; returns their names in the round."""
     return self._names.in_round(self._parts.cohorts(number), number)
 
   def client_seconds(self) -> Callable[[str], float]:
-    """Returns a function: a client's name in a round to its seconds of audio.
+    """Returns a function from a client's name in a round to seconds of audio.
 
-    TFF keeps the function after the run, so it holds nothing else.
+    TFF keeps the function after the run, so the function refers only to the
+    durations and the names.
     """
     seconds, names = self._parts.store.client_seconds, self._names
     return lambda name: seconds[names.client_of(name)]
@@ -256,28 +259,32 @@ class _Process:
     """Trains on a cohort.
 
     Raises:
-      UserError: If more clients fail than may, or the store is damaged.
+      UserError: If more clients fail than the settings allow, or the store is
+        damaged.
     """
-    # Otherwise all clients would fail, round after round, each for itself.
+    # Without this check, an unreadable store would make all clients fail in
+    # every round, each as a failure of its own.
     self._parts.store.check_can_be_read()
     try:
       output = self._composed.next(state, cohort)
     except map_reduce.ExecutionError as error:
       raise errors.UserError(
-        f'A round cannot be completed: {errors.in_a_line(error)}. Those'
-        ' before are saved: mend the data and call again, or allow for more'
-        ' clients that fail (`max_bad_clients`).'
+        f'A round cannot be completed: {errors.in_a_line(error)}. Earlier'
+        ' rounds are saved: repair the data and repeat the command, or allow'
+        ' more failing clients (`max_bad_clients`).'
       ) from error
     self._parts.verify()
     return output
 
   def rehearse(self, state: Any, runtime: execution.Runtime) -> None:
-    """Trains on one speaker to whom nothing is promised, for nothing.
+    """Trains on one speaker without a guarantee, and drops the result.
 
-    No client may tell that all of them fail, for instance of no memory.
+    This training shows an error that all clients have, such as too little
+    memory.  In the rounds, no output may show that clients fail, even if all of
+    them fail.
 
     Raises:
-      UserError: If the speaker fails.
+      UserError: If training on the speaker fails.
     """
     if not self._parts.rehearsal:
       return

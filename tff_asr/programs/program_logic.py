@@ -1,9 +1,9 @@
-"""The federated program: rounds, checkpoints, releases, evaluation.
+"""Defines the federated program: rounds, checkpoints, releases, evaluation.
 
 TFF's `tff.learning.programs.train_model` asks for cohorts of a fixed size,
 releases the un-noised training metrics of every round, and evaluates by a
-federated computation; here cohorts are Poisson-sampled, what is released
-depends on the privacy plan, and error rates come from text.
+federated computation.  Here, cohorts are Poisson-sampled, the privacy plan
+decides the released metrics, and error rates are computed from text.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,13 +22,16 @@ Metrics = dict[str, float]
 
 
 class ProgramState(NamedTuple):
-  """All that the next round depends on.
+  """The state of the program after a round.
+
+  The next round depends on nothing else.
 
   Attributes:
     learning: State of the learning process.
     round_number: Number of rounds done.
-    entry: What `Rounds.record` returned for the last of them, empty at first.
-    metrics: Of the last of them as JSON, for a call that has to release them.
+    entry: Result of `Rounds.record` for the last round, empty before the first.
+    metrics: Metrics of the last round as JSON.  A resumed program releases
+      them if the earlier one did not.
   """
 
   learning: Any
@@ -38,29 +41,29 @@ class ProgramState(NamedTuple):
 
 
 class Rounds(Protocol):
-  """Which rounds may be done, and the record of those that were."""
+  """Limits the rounds of a run, and records the rounds that were done."""
 
   def check_fits(self, number: int, entry: str) -> None:
-    """Raises a `UserError` unless a state's last round is in the record."""
+    """Raises a `UserError` unless the last round of a state is recorded."""
 
   def last_round(self, done: int) -> int:
-    """The last round that may be done, at least `done`; never grows again."""
+    """Returns the last allowed round, at least `done`; it never rises."""
 
   def record(self, number: int) -> str:
-    """Records a round for good; returns what identifies the entry."""
+    """Records a round permanently; returns the id of the entry."""
 
 
 class Checkpoints(Protocol):
-  """Where states are kept; see `checkpoints.Checkpoints`."""
+  """Keeps the states of the program; see `checkpoints.Checkpoints`."""
 
   async def load_latest(self, structure: Any) -> tuple[Any, int]:
-    """Returns the newest state that can be read, or `None`."""
+    """Returns the newest readable state and its round, or `(None, 0)`."""
 
   async def save(self, program_state: Any, version: int) -> None:
-    """Keeps a state."""
+    """Saves a state as a checkpoint."""
 
   def offer_best(self, version: int, wer: float) -> None:
-    """Keeps a state that was saved for good if its WER is the lowest."""
+    """Keeps the checkpoint of a round as the best if its WER is the lowest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,26 +71,25 @@ class Program:
   """The parts of the program.
 
   Attributes:
-    next_round: From a learning state and a cohort to TFF's
+    next_round: Maps a learning state and a cohort to TFF's
       `LearningProcessOutput`.
     initial_state: Learning state of round 0.
-    last_released: Last round whose metrics were released by an earlier call,
-      -1 if there was none.
+    last_released: Last round whose metrics an earlier command released, or -1
+      without any.
     cohorts: Samples the clients of a round.
-    rounds: Says which rounds may be done and records them.
-    checkpoints: Saves and loads `ProgramState` by round.
-    checkpoint_every: Rounds between checkpoints; rounds that are evaluated, and
-      the last before a stop, have one as well.
-    release_managers: Get the metrics of every round.
-    round_metrics: From TFF's metrics of a round, and the seconds that it took,
-      to the metrics that are released.
-    evaluate: From a learning state to metrics.
-    evaluate_every: Rounds between evaluations; round 0 and the last round are
-      evaluated as well.
-    on_round: Called after each release.
-    timed: From the name of a duration, and its seconds, to the metrics that are
-      released of it.
-    should_stop: Asked after each round.
+    rounds: Limits and records the rounds.
+    checkpoints: Saves and loads a `ProgramState` for each round.
+    checkpoint_every: Rounds between checkpoints.  A round that is evaluated,
+      and the last round before a stop, also have a checkpoint.
+    release_managers: Receive the metrics of every round.
+    round_metrics: Maps TFF's metrics of a round, and the seconds that the round
+      took, to the released metrics.
+    evaluate: Maps a learning state to metrics.
+    evaluate_every: Rounds between evaluations.  Round 0 and the last round are
+      also evaluated.
+    on_round: Called after each release with the round and its metrics.
+    timed: Maps the name of a duration and its seconds to the released metrics.
+    should_stop: Called after each round; a true result ends the program.
   """
 
   next_round: Callable[[Any, list[str]], Any]
@@ -106,15 +108,15 @@ class Program:
   should_stop: Callable[[], bool] = lambda: False
 
   async def train(self) -> ProgramState:
-    """Runs the rounds that are still to do; returns the last state.
+    """Runs the remaining rounds; returns the last state.
 
-    A round is recorded before its state is saved, and that before anything of
-    the round is released: the record has every round whose result was seen.  A
-    run that is interrupted and called again resumes from the last checkpoint;
-    rounds since then are repeated, and recorded again.
+    A round is recorded before its state is saved, and its state is saved before
+    any result of the round is released.  So the record has every round whose
+    result was seen.  An interrupted run resumes from the last checkpoint.  The
+    rounds after the checkpoint are repeated, and recorded again.
 
     Raises:
-      UserError: If rounds were released of which there is no checkpoint.
+      UserError: If rounds were released, but no checkpoint exists.
     """
     state, timing = await self._begin()
     last = self.rounds.last_round(int(state.round_number))
@@ -127,7 +129,7 @@ class Program:
       output = self.next_round(state.learning, cohort)
       seconds = time.monotonic() - started
       entry = self.rounds.record(number)
-      last = self.rounds.last_round(number)  # Less, if others have released.
+      last = self.rounds.last_round(number)  # Other runs may have released.
       metrics = json.dumps(self.round_metrics(output.metrics, seconds))
       state = ProgramState(output.state, number, entry, metrics)
       timing, is_stopped = {}, self.should_stop()
@@ -144,7 +146,7 @@ class Program:
     return number % self.checkpoint_every == 0 or is_evaluated
 
   async def _begin(self) -> tuple[ProgramState, Metrics]:
-    """Returns the state to resume from, and the time that saving it took."""
+    """Returns the state to resume from, and the time that its saving took."""
     first = ProgramState(self.initial_state, 0, '', '{}')
     state, _ = await self.checkpoints.load_latest(first)
     if state is None:
@@ -159,7 +161,7 @@ class Program:
     if state.round_number < self.last_released:
       logging.warning(
         'Metrics were released up to round %d, but the last checkpoint is of'
-        ' round %d: those between are done again.',
+        ' round %d: the rounds after it are repeated.',
         self.last_released,
         state.round_number,
       )

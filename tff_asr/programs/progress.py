@@ -1,4 +1,4 @@
-"""How far the rounds are, for who watches a terminal."""
+"""Shows the progress of the rounds on a terminal."""
 
 from typing import Self
 
@@ -8,24 +8,31 @@ from tff_asr.privacy.accounting import accountants
 from tff_asr.programs import program_logic
 from tff_asr.runs import columns
 
-# What tqdm shows less all times: they tell of those who took part.
+# The format of tqdm without times, which depend on the clients of a round.
 _WITHOUT_TIME = '{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}'
 
 
 class Progress:
-  """A bar on a terminal, and a line for each evaluation anywhere.
+  """Shows a progress bar on a terminal, and a line for each evaluation.
 
-  Where no time may be shown, the bar is drawn once for each round and figure,
-  whatever time has passed: what a terminal recorded tells of none either.
+  The lines appear without a terminal too.  If no times may be shown, the bar is
+  drawn once for each round and figure, however long the rounds take.  So a
+  record of the terminal shows no times either.
   """
 
   def __init__(self, rounds: int, cohort_size: float, shows_time: bool):
-    """Takes the rounds in all and the clients expected in each."""
+    """Initializes the bar.
+
+    Args:
+      rounds: Total number of rounds.
+      cohort_size: Expected number of clients in a round.
+      shows_time: Whether times may be shown.
+    """
     self._clients = cohort_size
     self._shows_time = shows_time
     self._figures: dict[str, str] = {}
     without = dict(bar_format=_WITHOUT_TIME, mininterval=0.0, miniters=1)
-    # Without a terminal there are only the lines of the evaluations.
+    # `disable=None` hides the bar without a terminal.
     self._bar = tqdm.tqdm(
       total=rounds,
       desc='federated',
@@ -45,10 +52,10 @@ class Progress:
 
     Args:
       number: The round.
-      metrics: What was released of it.
+      metrics: The released metrics of the round.
     """
     bar = self._bar
-    if bar.n < number - 1:  # Those of earlier calls took no time of this.
+    if bar.n < number - 1:  # Earlier commands did these rounds.
       bar.initial = bar.n = number - 1
     bar.update(number - bar.n)
     self._figures |= _figures(metrics)
@@ -61,7 +68,7 @@ class Progress:
 
 
 def _figures(metrics: program_logic.Metrics) -> dict[str, str]:
-  """What the progress bar shows of a round."""
+  """Returns the figures of a round for the progress bar, as text."""
   shown = {}
   if columns.WER in metrics:
     shown['WER'] = f'{metrics[columns.WER]:.1%}'

@@ -1,11 +1,11 @@
-"""Which rounds a run may do, and the record of those that it did."""
+"""Limits the rounds of a run by its plan and budget, and records them."""
 
 from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import accountants, ledger
 
 
 class RecordedRounds:
-  """The rounds of a private run: recorded in its ledger, within its budget."""
+  """Records the rounds of a private run and keeps epsilon in the budget."""
 
   def __init__(
     self,
@@ -13,26 +13,34 @@ class RecordedRounds:
     run_ledger: ledger.Ledger,
     max_epsilon: float | None = None,
   ):
-    """Takes the plan, the ledger, and an epsilon not to be exceeded."""
+    """Initializes the rounds.
+
+    Args:
+      plan: The privacy plan of the run.
+      run_ledger: The ledger of the run.
+      max_epsilon: Largest allowed epsilon, `None` for no limit.
+    """
     self._plan = plan
     self._ledger = run_ledger
     self._max_epsilon = max_epsilon
     self._last: int | None = None
 
   def check_fits(self, number: int, entry: str) -> None:
-    """Raises a `UserError` unless a checkpoint is of this ledger."""
+    """Raises a `UserError` unless a checkpoint belongs to this ledger."""
     self._ledger.check_fits(number, entry)
 
   def last_round(self, done: int) -> int:
-    """The last round that is planned and that the budget allows.
+    """Returns the last round within the plan and the budget, at least `done`.
 
-    Counts the releases of the earlier runs too, which may still be running.
+    The budget also counts the releases of the earlier runs, which may still be
+    running.
 
     Args:
       done: Number of rounds done.
 
     Raises:
-      UserError: If their ledgers cannot be read, or are forks.
+      UserError: If the ledgers of the earlier runs cannot be read, or are
+        forks.
     """
     if self._ledger.read_priors() or self._last is None:
       self._last = self._allowed(done)
@@ -55,12 +63,12 @@ class RecordedRounds:
     return low
 
   def record(self, number: int) -> str:
-    """Records a round that is about to be released; returns its entry."""
+    """Records a round before its release; returns the id of the entry."""
     return self._ledger.append(number, self._plan.release(number))
 
 
 class UnrecordedRounds:
-  """The rounds of a run that promises nothing."""
+  """Limits the rounds of a run without a privacy plan; records nothing."""
 
   def __init__(self, rounds: int):
     self._rounds = rounds

@@ -1,4 +1,4 @@
-"""Managers to which the program releases the metrics of every round."""
+"""Writes the released metrics of every round as JSON and for TensorBoard."""
 
 from collections.abc import Mapping
 import json
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tff_asr import compat, durable
 
-# Of the first round that is in a file; sorts after the files of TFF's manager.
+# With the first round in the file.  Sorts after the files of TFF's manager.
 _NAME = 'events.out.tfevents.round_{:06d}'
 _FIRST = re.compile(r'events\.out\.tfevents\.round_(\d+)')
 _VERSION = 'brain.Event:2'
@@ -23,26 +23,27 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 
 
 class JsonLog(compat.ReleaseManager):
-  """Writes one object a line: what happened under `event`, and its figures.
+  """Writes one JSON object per line: the name of an `event`, and its figures.
 
-  Figures are those that `metrics.csv` has; what is not finite is null.
+  The figures of a round are the same as in `metrics.csv`.  Figures that are not
+  finite are null.
   """
 
   def __init__(self, stream: TextIO):
-    """Takes where the lines go."""
+    """Initializes the log with the stream that receives the lines."""
     self._stream = stream
 
   async def release(self, value: Mapping[str, Any], key: int) -> None:
     """Writes the metrics of a round.
 
     Args:
-      value: By name.
+      value: Metrics of the round, by name.
       key: The round.
     """
     self.write('round', round=key, **value)
 
   def write(self, event: str, **figures: Any) -> None:
-    """Writes a line."""
+    """Writes the line of an event."""
     print(
       json.dumps({'event': event, **_finite(figures)}, allow_nan=False),
       file=self._stream,
@@ -61,24 +62,24 @@ def _finite(value: Any) -> Any:
 
 
 class TensorBoard(compat.ReleaseManager):
-  """Writes a file of events, without any time; a resumed run begins another.
+  """Writes a file of events without times; a resumed run starts another file.
 
-  TFF's manager writes the time of day with every event, and the time and the
-  name of the machine into the name of the file: a reader knows how long each
-  round took.  Here the clock that TensorBoard shows is the number of the round,
-  in seconds.
+  TFF's manager writes the time of day with every event, and puts the time and
+  the name of the machine into the file name.  A reader of such a file knows how
+  long each round took.  Here, TensorBoard shows the number of the round, in
+  seconds, as the time.
   """
 
   def __init__(self, folder: pathlib.Path):
-    """Takes the folder, which is made with the first round."""
+    """Initializes the manager; the first round makes the folder."""
     self._folder = folder
     self._file: tf.io.TFRecordWriter | None = None
 
   async def release(self, value: Mapping[str, float], key: int) -> None:
-    """Writes the metrics of a round; they can be read when this returns.
+    """Writes and flushes the metrics of a round.
 
     Args:
-      value: By name.
+      value: Metrics of the round, by name.
       key: The round.
     """
     if self._file is None:
@@ -95,7 +96,7 @@ class TensorBoard(compat.ReleaseManager):
     self._file.flush()
 
   def _begin(self, number: int) -> None:
-    """Opens a file; what was written of this round and later ones goes."""
+    """Opens a new file; deletes the events of this round and later rounds."""
     self._folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(self._folder.iterdir()):
       first = _FIRST.fullmatch(path.name)
@@ -112,7 +113,7 @@ class TensorBoard(compat.ReleaseManager):
 
 
 def _cut(path: pathlib.Path, number: int) -> None:
-  """Leaves the rounds before `number` in a file, as far as it can be read."""
+  """Keeps only the readable events of the rounds before `number` in a file."""
   kept, has_others = [], False
   try:
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -120,12 +121,12 @@ def _cut(path: pathlib.Path, number: int) -> None:
         kept.append(record)
       else:
         has_others = True
-  except tf.errors.DataLossError:  # It was being written when power failed.
-    logging.warning('%s is damaged: it keeps what can be read.', path)
+  except tf.errors.DataLossError:  # The power failed during a write.
+    logging.warning('%s is damaged: its readable part is kept.', path)
     has_others = True
   if not has_others:
     return
-  # TensorBoard would read a file with more of the name.
+  # TensorBoard would read a file whose name begins with the name of `path`.
   with (
     durable.replacing(path, path.with_name('partial')) as aside,
     tf.io.TFRecordWriter(str(aside)) as file,

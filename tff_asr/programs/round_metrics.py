@@ -1,4 +1,4 @@
-"""What is released of a round: figures by name."""
+"""Selects the metrics of a round that a run may release."""
 
 from collections.abc import Mapping
 import math
@@ -10,12 +10,16 @@ from tff_asr.runs import columns
 
 
 class RoundMetrics:
-  """From TFF's metrics of a round to those that a run may release.
+  """Maps TFF's metrics of a round to the metrics that a run may release.
 
-  The norm of the aggregate by layer, taken after the noise; bounds that follow
-  noised counts; epsilon, from the ledger.  What is measured of clients without
-  noise is released only where there is no plan, or, under names that say so,
-  where the plan has it.
+  Every run releases the norms of the aggregate by layer, measured after the
+  noise is added.  With adaptive bounds, a run also releases the bounds, which
+  follow noised counts.  Under a guarantee, a run also releases the epsilon of
+  its ledger.
+
+  Figures that are measured on clients without noise are released only without a
+  plan, or if the plan allows unprotected metrics.  With a plan, their names say
+  that they are unprotected.
   """
 
   def __init__(
@@ -24,7 +28,13 @@ class RoundMetrics:
     plan: plans.PrivacyPlan | None,
     run_ledger: ledger.Ledger | None,
   ):
-    """Takes the layers of the model, and plan and ledger if there are any."""
+    """Initializes the metrics.
+
+    Args:
+      layers: Sizes of the layers of the model, by name.
+      plan: The privacy plan, or `None` without one.
+      run_ledger: The ledger of the run, or `None` without a plan.
+    """
     self._layers = dict(layers)
     self._plan = plan
     self._prefix = columns.client_prefix(plan)
@@ -34,11 +44,12 @@ class RoundMetrics:
   def __call__(
     self, metrics: Mapping[str, Any], seconds: float
   ) -> dict[str, Any]:
-    """Returns the figures of a round.
+    """Returns the released figures of a round, by name.
 
     Args:
-      metrics: From `federated.build_learning_process`.
-      seconds: That the round took, which tells of those who took part.
+      metrics: Metrics of the process of `federated.build_learning_process`.
+      seconds: Duration of the round, which reveals information about its
+        clients.
     """
     aggregator = metrics['aggregator']
     released = columns.by_layer(
@@ -77,7 +88,12 @@ class RoundMetrics:
     return released
 
   def timed(self, name: str, seconds: float) -> dict[str, float]:
-    """Returns a duration of a round if it may be released."""
+    """Returns a duration of a round by name, or nothing if it is not released.
+
+    Args:
+      name: Name of the duration.
+      seconds: The duration.
+    """
     if self._prefix is None:
       return {}
     return {self._prefix + name: seconds}

@@ -1,4 +1,4 @@
-"""Ending a program between two rounds when a signal asks for it."""
+"""Stops a program between two rounds after a signal."""
 
 import contextlib
 import os
@@ -7,10 +7,10 @@ from types import TracebackType
 
 
 class Stopped(KeyboardInterrupt):
-  """A signal ended the program, which has saved what it did.
+  """A signal stopped the program; the rounds done are saved.
 
   Attributes:
-    signal: Its number.
+    signal: Number of the signal.
   """
 
   def __init__(self, message: str, number: int):
@@ -19,9 +19,9 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-  """Notes the first SIGINT or SIGTERM; a second one ends the process at once.
+  """Records the first SIGINT or SIGTERM; a second ends the process at once.
 
-  Used in a `with` statement, in the main thread.
+  Use it in a `with` statement in the main thread.
   """
 
   def __init__(self):
@@ -42,7 +42,7 @@ class StopRequest:
     self._restore()
 
   def is_made(self) -> bool:
-    """Whether the program is to end."""
+    """Returns whether a signal has requested a stop."""
     return self.signal is not None
 
   def _note(self, number, frame) -> None:
@@ -50,8 +50,8 @@ class StopRequest:
     self.signal = number
     self._restore()
     note = (
-      f'\n{signal.Signals(number).name}: the round will be finished and saved'
-      ' first; the signal again ends it at once.\n'
+      f'\n{signal.Signals(number).name}: the program stops when the round is'
+      ' finished and saved. Send the signal again to stop at once.\n'
     )
     # The signal may come in the middle of a write to `sys.stderr`.
     with contextlib.suppress(OSError):

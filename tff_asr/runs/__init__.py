@@ -1,1 +1,1 @@
-"""Runs: the files of a run, and their records."""
+"""Runs: the files of a run, and the records in them."""

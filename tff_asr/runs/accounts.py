@@ -1,4 +1,4 @@
-"""What a run promises, once it has run, in figures and in words."""
+"""Reports the guarantee of a run, in figures and in words."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -17,47 +17,49 @@ from tff_asr.privacy.accounting import (
 )
 from tff_asr.runs import columns, whole_ledger
 
-# An epsilon above this bounds the odds an attacker gains by e^10, or 22,000.
+# An epsilon of 10 bounds the odds that an attacker gains by e^10, or 22,000.
 _MEANINGFUL_EPSILON = 10.0
 
 UNPROTECTED_NOTE = (
   'UNPROTECTED: this run was asked to release figures on its clients without'
-  ' noise. Keep its folder as you would keep the recordings; the guarantee is'
-  ' for the model alone, in the hands of somebody who has seen nothing else of'
-  ' the run.'
+  ' noise. Keep its folder as safe as the recordings. The guarantee covers only'
+  ' the model, for a reader who has seen nothing else of the run.'
 )
 
-
 _OLD_LEDGER_NOTE = (
-  'FALSE IN PLACES: part of what is counted was released by an early version'
-  ' (ledger version 1), whose epsilon may not hold: who was drawn for the seed'
-  ' model tells who is in the population; lineage.json beside the models has a'
-  " hash of all clients' data; and the noise came from a generator of 23 bits,"
-  ' which can give away who took part. It holds for somebody who has seen'
-  ' neither these models nor their folders. Keep them as you keep the'
-  ' recordings, and train anew for a model to hand on.'
+  'FALSE IN PLACES: some of the releases counted here come from an early'
+  ' version (ledger version 1), so the epsilon may not hold. In these runs, the'
+  ' choice of the seed speakers shows who is in the population; lineage.json'
+  " beside the models contains a hash of all clients' data; and the noise came"
+  ' from a generator of 23 bits, which can reveal who took part. The epsilon'
+  ' holds for a reader who has seen neither these models nor their folders.'
+  ' Keep both as safe as the recordings. To share a model, train a new one.'
 )
 
 
 def old_ledger_note(
   source: ledger.Ledger | priors.Priors | None,
 ) -> str | None:
-  """Returns what may be false of an epsilon, `None` if nothing is known to be.
+  """Returns a note on why an epsilon may be false.
 
   Args:
-    source: What it was computed from.
+    source: The ledger, or the earlier ledgers, that the epsilon is computed
+      from; `None` without a ledger.
+
+  Returns:
+    The note, or `None` if no reason is known.
   """
   return _OLD_LEDGER_NOTE if source and source.has_old else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-  """What a run promises, once it has run.
+  """The guarantee of a run, computed from the releases in its ledger.
 
   Attributes:
-    plan: The plan, if there is one.
-    ledger: What was released under it.
-    hypothetical: A plan at other sizes.
+    plan: The privacy plan, or `None` without one.
+    ledger: The releases under the plan, or `None` without a plan.
+    hypothetical: The plan for another cohort size and population, or `None`.
   """
 
   plan: plans.PrivacyPlan | None
@@ -66,11 +68,11 @@ class Account:
 
   @property
   def is_unprotected(self) -> bool:
-    """Whether figures were released that no noise protects."""
+    """Whether figures were released without noise."""
     return bool(self.plan and self.plan.unprotected_metrics)
 
   def figures(self, rounds: int) -> dict[str, Any]:
-    """The figures of the guarantee, for a file.
+    """Returns the figures of the guarantee for a file, by name.
 
     Args:
       rounds: Number of rounds done.
@@ -102,44 +104,44 @@ class Account:
 
   @property
   def warnings(self) -> list[str]:
-    """Paragraphs of `statement` that nobody must miss."""
+    """The paragraphs of `statement` that every reader must see."""
     old = old_ledger_note(self.ledger) if self._epsilons() else None
     unprotected = UNPROTECTED_NOTE if self.is_unprotected else None
     return [note for note in (old, unprotected) if note]
 
   @property
   def _others(self) -> accountants.Releases:
-    """What earlier runs have released to the same clients."""
+    """The releases of earlier runs on the same clients."""
     return self.ledger.prior_releases() if self.ledger else ()
 
   def plan_in_words(self) -> tuple[str, dict[str, str]]:
-    """Returns the plan, with the epsilon that includes earlier runs."""
+    """Returns the plan in words; its epsilon includes earlier runs."""
     return plan_words.in_words(self.plan, self._others)
 
   def planned(self, rounds: int) -> accountants.Epsilons:
-    """Returns epsilon after a number of rounds as planned, earlier runs too."""
+    """Returns epsilon after `rounds` planned rounds and all earlier runs."""
     return self.plan.epsilons(rounds, self._others)
 
   def plan_text(self) -> str:
-    """Returns the plan as lines, and what is known to be false of it."""
+    """Returns the plan as lines, with a note if its epsilon may be false."""
     text = plan_words.wrapped(*self.plan_in_words())
     note = old_ledger_note(self.ledger) if self.plan.is_guarantee else None
     return f'{text}\n{textwrap.fill(note, 80)}' if note else text
 
   @property
   def protects(self) -> bool:
-    """Whether epsilon is small enough to mean something."""
+    """Whether there is a guarantee with an epsilon of at most 10."""
     epsilons = self._epsilons()
     return epsilons is not None and epsilons.best <= _MEANINGFUL_EPSILON
 
   def statement(self, rounds: int) -> list[str]:
-    """Says in words what is guaranteed, what not, and what another run would.
+    """States the guarantee and its limits, and the hypothetical epsilon.
 
     Args:
       rounds: Number of rounds done.
 
     Returns:
-      Paragraphs.
+      The paragraphs.
     """
     plan, epsilons = self.plan, self._epsilons()
     if epsilons is None:
@@ -156,11 +158,11 @@ class Account:
     own += '.'
     hypothetical = self.hypothetical
     if not self.protects:
-      own += ' So large an epsilon protects nobody'
+      own += ' An epsilon of this size protects nobody'
       if alone.best > _MEANINGFUL_EPSILON:
         own += (
-          ': the noise that would is too much for a cohort of'
-          f' {plan.cohort_size}'
+          ': enough noise to protect the clients would be too much for a'
+          f' cohort of {plan.cohort_size}'
         )
         hypothetical = hypothetical or _meaningful(plan, rounds)
       own += '.'
@@ -171,13 +173,14 @@ class Account:
       paragraphs.append(
         f'Hypothetical: {at_scale}, {by_itself}with cohorts of'
         f' {hypothetical.cohort_size:,} from {hypothetical.population:,}'
-        ' clients and the same noise on the mean. That training would go as'
-        ' well there is an assumption, and says nothing of this run.'
+        ' clients and the same noise on the mean. This figure assumes that'
+        ' training would work equally well at that size. This run does not have'
+        ' that guarantee.'
       )
     return paragraphs
 
   def _epsilons(self) -> accountants.Epsilons | None:
-    """Of all in the ledger, or `None` where nothing is guaranteed."""
+    """Returns the epsilons of the whole ledger; `None` without a guarantee."""
     if self.plan is None or not self.plan.is_guarantee:
       return None
     epsilons = self.ledger.epsilons(self.plan.delta)
@@ -187,14 +190,19 @@ class Account:
     if self.plan is None or not self.plan.noise_multiplier:
       return 'no noise was added'
     if not self.plan.is_guarantee:
-      return 'the noise followed from a seed'
+      return 'the noise was computed from a seed'
     return plan_words.NO_JOINT_EPSILON
 
 
 def _meaningful(
   plan: plans.PrivacyPlan, rounds: int
 ) -> plans.PrivacyPlan | None:
-  """The plan at the least round multiple of its sizes that protects."""
+  """Returns the plan at the smallest sizes with an epsilon of at most 10.
+
+  The cohort size and the population grow by the same factor: 1, 2 or 5 times a
+  power of ten.  The result is `None` if no such size has a population below
+  1 / delta.
+  """
   for factor in (m * 10**power for power in range(7) for m in (1, 2, 5)):
     population = plan.population * factor
     if plan.delta * population >= 1.0:
@@ -206,14 +214,18 @@ def _meaningful(
 
 
 def of_ledgers(paths: Sequence[pathlib.Path], delta: float) -> str:
-  """Epsilon of what one or several runs on the same clients have released.
+  """Returns the joint epsilon of one or several runs on the same clients.
 
   Args:
-    paths: Their ledgers, or run folders.
-    delta: At which epsilon is meant.
+    paths: The ledgers of the runs, or the run folders.
+    delta: The delta of the epsilon.
+
+  Returns:
+    Lines of text: epsilon, the releases, and warnings.
 
   Raises:
-    UserError: If a ledger cannot be read, or their neighbours differ.
+    UserError: If a ledger cannot be read, or the ledgers differ in the
+      relation of neighbouring populations.
   """
   for path in paths:
     whole_ledger.check(path)
@@ -223,13 +235,13 @@ def of_ledgers(paths: Sequence[pathlib.Path], delta: float) -> str:
   epsilons = accountants.epsilons(releases, relation, delta)
   lines = [
     f'{plan_words.epsilons_in_words(epsilons)}, at delta {delta:g}, for a'
-    ' client concerned by all of'
+    ' client in the population of all these releases:'
   ]
   lines += [
     f'{count:8,} x {event_records.in_words(event)}' for event, count in releases
   ]
   if epsilons.best > _MEANINGFUL_EPSILON:
-    lines.append('So large an epsilon protects nobody.')
+    lines.append('An epsilon of this size protects nobody.')
   if old_ledger_note(known):
     lines.append(textwrap.fill(old_ledger_note(known), 80))
   return '\n'.join(lines)

@@ -1,11 +1,13 @@
-"""Checkpoints of a program: whole, or not there.
+"""Saves and loads the checkpoints of a program; each is whole or absent.
 
-A file for each round, NumPy's `.npz`.  It is written aside, synced, and only
-then gets its name, so that a kill or a full disk leaves the one before as it
-was; and its zip format has a check sum of each array.  NumPy's own reader stops
-before it where a damaged header asks for less.  TFF's
-`FileProgramStateManager` does not sync, leaves what a killed process was
-writing, and makes two further copies of the state to write it.
+Each round has one file in NumPy's `.npz` format.  The file is written under
+another name, synced, and then renamed, so a kill or a full disk leaves the
+earlier checkpoint unchanged.  The zip format has a check sum of each array.
+NumPy's own reader stops before the check sum if a damaged header asks for fewer
+bytes, so this module reads whole entries.
+
+TFF's `FileProgramStateManager` does not sync, does not delete the partial file
+of a killed process, and makes two more copies of the state to write it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,22 +28,22 @@ from tff_asr import compat, durable, errors
 
 _NAME = re.compile(r'round_(\d+)\.npz')
 _BEST = re.compile(r'best_round_(\d+)_wer_([\d.]+)\.npz')
-_COUNT = -12  # Where a ZIP file ends with its number of entries: 2 bytes.
+_COUNT = -12  # Position of the number of entries in a ZIP file: 2 bytes.
 _PARTIAL, _DAMAGED = '.partial', '.damaged'
 
 
 class DamagedError(Exception):
-  """A checkpoint is not what was written."""
+  """A checkpoint differs from the file that was written."""
 
 
 class Checkpoints(compat.ProgramStateManager):
-  """The checkpoints in a folder: the last few, and the best."""
+  """Keeps the last few checkpoints and the best one in a folder."""
 
   def __init__(self, folder: pathlib.Path, keep_last: int):
-    """Opens or makes a folder; what a killed process left there goes.
+    """Opens or makes the folder, and deletes the partial files in it.
 
     Args:
-      folder: Holds nothing else.
+      folder: The folder, which contains only checkpoints.
       keep_last: Number of checkpoints to keep, at least 1.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ class Checkpoints(compat.ProgramStateManager):
       path.unlink()
 
   async def get_versions(self) -> list[int] | None:
-    """Returns the rounds of which there are checkpoints, `None` without any."""
+    """Returns the rounds that have a checkpoint, or `None` without any."""
     found = map(_NAME.fullmatch, os.listdir(self._folder))
     return sorted(int(match[1]) for match in found if match) or None
 
@@ -59,13 +61,13 @@ class Checkpoints(compat.ProgramStateManager):
     """Reads a checkpoint.
 
     Args:
-      version: Its round.
+      version: The round of the checkpoint.
       structure: Any state of the same structure.
 
     Raises:
-      DamagedError: If it is damaged.
-      ProgramStateNotFoundError: If there is none.
-      UserError: If it is of another structure.
+      DamagedError: If the checkpoint is damaged.
+      ProgramStateNotFoundError: If the round has no checkpoint.
+      UserError: If the checkpoint has another structure.
     """
     path = self._path(version)
     if not path.exists():
@@ -83,20 +85,20 @@ class Checkpoints(compat.ProgramStateManager):
   async def load_latest(self, structure: Any) -> tuple[Any, int]:
     """Reads the newest checkpoint that is whole.
 
-    Damaged ones are named in a warning and set aside.
+    Each damaged checkpoint is named in a warning, and its file is renamed.
 
     Returns:
       A state and its round, or `(None, 0)` if there is no checkpoint.
 
     Raises:
-      UserError: If there are checkpoints, and none is whole.
+      UserError: If there are checkpoints, and all are damaged.
     """
     versions = await self.get_versions() or []
     for version in reversed(versions):
       try:
         return await self.load(version, structure), version
       except DamagedError as error:
-        logging.warning('%s. The one before is used.', error)
+        logging.warning('%s. The earlier checkpoint is used.', error)
         path = self._path(version)
         durable.rename(path, path.with_suffix(_DAMAGED))
     if any(self._folder.glob(f'*{_DAMAGED}')):
@@ -107,16 +109,16 @@ class Checkpoints(compat.ProgramStateManager):
     return None, 0
 
   async def save(self, program_state: Any, version: int) -> None:
-    """Writes a checkpoint; on the disk when this returns.
+    """Writes a checkpoint and syncs it to the disk.
 
     Args:
       program_state: A structure of arrays and numbers.
-      version: Its round.
+      version: The round of the state.
 
     Raises:
-      ProgramStateExistsError: If there is one.
-      TypeError: If a leaf is no array of numbers or text.
-      UserError: If it cannot be written; the others are as they were.
+      ProgramStateExistsError: If the round has a checkpoint already.
+      TypeError: If a leaf is not an array of numbers or text.
+      UserError: If the checkpoint cannot be written; the others are unchanged.
     """
     path = self._path(version)
     if path.exists():
@@ -124,7 +126,7 @@ class Checkpoints(compat.ProgramStateManager):
     leaves = {name: np.asarray(leaf) for name, leaf in _leaves(program_state)}
     for name, leaf in leaves.items():
       if leaf.dtype.hasobject:
-        raise TypeError(f'{name} of a state is no array: {leaf!r:.80}.')
+        raise TypeError(f'{name} of a state is not an array: {leaf!r:.80}.')
     try:
       aside = path.with_name(path.name + _PARTIAL)
       with durable.replacing(path, aside), open(aside, 'wb') as file:
@@ -132,18 +134,18 @@ class Checkpoints(compat.ProgramStateManager):
     except OSError as error:
       raise errors.UserError(
         f'The checkpoint of round {version} cannot be written to'
-        f' {self._folder}: {error.strerror}. Earlier ones are intact: make'
-        ' room, then call again to go on from the last.'
+        f' {self._folder}: {error.strerror}. Earlier checkpoints are intact:'
+        ' free some space, then repeat the command to resume from the last.'
       ) from error
     for old in (await self.get_versions())[: -self._keep_last]:
       self._path(old).unlink()
 
   def offer_best(self, version: int, wer: float) -> None:
-    """Keeps a checkpoint for good if no other one had a WER as low.
+    """Keeps a checkpoint as the best if its WER is lower than all before.
 
     Args:
-      version: Its round; nothing is done if it has none.
-      wer: Word error rate on held-out speakers.
+      version: The round; without a checkpoint of this round, nothing is done.
+      wer: Word error rate on the held-out speakers.
     """
     found = map(_BEST.fullmatch, os.listdir(self._folder))
     before = {match[0]: float(match[2]) for match in found if match}
@@ -157,7 +159,7 @@ class Checkpoints(compat.ProgramStateManager):
       (self._folder / old).unlink()
 
   async def remove_all(self) -> None:
-    """Removes the checkpoints of all rounds."""
+    """Deletes the checkpoints of all rounds, but not the best one."""
     for version in await self.get_versions() or []:
       self._path(version).unlink()
 
@@ -166,10 +168,10 @@ class Checkpoints(compat.ProgramStateManager):
 
 
 def recorded(folder: pathlib.Path) -> Iterator[tuple[int, str]]:
-  """Yields the round and the ledger's entry of each program state in a folder.
+  """Yields the round and the ledger entry of each checkpoint in a folder.
 
   Args:
-    folder: That of `Checkpoints`; those that cannot be read are left out.
+    folder: The folder of `Checkpoints`; unreadable checkpoints are left out.
   """
   for path in sorted(folder.glob('*.npz')):
     with contextlib.suppress(DamagedError):
@@ -180,16 +182,16 @@ def recorded(folder: pathlib.Path) -> Iterator[tuple[int, str]]:
 def _read(
   path: pathlib.Path, names: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-  """Reads the leaves of a state, all of them or some.
+  """Reads the named leaves of a state, by default all.
 
   Raises:
-    DamagedError: If it is not what was written.
+    DamagedError: If the file differs from the one that was written.
   """
   try:
     with open(path, 'rb') as file, zipfile.ZipFile(file) as archive:
       file.seek(_COUNT, os.SEEK_END)
       count = int.from_bytes(file.read(2), 'little')
-      if count != len(set(archive.namelist())):  # `zipfile` does not look.
+      if count != len(set(archive.namelist())):  # `zipfile` does not check.
         raise zipfile.BadZipFile('its directory lacks arrays')
       return {
         name: np.lib.format.read_array(
@@ -197,7 +199,7 @@ def _read(
         )
         for name in names or _names(archive)
       }
-  # Damaged bytes let the parsers raise what they like.
+  # From damaged bytes, the parsers can raise any exception.
   except Exception as error:
     reason = ' '.join(str(error).split()) or type(error).__name__
     raise DamagedError(f'{path} is damaged: {reason}') from error
@@ -208,10 +210,10 @@ def _names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def figures(folder: pathlib.Path) -> dict[int, dict[str, float]]:
-  """Returns the metrics of each round whose program state is in a folder.
+  """Returns the metrics of each round that has a checkpoint in a folder.
 
   Args:
-    folder: That of `Checkpoints`; those that cannot be read are left out.
+    folder: The folder of `Checkpoints`; unreadable checkpoints are left out.
   """
   found = {}
   for path in sorted(folder.glob('*.npz')):
@@ -222,7 +224,7 @@ def figures(folder: pathlib.Path) -> dict[int, dict[str, float]]:
 
 
 def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:
-  """Does what `np.savez` does, and closes the archive if it cannot."""
+  """Writes the arrays like `np.savez`, but closes the archive on an error."""
   with zipfile.ZipFile(file, 'w') as archive:
     for name, leaf in leaves.items():
       with archive.open(f'{name}.npy', 'w', force_zip64=True) as entry:
@@ -230,6 +232,6 @@ def _write(file: BinaryIO, leaves: Mapping[str, np.ndarray]) -> None:
 
 
 def _leaves(state: Any) -> Iterator[tuple[str, Any]]:
-  """Yields the leaves of a state by their paths, in order."""
+  """Yields the path and the value of each leaf of a state, in order."""
   for path, leaf in tree.flatten_with_path(state):
     yield '.'.join(map(str, path)), leaf

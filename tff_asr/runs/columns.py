@@ -1,7 +1,7 @@
 """Names of the columns of metrics.csv.
 
-Other places that have the same figure call it by the same name: the summary,
-the lines of JSON, TensorBoard, and what TFF measures of a round.
+The same figure has the same name in the summary, the lines of JSON, TensorBoard
+and TFF's metrics of a round.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,17 +10,17 @@ from tff_asr.privacy import plans
 
 ROUND = 'round'
 
-# Of the held-out speakers.
+# Measured on the held-out speakers.
 WER = 'wer'
 CER = 'cer'
 EVAL_LOSS = 'eval_loss'
 
-# Spent until the round: the smaller bound, and that of each accountant.
+# Spent until the round: the smaller bound, then the bound of each accountant.
 EPSILON = 'epsilon'
 EPSILON_RDP = 'epsilon_rdp'
 EPSILON_PLD = 'epsilon_pld'
 
-# Of the clients, see `client_prefix`.
+# Measured on the clients, see `client_prefix`.
 LOSS = 'loss'
 UTTERANCES = 'utterances'
 CLIENTS = 'clients'
@@ -29,9 +29,9 @@ SECONDS = 'seconds/'
 TRAINING = f'{SECONDS}train'
 SAVING = f'{SECONDS}save'
 EVALUATING = f'{SECONDS}evaluate'
-MINUTES = 'minutes'  # Of the last call; only in the summary.
+MINUTES = 'minutes'  # Of the last command; only in the summary.
 
-# By layer.
+# Prefixes of the figures of each layer.
 NORM = 'norm/'
 BOUND = 'bound/'
 CLIENT_NORM = 'client_norm/'
@@ -40,16 +40,17 @@ UNPROTECTED = 'unprotected/'
 
 
 def client_prefix(plan: plans.PrivacyPlan | None) -> str | None:
-  """Returns the prefix of the names of figures on clients.
+  """Returns the prefix of the column names of figures on clients.
 
-  Durations are among these figures: how long training takes depends on who
-  took part, and what follows in the same process on what training left behind.
+  Durations are among these figures.  The duration of training depends on the
+  clients that took part, and later durations in the same process depend on the
+  state that training left behind.
 
   Args:
-    plan: The plan of the run, if there is one.
+    plan: The plan of the run, or `None` without one.
 
   Returns:
-    The prefix, or `None` if no such figure may be released.
+    The prefix, or `None` if no figure on clients may be released.
   """
   if plan is None:
     return ''
@@ -57,14 +58,14 @@ def client_prefix(plan: plans.PrivacyPlan | None) -> str | None:
 
 
 def both(name: str) -> tuple[str, str]:
-  """Returns the names that a figure on clients has, without a plan and with."""
+  """Returns the names of a figure on clients: without a plan, and with one."""
   return name, f'{UNPROTECTED}{name}'
 
 
 def by_layer(
   prefix: str, layers: Iterable[str], values: Iterable[float]
 ) -> dict[str, float]:
-  """Returns the figures of layers by the names of their columns."""
+  """Returns the figures of layers by column name."""
   return {
     f'{prefix}{layer}': float(value)
     for layer, value in zip(layers, values, strict=True)
@@ -72,7 +73,7 @@ def by_layer(
 
 
 def of_layers(row: Mapping[str, float], prefix: str) -> dict[str, float]:
-  """Returns the figures of a row that have a prefix, by layer."""
+  """Returns the figures of a row whose names have the prefix, by layer."""
   return {
     name.removeprefix(prefix): value
     for name, value in row.items()

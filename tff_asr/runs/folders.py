@@ -3,17 +3,17 @@
 flags.txt     all flags in force, itself a flagfile
 metrics.csv   a row for each round
 tensorboard/  the same for TensorBoard
-checksums.txt  check sums of what is read again
-checkpoints/  the program's state, for a call that goes on
-ledger.jsonl  what was released under the privacy plan
+checksums.txt  check sums of the files that are read again
+checkpoints/  the program's state, to resume from
+ledger.jsonl  the releases under the privacy plan
 seed_model/   the model that the rounds began with
 model/        the trained model
-layer_bounds.tsv  where adaptive bounds came to
-report.html   the run in pictures and words, without names or paths
-report_private.html  the same with them, if it was asked for
-summary.json  its figures
-transcripts.tsv  what the final model heard from the held-out speakers
-model_card.md    the model for those who are to use it; also in model/
+layer_bounds.tsv  the last values of the adaptive bounds
+report.html   the run in plots and words, without names or paths
+report_private.html  the same with names and paths, only on request
+summary.json  the figures of the run
+transcripts.tsv  references and hypotheses of the held-out speakers
+model_card.md    a description of the model for its users; also in model/
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,11 @@ _FLAGS = 'flags.txt'
 _LOCK = 'lock'
 _STORES = 'stores.json'
 _OUTPUT_DIR = 'output_dir'
-_NAMES = 'names'  # In it, of the store of the clients; else all is contents.
-# Flags that earlier releases did not record, and what their runs had.
+# Key of the names of the client store; all other keys are uses of stores.
+_NAMES = 'names'
+# Flags that earlier releases did not record, and the values in their runs.
 _UNRECORDED = {'mechanism': mechanisms.UNRECORDED}
-# What a call leaves that was killed before the flags were written.
+# The files of a command that was killed before it wrote the flags.
 _OURS = {
   *(_LOCK, _STORES),
   *(f'{_STORES}.partial', f'{_FLAGS}.partial'),  # Of earlier releases.
@@ -42,10 +43,10 @@ _OURS = {
 
 
 class RunPaths:
-  """Where everything of a run is; nothing need exist."""
+  """The paths of all files of a run; none needs to exist."""
 
   def __init__(self, path: pathlib.Path):
-    """Takes the folder of the run."""
+    """Initializes the paths from the folder of the run."""
     self.path = path
 
   @property
@@ -110,7 +111,7 @@ class RunPaths:
 
 
 class RunFolder(RunPaths):
-  """An output folder; made for one set of flags, and kept for it."""
+  """The output folder of one run, with one set of flags."""
 
   def __init__(
     self,
@@ -120,18 +121,18 @@ class RunFolder(RunPaths):
     may_change: frozenset[str] = frozenset(),
     store_names: Sequence[str] = (),
   ):
-    """Makes the folder, or opens that of an earlier call with the same flags.
+    """Makes the folder, or opens the folder of a run with the same flags.
 
     Args:
       path: The folder.
       flags: Every flag in force, by name.
-      stores: What identifies the content of the stores, by use.
-      may_change: Names of flags in which an earlier call may differ.
-      store_names: What the run calls the store of its clients.
+      stores: Content hashes of the stores, by use.
+      may_change: Names of the flags that may differ from the earlier command.
+      store_names: The run's names of the store of its clients.
 
     Raises:
-      UserError: If the folder holds something else, or a run with other flags
-        or data, or if another call is at work in it.
+      UserError: If the folder contains other files, or a run with other flags
+        or data, or if another command is using it.
     """
     super().__init__(path)
     flagfile = path / _FLAGS
@@ -142,17 +143,17 @@ class RunFolder(RunPaths):
       not path.is_dir() or {p.name for p in path.iterdir()} - _OURS
     ):
       raise errors.UserError(
-        f'{path} holds something other than a run of this program (it has no'
-        f' {_FLAGS}): give another `output_dir`.'
+        f'{path} exists, but is not the folder of a run (no {_FLAGS}): give'
+        ' another `output_dir`.'
       )
     path.mkdir(parents=True, exist_ok=True)
-    # Held until the object is gone.
+    # The lock is held until the object is deleted.
     self._lock = open(path / _LOCK, 'w')  # noqa: SIM115
     try:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       raise errors.UserError(
-        f'Another call is at work in {path}: wait for it, or give another'
+        f'Another command is using {path}: wait until it ends, or give another'
         ' `output_dir`.'
       ) from error
     if not self.is_new and read_stores(path)[0] != dict(stores):
@@ -172,10 +173,10 @@ def _check_flags(
   flags: Mapping[str, str],
   may_change: frozenset[str],
 ) -> None:
-  """Checks that a run goes on with its flags, in its folder.
+  """Checks that a run resumes with its own flags, in its own folder.
 
   Raises:
-    UserError: If it does not.
+    UserError: If the flags or the folder differ.
   """
   changed = [
     f'`{name}` was {was}, is {now}'
@@ -184,14 +185,14 @@ def _check_flags(
   ]
   errors.require(
     earlier.get(_OUTPUT_DIR) == flags.get(_OUTPUT_DIR),
-    f'The run in {path} was begun as {earlier.get(_OUTPUT_DIR)}: move it back'
-    ' to go on with it, or give another `output_dir`. A copy that goes on'
-    ' beside the run that it was made of would be in no ledger.',
+    f'The run in {path} was started as {earlier.get(_OUTPUT_DIR)}: move it back'
+    ' to resume it, or give another `output_dir`. If a copy of a run resumed'
+    " beside the original, no ledger would count both runs' releases.",
   )
   errors.require(
     not changed,
-    f'{path} holds a run with other flags ({"; ".join(changed)}): give another'
-    ' `output_dir`, or the same flags to go on.',
+    f'{path} contains a run with other flags ({"; ".join(changed)}): give'
+    ' another `output_dir`, or the same flags to resume the run.',
   )
 
 
@@ -199,10 +200,10 @@ def recorded_flag(flags: Mapping[str, str], name: str, default: str) -> str:
   """Returns the value of a flag in the record of a run.
 
   Args:
-    flags: The record.
-    name: Of the flag.
-    default: For a flag that the run did not have.  A flag that is newer than
-      the record has the value that all runs had before.
+    flags: The recorded flags, by name.
+    name: Name of the flag.
+    default: The result for a flag that the run did not have.  A flag that is
+      newer than the record instead has the value of all runs before the flag.
   """
   return flags.get(name, _UNRECORDED.get(name, default))
 
@@ -213,7 +214,7 @@ def changed_flags(
   """Returns the flags that differ from a record, with both values.
 
   Args:
-    earlier: The record of a run.
+    earlier: The recorded flags of a run, by name.
     flags: Every flag in force, by name.
   """
   both = {
@@ -227,21 +228,21 @@ def changed_flags(
 
 
 def is_run(folder: pathlib.Path, flagfile: pathlib.Path) -> bool:
-  """Whether a flagfile is what the run in a folder has recorded."""
+  """Returns whether a flagfile is the recorded flags of the run in a folder."""
   return flagfile == folder / _FLAGS and (folder / _STORES).exists()
 
 
 def read_stores(
   path: pathlib.Path,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-  """Reads what identifies the stores of a run.
+  """Reads the content hashes and the names of a run's stores.
 
   Args:
     path: Folder of the run.
 
   Returns:
-    Hashes of the contents, by use, and the names of the store of the clients,
-    which earlier releases did not record; empty if there is no run.
+    Hashes of the contents, by use, and the names of the store of the clients.
+    Earlier releases did not record names.  Both are empty if there is no run.
 
   Raises:
     UserError: If the record is damaged.
@@ -267,7 +268,7 @@ def read_flags(flagfile: pathlib.Path) -> dict[str, str]:
   """Reads the flags of a run, by name.
 
   Raises:
-    UserError: If the file is no text.
+    UserError: If the file is not a text file.
   """
   lines = text_files.read(flagfile).split('\n')
   pairs = (line.removeprefix('--').partition('=') for line in lines if line)

@@ -1,7 +1,8 @@
-"""What several runs promise together to clients who are in all of them.
+"""States the joint guarantee of several runs on the same clients.
 
-Who looks at the results of several runs and takes one of them has seen all of
-them: the epsilon of that run alone is not what its clients get.
+To choose one of several runs by their results, a person has to see all of the
+results.  The clients of the chosen run then have the joint epsilon of all runs,
+not the epsilon of that run alone.
 """
 
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ def in_words(
   """Returns paragraphs on the runs that share a store of clients.
 
   Args:
-    runs: The runs; where none shares its store there is nothing to say.
-    names: What they are called.
+    runs: The runs; the result is empty if no two runs share a store.
+    names: Names of the runs, for the text.
   """
   by_store: dict[str, list[_Named]] = {}
   for name, run in zip(names, runs, strict=True):
@@ -47,23 +48,24 @@ def _of_store(runs: Sequence[_Named]) -> list[str]:
   others = [named for named in runs if not _promises(named.run)]
   if not private:
     return [
-      f'{_names(runs)} trained on the same store, without any guarantee: none'
-      ' comes from choosing among them.'
+      f'{_names(runs)} trained on the same store, without any guarantee. A'
+      ' choice among these runs has no guarantee either.'
     ]
   paragraphs = []
   if len(private) > 1:
     paragraphs.append(_joint(private))
   if others:
     paragraphs.append(
-      f'{_names(others)} trained on the same store and promised nothing:'
-      ' whoever chooses settings or a model by what came of it chooses without'
-      ' a guarantee, whatever the epsilon of the run that is chosen.'
+      f'{_names(others)} trained on the same store without a guarantee. A'
+      ' choice of settings or of a model by these results has no guarantee,'
+      ' whatever the epsilon of the chosen run.'
     )
   shown = [named for named in private if named.run.account.is_unprotected]
   if shown:
     paragraphs.append(
       f'{_names(shown)} released figures on the clients without noise'
-      ' (UNPROTECTED): to whoever has seen these, no epsilon holds.'
+      ' (UNPROTECTED). No epsilon holds for a reader who has seen these'
+      ' figures.'
     )
   old = [
     named
@@ -76,9 +78,9 @@ def _of_store(runs: Sequence[_Named]) -> list[str]:
   unknown = [n for n in private if lineage.UNKNOWN in n.run.lineage]
   if unknown:
     paragraphs.append(
-      f'It is not known on whom the models of {_names(unknown)} were trained'
-      ' before the rounds: a record is missing. To whom they were trained on'
-      ' without privacy nothing is promised.'
+      f'The speakers that trained the models of {_names(unknown)} before the'
+      ' rounds are unknown: a record is missing. Speakers that trained these'
+      ' models without privacy have no guarantee.'
     )
   unprotected = [
     lineage.unprotected(n.run.lineage, n.run.clients_store) for n in private
@@ -87,8 +89,8 @@ def _of_store(runs: Sequence[_Named]) -> list[str]:
   if changing:
     paragraphs.append(
       f'{len(changing)} speakers trained the seed model of some of the runs,'
-      ' without privacy, and are clients of others: to them nothing is'
-      ' promised.'
+      ' without privacy, and are clients of other runs. These speakers have no'
+      ' guarantee.'
     )
   return paragraphs
 
@@ -104,7 +106,7 @@ def _joint(runs: Sequence[_Named]) -> str:
     epsilons = accountants.epsilons(releases, relation, delta)
   except errors.UserError as error:
     reason = str(error)
-    for name, run in runs:  # The page that says so has no paths.
+    for name, run in runs:  # The page that shows the reason has no paths.
       reason = reason.replace(str(run.paths.path), name)
     together = f'cannot be given ({reason})'
   else:
@@ -115,10 +117,10 @@ def _joint(runs: Sequence[_Named]) -> str:
     )
   return (
     f'{_names(runs)} trained on clients of the same store. The epsilon of each'
-    ' is that of its own model, to somebody who has seen nothing of the other'
-    ' runs. Whoever chooses settings or a model by these results has seen all'
-    ' of them: to a client who is in all, the epsilon of all together'
-    f' {together}. That is the guarantee of what is chosen.'
+    ' run covers its own model, for a reader who has seen nothing of the other'
+    ' runs. A person who chooses settings or a model by these results has seen'
+    ' all of them. For a client who is in all runs, the joint epsilon'
+    f' {together}. The chosen settings or model have this guarantee.'
   )
 
 

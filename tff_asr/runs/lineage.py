@@ -1,15 +1,18 @@
-"""On whose data a model was trained, for the runs that begin with it.
+"""Records the stores and speakers that trained a model: its lineage.
 
-A guarantee would be false for speakers on whom the model that a run begins with
-was trained without one, and incomplete for those whose data an earlier private
-run has used.  So every model carries a record; it knows speakers by the store
-they are in, and nothing of the same speakers in another store.
+A run that begins with an earlier model needs this record.  If a speaker trained
+the earlier model without a guarantee, a guarantee of the run would be false for
+this speaker.  If an earlier private run used the speaker's data, the guarantee
+would be incomplete.  So every model has a record beside it.  The record
+identifies speakers by their store, and does not recognise the same speakers in
+another store.
 
-Stores are known by their random names.  Earlier releases recorded a hash of all
-clients' data instead, which is still understood, and told of them.
+The record identifies stores by their random names.  Earlier releases recorded a
+content hash of all clients' data instead.  Such a hash is still read, but it
+reveals information about the clients, see `has_content_hash`.
 
-A model without a record, made elsewhere or handed on without it, may have been
-trained on anybody.
+A model can lack the record because another program made it, or because it was
+copied without the record.  Any speaker may have trained such a model.
 """
 
 from collections.abc import Collection, Sequence, Set
@@ -31,9 +34,10 @@ class Training:
   """One training that went into a model.
 
   Attributes:
-    store: Name of the store; of an earlier release, its content hash.
-    unprotected: Its speakers to whom nothing was promised.
-    ledger: Name of the ledger that counts what the others' data released.
+    store: Name of the store; in records of earlier releases, its content hash.
+    unprotected: Speakers of the store without a guarantee.
+    ledger: Name of the ledger that counts the releases on all other speakers'
+      data, or `None` without one.
   """
 
   store: str
@@ -44,24 +48,25 @@ class Training:
 Lineage = tuple[Training, ...]
 
 UNKNOWN = Training('unknown')
-"""Stands for the trainings of a model that has no record."""
+"""Placeholder for the unknown trainings of a model without a record."""
 
-_LACKING = f'no {_FILE} beside it, or beside a model that it began with'
+_LACKING = f'no {_FILE} beside it, or beside the model that it started from'
 _DECLARED = (
-  'Restore it from a copy. Of a model from elsewhere, of which you know that no'
-  f' speaker of your stores trained it, write {{"trainings": []}} to {_FILE}'
-  ' beside it'
+  f'Restore {_FILE} from a copy. If another program made the model, and you'
+  ' know that no speaker of your stores trained it, write'
+  f' {{"trainings": []}} to {_FILE} beside the model'
 )
 
 
 def read(folder: pathlib.Path) -> Lineage:
-  """Reads the record of the model in a folder; empty without a model.
+  """Reads the record of the model in a folder.
 
   Returns:
-    The trainings; `UNKNOWN` if there is a model and no record.
+    The trainings: `UNKNOWN` for a model without a record, and empty without a
+    model.
 
   Raises:
-    UserError: If it is damaged.
+    UserError: If the record is damaged.
   """
   path = folder / _FILE
   if not path.exists():
@@ -75,8 +80,8 @@ def read(folder: pathlib.Path) -> Lineage:
     raise
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
-      f'{path} is damaged: it tells on whose data the model was trained.'
-      ' Restore it, or take another model.'
+      f'{path} is damaged. The file records whose data trained the model:'
+      ' restore it from a copy, or use another model.'
     ) from error
 
 
@@ -84,23 +89,23 @@ def require(folder: pathlib.Path) -> None:
   """Checks that a model of this program has its record.
 
   Raises:
-    UserError: If it was removed.
+    UserError: If the record is missing.
   """
   path = folder / _FILE
   errors.require(
     path.is_file(),
-    f'There is no {path}, which says on whose data the model was trained:'
-    ' restore it from a copy.',
+    f'There is no {path}, which records whose data trained the model: restore'
+    ' it from a copy.',
   )
 
 
 def of_run(folder: pathlib.Path) -> Lineage:
-  """Reads the record of a model, and of the run that it is from.
+  """Reads the record of a model, and the record of the run that contains it.
 
-  The seed model of a run knows nothing of the rounds that began with it.
+  The record of a run's seed model does not have the rounds of the run.
 
   Args:
-    folder: A model's, or a run's.
+    folder: Folder of a model or of a run.
 
   Raises:
     UserError: If a record is damaged.
@@ -110,7 +115,7 @@ def of_run(folder: pathlib.Path) -> Lineage:
 
 
 def write(folder: pathlib.Path, lineage: Lineage) -> None:
-  """Writes the record; call before the model itself is written."""
+  """Writes the record of a model; call this before the model is written."""
   folder.mkdir(parents=True, exist_ok=True)
   trainings = [dataclasses.asdict(training) for training in lineage]
   text = json.dumps({'trainings': trainings}, indent=2) + '\n'
@@ -120,19 +125,19 @@ def write(folder: pathlib.Path, lineage: Lineage) -> None:
 def names_of(
   store: client_store.ClientStore, run_dir: pathlib.Path, promises: bool
 ) -> tuple[str, ...]:
-  """Returns what a run calls the store of its clients, the oldest name first.
+  """Returns a run's names of the store of its clients, the oldest name first.
 
-  One that was prepared again has another name. A run that went on with it knows
-  it by both, as it has trained on both.
+  A store that is prepared again gets another name.  If a run resumes with this
+  store, the run records both names, because it has trained on both stores.
 
   Args:
-    store: The store; one of an earlier release gets a name.
+    store: The store; a store of an earlier release gets a name.
     run_dir: Folder of the run, which may be new.
-    promises: Whether something is promised to the clients.
+    promises: Whether the clients have a guarantee.
 
   Raises:
-    UserError: If the store has no name, none can be written, and something is
-      promised: later runs could not tell who was trained on.
+    UserError: If the clients have a guarantee, but the store has no name and
+      none can be written.  Later runs could not recognise the clients.
   """
   contents, earlier = folders.read_stores(run_dir)
   if contents.get('train') != store.digest:
@@ -151,19 +156,20 @@ def trainings(
   unprotected: Sequence[str] = (),
   ledger: str | None = None,
 ) -> Lineage:
-  """Returns the record of a training, for each name of its store."""
+  """Returns the record of a training, once for each name of its store."""
   return tuple(Training(name, tuple(unprotected), ledger) for name in names)
 
 
 def renamed(lineage: Lineage, digest: str, names: Sequence[str]) -> Lineage:
-  """Returns the record of a model that calls a store by all of its names.
+  """Returns the record of a model, with a store under all of its names.
 
-  A content hash, which an earlier release has recorded, travels no further.
+  Records of earlier releases have the store's content hash.  The names replace
+  the hash, so it is not copied into further records.
 
   Args:
-    lineage: Of the model.
-    digest: The store's content hash.
-    names: Its names.
+    lineage: The record of the model.
+    digest: The content hash of the store.
+    names: The names of the store.
   """
   known = {digest, *names}
   return tuple(
@@ -176,33 +182,37 @@ def renamed(lineage: Lineage, digest: str, names: Sequence[str]) -> Lineage:
 
 
 def has_content_hash(lineage: Lineage) -> bool:
-  """Whether a record has a hash of all clients' data, without noise.
+  """Returns whether a record contains a hash of all clients' data.
 
-  Earlier releases wrote one. Whoever has it can tell whether a client is among
-  the others, so that no promise to them holds.
+  Earlier releases wrote such a hash, without noise.  A reader of the hash who
+  knows the data of all other clients can check whether one client is in the
+  store.  So no guarantee to these clients holds.
   """
   return any(
     re.fullmatch('[0-9a-f]{64}', training.store) for training in lineage
   )
 
 
-def _on(lineage: Lineage, stores: Collection[str]) -> Lineage:
-  """The trainings on a store, or on one that had no name: perhaps this one."""
+def _trainings_on(lineage: Lineage, stores: Collection[str]) -> Lineage:
+  """Returns the trainings on a store, and on stores without a name.
+
+  A store without a name may be the same store.
+  """
   return tuple(
     t for t in lineage if t.store in stores or t.store == store_names.UNNAMED
   )
 
 
 def unprotected(lineage: Lineage, stores: Collection[str]) -> set[str]:
-  """Returns the speakers of a store to whom trainings promised nothing.
+  """Returns the speakers of a store that were trained on without a guarantee.
 
   Args:
-    lineage: Of a model.
-    stores: What the store is called: its names, and its content hash.
+    lineage: The record of a model.
+    stores: The names of the store, and its content hash.
   """
   return {
     speaker
-    for training in _on(lineage, stores)
+    for training in _trainings_on(lineage, stores)
     for speaker in training.unprotected
   }
 
@@ -210,15 +220,15 @@ def unprotected(lineage: Lineage, stores: Collection[str]) -> set[str]:
 def check_seeds(
   seed_model: pathlib.Path, lineage: Lineage, stores: Collection[str]
 ) -> Lineage:
-  """Checks that a run goes on with its seed speakers; returns all trainings.
+  """Checks that a run resumes with its seed speakers; returns all trainings.
 
   Args:
-    seed_model: Folder of the model with which the run has begun its rounds.
-    lineage: Of that model, as this call would have it.
-    stores: As in `unprotected`.
+    seed_model: Folder of the model from which the run started its rounds.
+    lineage: The record of that model that this command would write.
+    stores: The names of the store, and its content hash.
 
   Raises:
-    UserError: If the model was trained on other speakers, or has no record.
+    UserError: If other speakers trained the model, or the model has no record.
   """
   recorded = read(seed_model)
   if UNKNOWN not in lineage and model_folder.is_complete(seed_model):
@@ -227,21 +237,23 @@ def check_seeds(
   errors.require(
     not differ,
     f'The model in {seed_model} was not trained on the seed speakers of this'
-    f' call ({len(differ)} differ): an earlier release drew them in a way that'
-    ' told who the clients are. Give another `output_dir`.',
+    f' command ({len(differ)} differ). An earlier release chose seed speakers'
+    ' in a way that revealed who the clients are. Give another `output_dir`.',
   )
   return tuple(dict.fromkeys([*recorded, *lineage]))
 
 
 def has_promised(lineage: Lineage, store: client_store.ClientStore) -> bool:
-  """Whether private trainings promised something to some of a store's speakers.
+  """Returns whether some speakers of a store have a guarantee from a training.
 
   Args:
-    lineage: Of a model.
-    store: The store.
+    lineage: The record of a model.
+    store: The store of the speakers.
   """
   stores = {name for name in (store.name, store.digest) if name}
-  is_private = any(training.ledger for training in _on(lineage, stores))
+  is_private = any(
+    training.ledger for training in _trainings_on(lineage, stores)
+  )
   return is_private and not set(store.client_ids) <= unprotected(
     lineage, stores
   )
@@ -252,53 +264,55 @@ def check_evaluated(
   store: client_store.ClientStore,
   releases_unprotected: bool,
 ) -> None:
-  """Checks that a model's error rates on a store break no promise.
+  """Checks that a model's error rates on a store break no guarantee.
 
   Args:
-    lineage: Of the model.
-    store: The store.
-    releases_unprotected: Whether figures without noise were asked for.
+    lineage: The record of the model.
+    store: The store of the evaluation.
+    releases_unprotected: Whether the user requested figures without noise.
 
   Raises:
-    UserError: If something was promised to them, or may have been, and they
-      were not.
+    UserError: If speakers of the store have a guarantee, or may have one, and
+      the user did not request figures without noise.
   """
   errors.require(
     releases_unprotected or UNKNOWN not in lineage,
-    f'It is not known on whose data the model was trained ({_LACKING}): a'
-    ' private run may have promised something to the speakers of `eval_store`.'
+    f'It is unknown whose data trained the model ({_LACKING}). The speakers of'
+    ' `eval_store` may have a guarantee from a private run.'
     f' {_DECLARED}, or give `unprotected_metrics`.',
   )
   errors.require(
     releases_unprotected or not has_promised(lineage, store),
-    'A private run trained the model on clients of `eval_store`: error rates on'
-    ' them have no noise, and its guarantee does not cover them. Give a store'
-    ' of other speakers, or `unprotected_metrics`.',
+    'A private run trained the model on clients of `eval_store`. Error rates on'
+    " these clients have no noise, so the run's guarantee does not cover the"
+    ' error rates. Give a store of other speakers, or `unprotected_metrics`.',
   )
 
 
 def check_told(
   lineage: Lineage, stores: Collection[str], ledgers: Set[str]
 ) -> None:
-  """Checks that earlier private trainings on a store are accounted for.
+  """Checks that a run counts all earlier private trainings on its store.
 
   Args:
-    lineage: Of the model that a run begins with.
-    stores: What the run's store is called, as in `unprotected`.
-    ledgers: Names of the ledgers that the run was told of.
+    lineage: The record of the model from which the run starts.
+    stores: The names of the run's store, and its content hash.
+    ledgers: Names of the earlier ledgers that the run counts.
 
   Raises:
-    UserError: If one is missing, or the trainings are unknown.
+    UserError: If the ledger of a training is missing, or the trainings are
+      unknown.
   """
   errors.require(
     UNKNOWN not in lineage,
-    'It is not known on whose data the model of `seed_model` was trained'
-    f' ({_LACKING}): nothing can be promised to anybody. {_DECLARED}.',
+    'It is unknown whose data trained the model of `seed_model`'
+    f' ({_LACKING}), so no guarantee is possible. {_DECLARED}.',
   )
-  for training in _on(lineage, stores):
+  for training in _trainings_on(lineage, stores):
     if training.ledger:
       errors.require(
         training.ledger in ledgers,
-        'The model of `seed_model` was trained on the same clients by a private'
-        ' run, whose epsilon comes on top: give that run in `prior_ledger`.',
+        'A private run trained the model of `seed_model` on the same clients,'
+        ' and its releases count towards the epsilon of this run as well: give'
+        ' that run in `prior_ledger`.',
       )

@@ -1,9 +1,9 @@
-"""`metrics.csv`: a row for each round, appended and synced.
+"""Reads and writes `metrics.csv`: a row for each round, appended and synced.
 
-TFF's `CSVFileReleaseManager` reads and writes the whole file anew in every
-round, and takes a row that a power cut left half for whole.  Here each row ends
-with a check sum over itself and the names of the columns.  A row that is not
-what was written is known, and comes from the checkpoint of its round.
+TFF's `CSVFileReleaseManager` reads and rewrites the whole file in every round,
+and accepts a row that a power cut left incomplete.  Here, each row ends with a
+check sum over the row and the names of the columns.  A row that differs from
+the written one is detected, and replaced from the checkpoint of its round.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,13 +27,14 @@ Figures = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class _Table:
-  """A file as far as it can be read.
+  """The readable part of a metrics file.
 
   Attributes:
-    columns: Names of figures; `None` if the first line is not what was written.
-    rows: Figures by round, as text; what was not measured is absent.
-    lacking: Rounds before the last one that can be read that cannot.
-    size: Where to append, in bytes; `None` if the file has to be written anew.
+    columns: Names of the figures; `None` if the first line is damaged.
+    rows: Figures as text, by round; figures that were not measured are absent.
+    lacking: Unreadable or missing rounds before the last readable round.
+    size: Position at which to append, in bytes; `None` if the file has to be
+      rewritten.
   """
 
   columns: tuple[str, ...] | None
@@ -46,19 +47,20 @@ _UNREADABLE = _Table(None, {}, (), None)
 
 
 def read(path: pathlib.Path) -> list[dict[str, float]]:
-  """Reads all rounds; what was not measured in one is absent.
+  """Reads the figures of all rounds.
 
-  A row at the end that is not whole is left out: a run at work may be writing
-  it, and one that was killed goes on with it.
+  An incomplete row at the end is left out: a running command may be writing the
+  row, and a killed run writes it again when it resumes.
 
   Args:
-    path: The file, which need not exist.
+    path: The file, which does not need to exist.
 
   Returns:
-    Figures by name, the number of the `round` among them.
+    For each round, its figures by name and its number as `round`.  Figures that
+    were not measured in a round are absent.
 
   Raises:
-    UserError: If another row is damaged.
+    UserError: If any other row is damaged.
   """
   table = _read(path)
   if table.columns is None or table.lacking:
@@ -70,26 +72,26 @@ def read(path: pathlib.Path) -> list[dict[str, float]]:
 
 
 def readable(path: pathlib.Path) -> dict[int, dict[str, float]]:
-  """Returns by round what can be read, of a damaged file too."""
+  """Returns the readable figures by round, also from a damaged file."""
   return _figures(_read(path))
 
 
 class MetricsFile(compat.ReleaseManager):
-  """Appends to the file of a run."""
+  """Appends the figures of each round to the file of a run."""
 
   def __init__(
     self,
     path: pathlib.Path,
     saved: Callable[[], Mapping[int, Figures]] = dict,
   ):
-    """Opens a file and mends it, or makes one with the first row.
+    """Opens and repairs the file; a missing file is made with the first row.
 
     Args:
       path: The file; its folder exists.
-      saved: Returns figures by round that checkpoints have.
+      saved: Returns the figures in the checkpoints, by round.
 
     Raises:
-      UserError: If it lacks a round that no checkpoint has.
+      UserError: If a round is neither in the file nor in a checkpoint.
     """
     self._path = path
     self._saved = saved
@@ -97,31 +99,31 @@ class MetricsFile(compat.ReleaseManager):
     table = _read(path)
     self._columns = table.columns or ()
     self.last_round = max(table.rows, default=-1)
-    """Last round that it has, -1 if there is none."""
+    """Last round in the file, or -1 without any."""
     self._size = table.size
     if table.size is None:
       lacking = table.lacking
-      if table.columns is None:  # No row means anything.
+      if table.columns is None:  # Without column names, no row can be used.
         lacking = range(max(saved(), default=0) + 1)
-      self._write_anew({**table.rows, **self._filled(lacking)})
+      self._rewrite({**table.rows, **self._filled(lacking)})
 
   async def release(self, value: Figures, key: int) -> None:
-    """Writes a row, on the disk when this returns; later rounds go.
+    """Writes and syncs the row of a round, and deletes the rows after it.
 
     Args:
-      value: Figures of the round by name.
+      value: Figures of the round, by name.
       key: The round.
 
     Raises:
-      OSError: If it cannot be written; the rows before are as they were.
-      UserError: If rounds before are lacking that no checkpoint has.
+      OSError: If the row cannot be written; the earlier rows are unchanged.
+      UserError: If an earlier round is neither in the file nor in a checkpoint.
     """
     row = _as_text(value)
     between = self._filled(range(self.last_round + 1, key))
     is_new = set().union(row, *between.values()) - set(self._columns)
     if self._size is None or key <= self.last_round or is_new or between:
       kept = {n: r for n, r in _read(self._path).rows.items() if n < key}
-      self._write_anew({**kept, **between, key: row})
+      self._rewrite({**kept, **between, key: row})
       return
     text = _line(self._columns, key, row)
     durable.append(self._path, self._size, text)
@@ -129,7 +131,7 @@ class MetricsFile(compat.ReleaseManager):
     self.last_round = key
 
   def _filled(self, lacking: Iterable[int]) -> dict[int, dict[str, str]]:
-    """Returns rows of rounds that the file lacks, from their checkpoints."""
+    """Returns the missing rows of the file, read from the checkpoints."""
     lacking = list(lacking)
     if not lacking:
       return {}
@@ -138,18 +140,20 @@ class MetricsFile(compat.ReleaseManager):
     if len(found) < len(lacking):
       if not self._may_lack:
         raise _damaged(self._path, sorted(set(lacking) - found.keys()))
-      logging.warning('%s begins anew: rounds before have no row.', self._path)
+      logging.warning(
+        '%s is a new file: earlier rounds have no row.', self._path
+      )
     else:
       logging.warning(
-        '%s was damaged: what it says of %s comes from checkpoints, which have'
-        ' no error rates.',
+        '%s was damaged: the figures of %s were restored from checkpoints,'
+        ' which have no error rates.',
         self._path,
         _named(lacking),
       )
     return {n: found.get(n, {}) for n in lacking}
 
-  def _write_anew(self, rows: Mapping[int, Mapping[str, str]]) -> None:
-    """Writes the whole file aside and gives it its name."""
+  def _rewrite(self, rows: Mapping[int, Mapping[str, str]]) -> None:
+    """Writes the whole file under another name, then renames it."""
     numbers = range(max(rows, default=-1) + 1)
     whole = [rows.get(number, {}) for number in numbers]
     names = tuple(
@@ -193,7 +197,7 @@ def _check(header: str, body: str) -> str:
 
 
 def _read(path: pathlib.Path) -> _Table:
-  """Reads what can be read; an absent file has no rows."""
+  """Reads the readable rows; a missing file has no rows."""
   try:
     data = path.read_bytes()
   except FileNotFoundError:
@@ -216,7 +220,7 @@ def _read(path: pathlib.Path) -> _Table:
   if not rows:
     is_new = not any(others) and not torn
     return _Table((), {}, (), None) if is_new else _UNREADABLE
-  # Earlier releases began a file anew with any round, and had no check sums.
+  # In earlier releases, a file could start at any round without check sums.
   begin = 0 if has_checks else min(rows)
   lacking = set(range(begin, max(rows))) - rows.keys()
   is_whole = has_checks and not torn and read_lines == len(others)
@@ -235,7 +239,7 @@ def _fields(line: bytes) -> list[str] | None:
 def _row(
   line: bytes, names: tuple[str, ...], has_check: bool
 ) -> tuple[int, dict[str, str]] | None:
-  """Returns a round and its figures, `None` unless they are as written."""
+  """Returns a round and its figures, or `None` for a damaged row."""
   fields = _fields(line)
   if not fields or len(fields) != 1 + len(names) + has_check:
     return None
@@ -262,8 +266,8 @@ def _damaged(path: pathlib.Path, lacking: Iterable[int]) -> errors.UserError:
   lacking = list(lacking)
   what = _named(lacking) if lacking else 'the names of its figures'
   return errors.UserError(
-    f'{path} is damaged ({what} cannot be read): run the train command again,'
-    ' which writes the rows that checkpoints have. For other rows restore the'
-    ' file from a copy, or remove it: the run resumes without the rows of'
-    ' earlier rounds.'
+    f'{path} is damaged ({what} cannot be read). Repeat the train command: it'
+    ' restores the rows of rounds that have a checkpoint. For other rows,'
+    ' restore the file from a copy, or remove the file. Without the file, the'
+    ' run resumes without the rows of earlier rounds.'
   )

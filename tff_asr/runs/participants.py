@@ -1,4 +1,4 @@
-"""Which speakers of the stores do what in a run; nobody does two things."""
+"""Chooses the speakers of each part of a run; no speaker has two parts."""
 
 import dataclasses
 import pathlib
@@ -10,25 +10,25 @@ from tff_asr.models import model_folder
 from tff_asr.models.encoder import Encoder
 from tff_asr.runs import lineage
 
-ALL = -1  # For the number of seed speakers.
+ALL = -1  # Number of seed speakers that stands for all.
 
 
 @dataclasses.dataclass(frozen=True)
 class Participants:
-  """The speakers of a run, and the model with which it begins.
+  """The speakers of a run, and the model from which the run starts.
 
   Attributes:
     train_store: Store of the seed speakers and of the clients.
     eval_store: Store of the held-out speakers.
-    names: The names by which the run knows `train_store`.
-    seed_ids: Seed speakers, to whom nothing is promised.
+    names: The run's names of `train_store`.
+    seed_ids: Seed speakers, who have no guarantee.
     population: Clients that the rounds may sample.
-    evaluate_clients: Number of held-out speakers of an evaluation between
+    evaluate_clients: Number of held-out speakers in an evaluation between
       rounds, 0 for all.
-    evaluated_between: These held-out speakers.
-    seed_model: Folder of a given model to begin with, or `None`.
-    given: The model in it.
-    trained_on: The record of its trainings.
+    evaluated_between: The held-out speakers in an evaluation between rounds.
+    seed_model: Folder of the model from which the run starts, or `None`.
+    given: The model in `seed_model`, or `None`.
+    trained_on: The record of the trainings of `given`.
   """
 
   train_store: client_store.ClientStore
@@ -44,32 +44,32 @@ class Participants:
 
   @property
   def without_promise(self) -> list[str]:
-    """Speakers of `train_store` to whom nothing is promised."""
+    """Speakers of `train_store` outside the population, without a guarantee."""
     return sorted(set(self.train_store.client_ids) - set(self.population))
 
   def in_words(self) -> str:
-    """Returns how many speakers have which part."""
+    """Returns the number of speakers in each part, in words."""
     count = len(self.eval_store.client_ids)
     held_out = f'{count} held-out speakers of {self.eval_store.path.name}'
     if self.evaluate_clients:
       between = len(self.evaluated_between)
-      held_out += f', {between} of them heard between rounds'
+      held_out += f', {between} of them evaluated between rounds'
     return (
       f'{len(self.population)} clients in the population,'
       f' {len(self.without_promise)} seed speakers, {held_out}.'
     )
 
   def record_seed(self, folder: pathlib.Path) -> lineage.Lineage:
-    """Writes on whose data the seed model of a run is trained.
+    """Writes the record of the speakers that train the seed model of a run.
 
     Args:
-      folder: Of the seed model, which need not exist yet.
+      folder: Folder of the seed model, which does not need to exist.
 
     Returns:
-      The record, of the given model too.
+      The record, with the trainings of the given model.
 
     Raises:
-      UserError: If the seed model there was trained on other speakers.
+      UserError: If other speakers trained the seed model in the folder.
     """
     trained_on = self.trained_on
     if self.seed_ids:
@@ -95,23 +95,23 @@ def choose(
   rounds: int,
   promises: bool,
 ) -> Participants:
-  """Opens the stores of a run and chooses who does what in it.
+  """Opens the stores of a run and chooses the speakers of each part.
 
   Args:
     train_store: Store of the seed speakers and of the clients.
     eval_store: Store of the held-out speakers.
     run_dir: Folder of the run, which may be new.
-    seed_model: Folder of the model to begin with, or `None`.
-    loader: Loads it.
+    seed_model: Folder of the model from which the run starts, or `None`.
+    loader: Loads the seed model.
     seed_clients: Number of seed speakers, or `ALL`.
-    evaluate_clients: Number of held-out speakers of an evaluation between
+    evaluate_clients: Number of held-out speakers in an evaluation between
       rounds, 0 for all.
-    seed: Of the choices.
+    seed: Seed of the choices.
     rounds: Number of federated rounds.
-    promises: Whether something is promised to the population.
+    promises: Whether the population has a guarantee.
 
   Raises:
-    UserError: If the stores, the model and the numbers do not go together.
+    UserError: If the stores, the model and the numbers are not compatible.
   """
   clients = client_store.ClientStore(train_store)
   held_out = client_store.ClientStore(eval_store)
@@ -127,8 +127,8 @@ def choose(
   seed_ids, population = split(clients, seed_clients, seed, left_out, promises)
   errors.require(
     bool(population) or not rounds,
-    f'`seed_clients={seed_clients}` leaves nobody for the {rounds} federated'
-    ' rounds: give fewer, or `rounds=0`.',
+    f'`seed_clients={seed_clients}` leaves no clients for the {rounds}'
+    ' federated rounds: give a smaller number, or `rounds=0`.',
   )
   return Participants(
     train_store=clients,
@@ -147,7 +147,7 @@ def choose(
 def check_held_out(
   train_store: client_store.ClientStore, eval_store: client_store.ClientStore
 ) -> None:
-  """Checks that two stores go together.
+  """Checks that the training store and the evaluation store are compatible.
 
   Raises:
     UserError: If their vocabularies differ, or a speaker is in both.
@@ -169,21 +169,21 @@ def check_held_out(
 def sample(
   store: client_store.ClientStore, number: int, seed: int
 ) -> list[str]:
-  """Returns some speakers of a store, the same ones for the same seed.
+  """Samples speakers of a store; the same seed gives the same speakers.
 
   Args:
-    store: The speakers.
-    number: How many, 0 for all.
-    seed: Of their choice.
+    store: Store of the speakers.
+    number: Number of speakers, 0 for all.
+    seed: Seed of the choice.
 
   Raises:
-    UserError: If there are fewer.
+    UserError: If the store has fewer speakers.
   """
   clients = store.client_ids
   if not 0 <= number <= len(clients):
     raise errors.UserError(
-      f'`evaluate_clients={number}` of the {len(clients)} speakers in'
-      f' {store.path}.'
+      f'`evaluate_clients={number}`, but there are {len(clients)} speakers in'
+      f' {store.path}: give a number from 0 to {len(clients)}.'
     )
   return sorted(draws.smallest(clients, number, 'evaluation', seed)) or clients
 
@@ -197,16 +197,18 @@ def split(
 ) -> tuple[list[str], list[str]]:
   """Returns the seed speakers and the population, disjoint.
 
-  Nobody in the population changes who the seed speakers are, see `draws`: their
-  names, and the model that is trained on them, are released as they are.
+  The choice of the seed speakers does not depend on any client of the
+  population, see `draws`.  This matters because the names of the seed speakers,
+  and the model trained on them, are released without noise.
 
   Args:
-    store: Of both.
+    store: Store of the seed speakers and the population.
     seed_clients: Number of seed speakers, or `ALL`.
-    seed: Of their choice.
-    left_out: Speakers on whom a given model was trained without privacy; they
-      are in neither, unless nobody else is there and nothing is promised.
-    promises: Whether something is promised to the population.
+    seed: Seed of the choice.
+    left_out: Speakers that trained a given model without privacy.  They are in
+      neither list, unless the store has no other speakers and the population
+      has no guarantee.
+    promises: Whether the population has a guarantee.
 
   Raises:
     UserError: If there are too few clients.
@@ -216,7 +218,7 @@ def split(
     if promises:
       raise errors.UserError(
         'The model of `seed_model` was trained, without privacy, on all clients'
-        f' in {store.path}: nothing can be promised to them. Give another'
+        f' in {store.path}, so a guarantee to them is impossible. Give another'
         ' model, or another store.'
       )
     left_out = set()
@@ -225,8 +227,8 @@ def split(
     seed_clients = len(others)
   if seed_clients > len(others):
     raise errors.UserError(
-      f'`seed_clients={seed_clients}` of the {len(others)} clients in'
-      f' {store.path}.'
+      f'`seed_clients={seed_clients}`, but only {len(others)} clients in'
+      f' {store.path} are available: give a smaller number.'
     )
   seed_ids = draws.smallest(others, seed_clients, 'seed speakers', seed)
   return sorted(seed_ids), [c for c in others if c not in seed_ids]

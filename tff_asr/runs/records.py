@@ -1,4 +1,4 @@
-"""What the folder of a run tells of it, finished or not."""
+"""Reads the record of a finished or unfinished run from its folder."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -24,17 +24,17 @@ from tff_asr.runs import (
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-  """A run as its folder has it.
+  """The record of a run, read from its folder.
 
   Attributes:
-    paths: Where everything is.
-    flags: Its flags, as text.
-    stores: What identifies the content of its stores, by use.
-    rows: Its metrics by round; what was not measured in a round is absent.
+    paths: Paths of the files of the run.
+    flags: Flags of the run, as text, by name.
+    stores: Content hashes of the stores, by use.
+    rows: Metrics by round; metrics that were not measured are absent.
     summary: Final figures, empty if the run is not finished.
-    transcripts: Of the final evaluation, empty if there was none.
-    account: What it promises.
-    store_names: Names of the store of its clients.
+    transcripts: Transcripts of the final evaluation, empty without one.
+    account: The guarantee of the run.
+    store_names: Names of the store of the clients.
   """
 
   paths: folders.RunPaths
@@ -48,17 +48,17 @@ class RunRecord:
 
   @property
   def clients_store(self) -> frozenset[str]:
-    """What records of trainings may call the store of its clients."""
+    """The names of the client store in lineages, with its content hash."""
     return frozenset([self.stores.get('train', ''), *self.store_names])
 
   @property
   def name(self) -> str:
-    """Name of its folder."""
+    """Name of the run's folder."""
     return self.paths.path.name
 
   @property
   def is_finished(self) -> bool:
-    """Whether its last call came to its end."""
+    """Whether the last command of the run finished."""
     return bool(self.summary)
 
   @property
@@ -68,7 +68,7 @@ class RunRecord:
 
   @property
   def minutes(self) -> str:
-    """Duration of its last call, empty if that may not be told."""
+    """Minutes that the last command took, empty if they may not be released."""
     names = columns.both(columns.MINUTES)
     known = [self.summary[name] for name in names if name in self.summary]
     mark = ' UNPROTECTED' if self.account.is_unprotected else ''
@@ -76,12 +76,12 @@ class RunRecord:
 
   @property
   def flags_without_paths(self) -> dict[str, str]:
-    """Its flags; of every path the last part only."""
+    """The flags of the run, with only the last part of every path."""
     return {name: _without_paths(value) for name, value in self.flags.items()}
 
   @property
   def planned_rounds(self) -> int:
-    """Number of rounds that were asked for, at least those done."""
+    """The larger of the requested and the completed number of rounds."""
     return _planned_rounds(self.flags, self.rows)
 
   @property
@@ -91,20 +91,20 @@ class RunRecord:
 
   @property
   def seed_wer(self) -> float | None:
-    """WER of the model that the rounds began with, if it was measured."""
+    """WER of the seed model, or `None` if it was not measured."""
     first = self.evaluated[0] if self.evaluated else {}
     first = first[columns.WER] if first.get(columns.ROUND) == 0 else None
     return self.summary.get('seed_wer', first)
 
   @property
   def budget(self) -> float | None:
-    """The epsilon that it keeps to, if there is one."""
+    """The largest epsilon that the run may reach, or `None` for no limit."""
     limits = [self.number(name) for name in ('max_epsilon', 'target_epsilon')]
     return min(filter(None, limits), default=None)
 
   @functools.cached_property
   def layers(self) -> dict[str, int]:
-    """Sizes of the layers of its model, empty if there is none yet."""
+    """Sizes of the model's layers by name, empty without a model."""
     for folder in self.paths.model, self.paths.seed_model:
       if model_folder.is_complete(folder):
         return model_folder.read_config(folder).layer_sizes()
@@ -112,19 +112,19 @@ class RunRecord:
 
   @functools.cached_property
   def lineage(self) -> lineage.Lineage:
-    """On whom its model was trained, so far."""
+    """The record of the trainings of the model so far."""
     return lineage.read(self.paths.model) or lineage.read(self.paths.seed_model)
 
   def number(self, flag: str) -> float | None:
-    """Value of a flag, `None` if it has none or is no number."""
+    """Returns the value of a flag, `None` if it is missing or not a number."""
     return _number(self.flags, flag)
 
 
 def read(path: pathlib.Path) -> RunRecord:
-  """Reads the folder of a run.
+  """Reads the record of a run from its folder.
 
   Raises:
-    UserError: If it is none, or something in it is damaged.
+    UserError: If the folder contains no run, or a file in it is damaged.
   """
   paths = folders.RunPaths(path)
   if not paths.flags.is_file():
@@ -139,17 +139,18 @@ def read(path: pathlib.Path) -> RunRecord:
   done, summarised = _last_round(rows), summary.get('rounds', 0)
   errors.require(
     summarised <= done,
-    f'{paths.metrics} ends before round {summarised}, which'
-    f' {paths.summary.name} has: restore it from a copy.',
+    f'{paths.metrics} ends before round {summarised}, but'
+    f' {paths.summary.name} counts {summarised} rounds: restore'
+    f' {paths.metrics.name} from a copy.',
   )
   found = ()
   if summarised < done:
-    summary = {}  # Of an earlier call.
+    summary = {}  # It is from an earlier command.
   elif checksums.exists(paths.transcripts):
     found = transcripts.read(paths.transcripts)
   account = _account(paths, flags, _planned_rounds(flags, rows))
   if columns.client_prefix(account.plan) is None:
-    # Earlier releases wrote them under a promise as well.
+    # Earlier releases wrote durations even under a guarantee.
     rows = [_without_times(row) for row in rows]
     summary = _without_times(summary)
   return RunRecord(
@@ -194,7 +195,7 @@ def _without_paths(value: str) -> str:
 
 
 MODEL = 'model_digest'
-"""Name in a summary: hash of the weights with which the run ended."""
+"""Key in a summary: hash of the final weights of the run."""
 
 # Figures of a summary that pages and tables write as numbers.
 _NUMBERS = frozenset(
@@ -225,7 +226,7 @@ def _summary(path: pathlib.Path) -> dict[str, Any]:
     raise
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(
-      f'{path} is damaged: remove it, and run the train command again.'
+      f'{path} is damaged: remove it, then repeat the train command.'
     ) from error
   return summary
 

@@ -1,4 +1,4 @@
-"""The privacy of a run, settled before anything is written."""
+"""Settles the privacy plan of a run before any file is written."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -12,12 +12,13 @@ from tff_asr.runs import accounts, folders, lineage, participants, whole_ledger
 
 @dataclasses.dataclass(frozen=True)
 class RunPrivacy:
-  """What a run is to promise.
+  """The privacy plan of a run, with the parts that depend on it.
 
   Attributes:
     plan: The plan, or `None` without rounds or without clipping.
     cohorts: Samples the clients of a round; `None` without rounds.
-    hypothetical: A plan at other sizes that is reported as well, or `None`.
+    hypothetical: The plan for another cohort size and population, which is
+      reported as well, or `None`.
     prior_ledger: Ledgers of earlier runs on the same clients.
   """
 
@@ -28,14 +29,14 @@ class RunPrivacy:
 
   @property
   def is_guarantee(self) -> bool:
-    """Whether something is promised to the population."""
+    """Whether the population has a guarantee."""
     return self.plan is not None and self.plan.is_guarantee
 
   def open_account(self, paths: folders.RunPaths) -> accounts.Account:
-    """Opens the ledger of the run, if there is a plan.
+    """Opens the ledger of the run, if the run has a plan.
 
     Raises:
-      UserError: If the ledger is of another plan, or lacks a round.
+      UserError: If the ledger records another plan, or lacks a round.
     """
     run_ledger = None
     if self.plan:
@@ -51,17 +52,18 @@ def settle(
   run_dir: pathlib.Path,
   layer_sizes: Callable[[], Mapping[str, int]],
 ) -> RunPrivacy:
-  """Makes the privacy plan of a run; checks that the run may promise it.
+  """Makes the privacy plan of a run and checks that its guarantee is true.
 
   Args:
-    config: Settings.
+    config: Privacy settings.
     rounds: Number of rounds, 0 for none.
     chosen: The speakers of the run.
     run_dir: Folder of the run, which may be new.
     layer_sizes: Returns the sizes of the layers of the model, by name.
 
   Raises:
-    UserError: If the promise would be false, or an earlier one be broken.
+    UserError: If the guarantee would be false, or the run would break the
+      guarantee of an earlier run.
   """
   plan = cohorts = hypothetical = None
   if rounds:
@@ -75,8 +77,8 @@ def settle(
     plan.query(layer_sizes())  # Checks that the plan fits the layers.
   if plan and plan.is_guarantee:
     hypothetical = config.hypothetical(plan)
-    told = earlier_runs.names(config.budget.prior_ledger)
-    lineage.check_told(chosen.trained_on, chosen.names, told)
+    counted = earlier_runs.names(config.budget.prior_ledger)
+    lineage.check_told(chosen.trained_on, chosen.names, counted)
   lineage.check_evaluated(
     lineage.of_run(chosen.seed_model) if chosen.seed_model else (),
     chosen.eval_store,

@@ -1,4 +1,4 @@
-"""Transcripts of held-out speakers: kept in a file, and chosen from."""
+"""Stores and selects the transcripts of held-out speakers."""
 
 from collections.abc import Sequence
 import csv
@@ -17,13 +17,13 @@ _COLUMNS = [field.name for field in dataclasses.fields(evaluation.Transcript)]
 _SEED = 0  # The same transcripts give the same examples.
 
 Words = list[tuple[str, bool]]
-"""Words of a text, each with whether it is part of an error."""
+"""Words of a text; each has a mark that is true in an error."""
 
 
 def write(
   path: pathlib.Path, transcripts: Sequence[evaluation.Transcript]
 ) -> None:
-  """Writes what `read` reads, a table with tabs."""
+  """Writes transcripts as a table with tabs, for `read`."""
   file = io.StringIO()
   rows = csv.writer(file, 'excel-tab', lineterminator='\n')
   rows.writerow(_COLUMNS)
@@ -32,10 +32,10 @@ def write(
 
 
 def read(path: pathlib.Path) -> list[evaluation.Transcript]:
-  """Reads transcripts.
+  """Reads the transcripts that `write` wrote.
 
   Raises:
-    UserError: If the file is no such table, or not as it was written.
+    UserError: If the file is not such a table, or was changed.
   """
   contents = checksums.read(path)
   try:
@@ -48,25 +48,26 @@ def read(path: pathlib.Path) -> list[evaluation.Transcript]:
     ]
   except (ValueError, TypeError, csv.Error) as error:
     raise errors.UserError(
-      f'{path} is damaged ({error}): run the train command again, which'
-      ' writes it again.'
+      f'{path} is damaged ({error}): repeat the train command to write a new'
+      ' file.'
     ) from error
 
 
 def typical(
   transcripts: Sequence[evaluation.Transcript], count: int
 ) -> list[evaluation.Transcript]:
-  """Returns transcripts drawn over all error rates, the best first.
+  """Returns example transcripts over the range of error rates, best first.
 
   Args:
-    transcripts: From which to draw.
-    count: Of how many equal parts, by error rate, one each is drawn.
+    transcripts: Transcripts to choose from.
+    count: Number of equal parts into which the transcripts are divided by error
+      rate; one transcript of each part is drawn.
   """
   ordered = sorted(transcripts, key=lambda t: t.wer)
-  chance = random.Random(_SEED)
+  generator = random.Random(_SEED)
   edges = [round(i * len(ordered) / count) for i in range(count + 1)]
   return [
-    chance.choice(ordered[start:end])
+    generator.choice(ordered[start:end])
     for start, end in itertools.pairwise(edges)
     if start < end
   ]
@@ -75,22 +76,22 @@ def typical(
 def worst(
   transcripts: Sequence[evaluation.Transcript], count: int
 ) -> list[evaluation.Transcript]:
-  """Returns those of the highest error rates, the highest first."""
+  """Returns the transcripts with the highest error rates, worst first."""
   return sorted(transcripts, key=lambda t: -t.wer)[:count]
 
 
 def marked(transcript: evaluation.Transcript) -> tuple[Words, Words]:
-  """Returns what was said and what was heard, with what is wrong in each."""
+  """Returns the words of reference and hypothesis, with errors marked."""
   found = jiwer.process_words(transcript.reference, transcript.hypothesis)
-  said, heard = [], []
+  reference, hypothesis = [], []
   for part in found.alignments[0]:
     wrong = part.type != 'equal'
-    said += [
+    reference += [
       (word, wrong)
       for word in found.references[0][part.ref_start_idx : part.ref_end_idx]
     ]
-    heard += [
+    hypothesis += [
       (word, wrong)
       for word in found.hypotheses[0][part.hyp_start_idx : part.hyp_end_idx]
     ]
-  return said, heard
+  return reference, hypothesis

@@ -1,8 +1,8 @@
-"""Whether a ledger has all that the folder it is in shows.
+"""Checks that a ledger has all rounds that the other files of a run show.
 
-The end of a ledger can be cut off without a trace in the ledger itself.  Rows
-of metrics with an epsilon, checkpoints and the summary know of the run's rounds
-as well.
+The end of a ledger can be cut off without a trace in the ledger itself.  But
+metric rows with an epsilon, checkpoints and the summary show the run's rounds
+too.
 """
 
 from collections.abc import Mapping
@@ -14,29 +14,30 @@ from tff_asr.privacy.accounting import ledger
 from tff_asr.runs import checkpoints, columns, folders, metrics_file
 
 HEAD = 'ledger_head'
-"""Name in a summary: hash of the ledger's last line when it was written."""
+"""Key in a summary: hash of the last ledger line when it was written."""
 
 _CUT = (
-  'it was cut short or is of another run. Without it no epsilon is true.'
-  ' Restore it from a copy.'
+  'the ledger was cut short, or belongs to another run. Without the whole'
+  ' ledger, no epsilon is true. Restore it from a copy.'
 )
 
 
 def check(path: pathlib.Path) -> None:
-  """Checks the ledger of a run, if it lies in the run's folder.
+  """Checks the ledger of a run, if the ledger is in the run's folder.
 
   Args:
     path: The ledger, or the folder.
 
   Raises:
-    UserError: If the ledger lacks what the folder shows, or there is none, or
-      something is damaged.
+    UserError: If the ledger lacks a round that another file shows, or is
+      missing, or if a file is damaged.
   """
   file = ledger.file_of(path)
   if file.name != ledger.FILE_NAME:
-    return  # A copy by itself: there is nothing to compare with.
+    return  # A copy by itself has no files beside it to compare.
   paths = folders.RunPaths(file.parent)
-  # Before the ledger: a run that is at work adds to the ledger first.
+  # These are read before the ledger: a running program adds to the ledger
+  # first.
   readable = metrics_file.readable(paths.metrics)
   rows = {number for number, row in readable.items() if columns.EPSILON in row}
   saved = [
@@ -57,13 +58,13 @@ def check(path: pathlib.Path) -> None:
   errors.require(
     not lacking,
     f'The privacy ledger {file} lacks the entry of round'
-    f' {min(lacking, default=0)}, of which there are metrics, a summary or a'
-    f' checkpoint beside it: {_CUT}',
+    f' {min(lacking, default=0)}, although metrics, a summary or a checkpoint'
+    f' of that round are beside it: {_CUT}',
   )
   errors.require(
     _counts_all(book, summary),
-    f'The privacy ledger {file} counts less than {paths.summary.name} beside it'
-    f' knows of: {_CUT}',
+    f'The privacy ledger {file} counts less than {paths.summary.name} beside'
+    f' it: {_CUT}',
   )
 
 
@@ -76,12 +77,12 @@ def _has_epsilon(summary: Mapping[str, Any]) -> bool:
 
 
 def _counts_all(book: ledger.Ledger, summary: Mapping[str, Any]) -> bool:
-  """Whether a ledger has all that the summary's figures came from."""
+  """Returns whether a ledger has all releases behind the summary's figures."""
   if HEAD in summary:
     return book.has(summary[HEAD])
   if not _has_epsilon(summary):
     return True
-  # Of an earlier release, which may have computed a little otherwise.
+  # An earlier release may have computed slightly different values.
   found = book.epsilons(summary['delta'])
   known = [
     (summary.get(columns.EPSILON_RDP), found.rdp),
