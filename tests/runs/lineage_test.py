@@ -71,7 +71,7 @@ def test_every_ledger_on_a_store_must_be_told_of(trainings, store, told):
   if needed <= told:
     lineage.check_told(trainings, {store}, told)
   else:
-    with pytest.raises(errors.UserError, match='`prior_ledgers`'):
+    with pytest.raises(errors.UserError, match='`prior_ledger`'):
       lineage.check_told(trainings, {store}, told)
 
 
