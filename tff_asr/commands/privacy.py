@@ -80,9 +80,7 @@ def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
     text += f'\n\n{config.solve_for} {shown} meets epsilon'
     text += f' {config.target_epsilon:g} at delta {config.delta:g}.'
     if config.solve_for == COHORT_SIZE:
-      text += (
-        f' The noise_multiplier of this plan is {plan.noise_multiplier:.6g}.'
-      )
+      text += f" The plan's noise_multiplier is {plan.noise_multiplier:.6g}."
   if config.hypothetical:
     other = plan.hypothetical(*config.hypothetical)
     text += (
