@@ -42,6 +42,9 @@ HELD = (
   'tff_asr/text',
   'pipelines',
   'tff_asr/corpora',
+  'tff_asr/reports',
+  'tff_asr/commands',
+  'tff_asr/benchmarks',
 )
 
 HELP = 'help'

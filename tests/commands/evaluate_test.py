@@ -128,7 +128,7 @@ def test_a_model_is_evaluated_with_a_language_model(tmp_path):
       *(tmp_path / 'model', tmp_path / 'store', 1),
       decoding=evaluate.Decoding(4, tmp_path / 'lm.arpa', word_bonus=bonus),
     )
-    (line,) = (line for line in text.splitlines() if 'heard' in line)
+    (line,) = (line for line in text.splitlines() if 'hypothesis' in line)
     return len(line.split()) - 1
 
   assert words(-99.0) <= 1 < words(99.0)

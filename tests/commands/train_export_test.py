@@ -29,12 +29,16 @@ def test_the_model_of_another_run_is_not_exported_with_this_ones_epsilon(
   shutil.copytree(run / 'model', tmp_path / 'model')
   shutil.rmtree(run / 'model')
   shutil.copytree(run / 'seed_model', run / 'model')
-  with pytest.raises(errors.UserError, match='not the model with which'):
+  with pytest.raises(
+    errors.UserError, match='is not the final model of the run'
+  ):
     exported(run, tmp_path / 'asr')
   for name in 'lineage.json', 'checksums.txt':
     shutil.copy(tmp_path / 'model' / name, run / 'model')
   checksums.add(run / 'model' / 'model.weights.h5')
-  with pytest.raises(errors.UserError, match='not the model with which'):
+  with pytest.raises(
+    errors.UserError, match='is not the final model of the run'
+  ):
     exported(run, tmp_path / 'asr')
 
 
@@ -108,7 +112,7 @@ def test_what_is_no_finished_run_is_refused(finished, tmp_path):
   with pytest.raises(errors.UserError, match='There is no run'):
     exported(tmp_path, tmp_path / 'asr')
   (tmp_path / 'flags.txt').write_bytes((finished[0] / 'flags.txt').read_bytes())
-  with pytest.raises(errors.UserError, match='has not come to its end'):
+  with pytest.raises(errors.UserError, match='is not finished: run the train'):
     exported(tmp_path, tmp_path / 'asr')
   assert not (tmp_path / 'asr').exists()
 

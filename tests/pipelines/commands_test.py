@@ -261,7 +261,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
   code, out, _ = call(
     'evaluate', '--model_dir=run', '--eval_store=eval', cwd=workplace
   )
-  assert code == 0 and 'worst utterances' in out and 'heard' in out
+  assert code == 0 and 'worst utterances' in out and 'hypothesis' in out
   code, out, err = call(
     'export', '--run_dir=run', '--export_dir=served', cwd=workplace
   )

@@ -1,1 +1,1 @@
-"""Benchmarks: figures of speed and memory."""
+"""Measures speed and memory."""

@@ -1,4 +1,4 @@
-"""Corpora to measure with, where none is given."""
+"""Makes corpora for measurements without a given corpus."""
 
 import contextlib
 import dataclasses
@@ -17,12 +17,12 @@ SPEAKERS = 32
 
 @dataclasses.dataclass(frozen=True)
 class Noise(sources.Source):
-  """Clients with one utterance of noise each.
+  """Generates clients with one utterance of noise each.
 
   Attributes:
-    clients: How many there are.
-    seconds: Length of an utterance.
-    text: What is said in it.
+    clients: Number of clients.
+    seconds: Length of an utterance, in seconds.
+    text: Transcript of each utterance.
   """
 
   clients: int
@@ -39,7 +39,7 @@ class Noise(sources.Source):
 
 
 def write_librispeech(folder: pathlib.Path) -> None:
-  """Writes synthetic speakers in LibriSpeech's layout."""
+  """Writes a corpus of synthetic speakers in LibriSpeech's layout."""
   config = synthetic_corpus.SyntheticConfig(SPEAKERS, 0)
   with contextlib.ExitStack() as stack:
     transcripts = {}

@@ -1,7 +1,7 @@
-"""How fast data is prepared, read and turned into features.
+"""Measures the speed of preparing data, reading data and computing features.
 
-Everything is measured in one process, one thing after the other; rates are
-multiples of real time, that is, seconds of audio in a second.
+All measurements run in one process, one after the other. Rates are multiples
+of real time: seconds of audio processed in a second.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,12 +25,12 @@ _OPENED_CLIENTS = 200
 
 
 def run(input_dir: pathlib.Path | None, clients: int) -> str:
-  """Returns the table of the data's speed.
+  """Returns the table of the speed of data.
 
   Args:
-    input_dir: A corpus in LibriSpeech's layout; by default synthetic speakers
-      are written in it.
-    clients: Size of the store in which clients are looked up.
+    input_dir: Folder of a corpus in LibriSpeech's layout; by default, a
+      temporary corpus of synthetic speakers in this layout.
+    clients: Number of clients in the store for measuring look-ups.
 
   Raises:
     UserError: If there is no corpus at `input_dir`.
@@ -58,7 +58,7 @@ def _rate(what: str, seconds: float, elapsed: float) -> str:
 
 
 def _best(function: Callable[[], object]) -> float:
-  """Seconds of the fastest of some calls."""
+  """Returns the seconds of the fastest of `_REPETITIONS` calls."""
   times = []
   for _ in range(_REPETITIONS):
     start = time.perf_counter()
@@ -107,7 +107,7 @@ def _preparation(
 
 
 def _features(folder: pathlib.Path) -> Iterable[str]:
-  """Log-mel features alone, on as many cores as TensorFlow takes."""
+  """Measures log-mel features alone, on all cores that TensorFlow uses."""
   opened = client_store.ClientStore(folder / 'audio-1')
   waveforms = [
     features.waveform_of(tf.io.decode_raw(record['audio'], tf.int16))
@@ -164,7 +164,7 @@ def _opening(folder: pathlib.Path, clients: int) -> Iterable[str]:
 def _frames_of_client(
   opened: client_store.ClientStore,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-  """Makes the batches of a client as a federated round does, traced once."""
+  """Returns a traced function that batches a client as a round does."""
   config = batching.BatchConfig(seconds=120.0, epochs=1)
 
   @tf.function(input_signature=[tf.TensorSpec([], tf.string)])

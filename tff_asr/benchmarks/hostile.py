@@ -1,4 +1,4 @@
-"""Cost of hostile requests to a server, beside honest ones of their size."""
+"""Measures hostile requests to a server, and honest ones of the same size."""
 
 from collections.abc import Iterator
 import contextlib
@@ -22,23 +22,23 @@ from tff_asr.text import vocabulary as vocabulary_lib
 
 _TURNS = 9
 _SUBJECT = 'tff_asr.benchmarks.hostile'
-# So that memory which is given back goes to the system at once.
+# The threshold returns freed memory to the system at once.
 _ENVIRONMENT = {'TF_ENABLE_ONEDNN_OPTS': '0', 'MALLOC_MMAP_THRESHOLD_': '65536'}
 _STATUS = pathlib.Path('/proc/self/status')
 _CLEAR = pathlib.Path('/proc/self/clear_refs')
 _RESET_PEAK = '5'
-_LEAST_MB = 8.0  # Less is the allocator's own.
+_LEAST_MB = 8.0  # The allocator itself may take less than this.
 
 
 def run(run_dir: pathlib.Path | None, model: str) -> str:
-  """Returns the table of an exported model.
+  """Returns the table of costs for an exported model.
 
   Args:
-    run_dir: Folder of a model, or of a run; by default an untrained `model`.
+    run_dir: Folder of a model or of a run; by default an untrained `model`.
     model: Name of a preset.
 
   Raises:
-    UserError: If there is no model.
+    UserError: If `run_dir` has no model.
   """
   load = os.getloadavg()[0]
   if run_dir:
@@ -83,7 +83,10 @@ def _rows(requests, times, peaks) -> Iterator[str]:
 
 
 def _medians(measure, version, requests, turns) -> list[list[float]]:
-  """Of hostile and honest requests in turn; the first turn warms up."""
+  """Returns medians of alternating hostile and honest requests.
+
+  The first turn is a warm-up and does not count.
+  """
   loaded = tf.saved_model.load(str(version))
   found = []
   for request in tqdm.tqdm(requests, 'measuring', leave=False, disable=None):
@@ -95,7 +98,7 @@ def _medians(measure, version, requests, turns) -> list[list[float]]:
 
 
 def _times(loaded, request) -> Iterator[float]:
-  """Milliseconds of a request, again and again."""
+  """Yields the milliseconds of a request, repeated without end."""
   while True:
     start = time.perf_counter()
     _ask(loaded, request)
@@ -103,7 +106,7 @@ def _times(loaded, request) -> Iterator[float]:
 
 
 def _peaks(loaded, request) -> Iterator[float]:
-  """MB more than before that a request takes at most, again and again."""
+  """Yields the peak memory that a request adds, in MB, repeated without end."""
   while True:
     _CLEAR.write_text(_RESET_PEAK)
     before = _status('VmRSS')
@@ -113,7 +116,7 @@ def _peaks(loaded, request) -> Iterator[float]:
 
 def _ask(loaded, request) -> None:
   inputs = {name: tf.constant(value) for name, value in request.inputs.items()}
-  with contextlib.suppress(tf.errors.InvalidArgumentError):  # It is refused.
+  with contextlib.suppress(tf.errors.InvalidArgumentError):  # A refusal.
     loaded.signatures[request.signature](**inputs)
 
 

@@ -1,4 +1,4 @@
-"""Hostile requests to a server, and honest ones of their size."""
+"""Makes hostile requests to a server, and honest requests of the same size."""
 
 from collections.abc import Mapping
 import struct
@@ -8,19 +8,19 @@ import numpy as np
 
 from tff_asr.audio import features
 
-_SECONDS = 60  # Of an honest utterance, at most.
-_TELEPHONE = 8_000  # Hz; of what is in use, that has most seconds in a byte.
-_MOST = 16 * _SECONDS  # Seconds in a request.
+_SECONDS = 60  # Longest honest utterance.
+_TELEPHONE = 8_000  # Hz; the lowest rate in use: most seconds per byte.
+_MOST = 16 * _SECONDS  # Longest audio in a request, in seconds.
 _MIN_RATE, _MAX_RATE = 4_000, 191_999
-_SHORT = 45  # Milliseconds that have one frame of the encoder's output.
+_SHORT = 45  # Milliseconds; gives one frame of the encoder's output.
 
 
 class Request(NamedTuple):
-  """A request.
+  """Holds a request.
 
   Attributes:
     signature: Name of a function of the model.
-    inputs: By name.
+    inputs: Inputs of the function, by name.
   """
 
   signature: str
@@ -28,7 +28,7 @@ class Request(NamedTuple):
 
   @property
   def size(self) -> int:
-    """Its number of bytes."""
+    """Returns the size of the request, in bytes."""
     wav = self.inputs.get('wav')
     if wav is not None:
       return sum(map(len, wav))
@@ -36,13 +36,16 @@ class Request(NamedTuple):
 
 
 def honest(request: Request) -> Request:
-  """Returns speech of the same size: utterances of a minute or less."""
+  """Returns an honest request of the same size.
+
+  The utterances are of a minute or less.
+  """
   if request.signature == 'wav':
     rate = _TELEPHONE
-    if request.size > _MOST * 2 * rate:  # Else it would be refused as well.
+    if request.size > _MOST * 2 * rate:  # Otherwise the server would refuse it.
       rate *= 6
     longest = int(_SECONDS * rate)
-    # In less there is nothing to be heard.
+    # A shorter utterance has no frame.
     samples = max(request.size // 2 - 22, _SHORT * rate // 1_000 + 2)
     count = -(-samples // longest)
     files = [_wav(_sound(samples // count, i), rate) for i in range(count)]
@@ -64,7 +67,7 @@ def _waveforms(signature, waveform, lengths=None) -> Request:
 
 
 def _sound(samples: int, seed: int = 0) -> np.ndarray:
-  """Noise that changes as speech does, int16 `[samples]`."""
+  """Returns noise that varies in time like speech, int16 `[samples]`."""
   rng = np.random.default_rng(seed)
   loudness = np.repeat(rng.uniform(0, 1, samples // 800 + 1), 800)[:samples]
   return (8_000 * loudness * rng.normal(size=samples)).astype(np.int16)
@@ -75,12 +78,12 @@ def _wav(
   rate: int = features.SAMPLE_RATE,
   *,
   before: bytes = b'',
-  said: int | None = None,
+  claimed: int | None = None,
   channels: int = 1,
   bits: int = 16,
   encoding: int = 1,
 ) -> bytes:
-  """A WAV file, whose header may say anything."""
+  """Returns a WAV file, whose header may have false values."""
   body = pcm.tobytes()
   form = struct.pack(
     '<HHIIHH',
@@ -88,7 +91,7 @@ def _wav(
     *(min(2 * channels, 65_535), bits),
   )
   text = b'WAVE' + b'fmt ' + struct.pack('<I', len(form)) + form + before
-  text += b'data' + struct.pack('<I', len(body) if said is None else said)
+  text += b'data' + struct.pack('<I', len(body) if claimed is None else claimed)
   text += body
   return b'RIFF' + struct.pack('<I', len(text)) + text
 
@@ -99,7 +102,7 @@ def _lasting(milliseconds: float, rate: int, seed: int = 0) -> bytes:
 
 
 def hostile() -> dict[str, Request]:
-  """Returns requests by what they are."""
+  """Returns hostile requests by description."""
   files = {
     name: Request('wav', {'wav': np.array([*some], object)})
     for name, some in _files().items()
@@ -171,8 +174,8 @@ def _files() -> dict[str, list[bytes]]:
       _lasting(59_900, 16_000),
       *[_lasting(_SHORT, 16_000)] * 15,
     ],
-    'a claimed size of 4 GB': [_wav(_sound(720), said=2**32 - 1)] * 100,
-    'a claimed size of 1 GB': [_wav(_sound(720), said=2**30)] * 100,
+    'a claimed size of 4 GB': [_wav(_sound(720), claimed=2**32 - 1)] * 100,
+    'a claimed size of 1 GB': [_wav(_sound(720), claimed=2**30)] * 100,
     '65,535 channels': [_wav(_sound(65_535 * 10), channels=65_535)],
     '1 to 1,000 channels': [
       _wav(_sound(n), 4_000, channels=n) for n in range(1, 1_000)
@@ -182,5 +185,5 @@ def _files() -> dict[str, list[bytes]]:
       _wav(np.full(80_000, np.nan, np.float32), bits=32, encoding=3)
     ],
     'zeros': [_wav(np.zeros(959_000, np.int16))],
-    'zeros behind the samples': [_wav(np.zeros(500_000, np.int16), said=2)],
+    'zeros behind the samples': [_wav(np.zeros(500_000, np.int16), claimed=2)],
   }

@@ -1,9 +1,9 @@
-"""The encoder of `models/transformer.py`, built of Keras' own layers.
+"""Builds the encoder of `models/transformer.py` from Keras' own layers.
 
-What a project would have that takes Keras' `MultiHeadAttention`,
-`LayerNormalization`, `Conv1D`, `Dense` and `Dropout` as they are; to compare
-speed with.  The same sizes and, but for what the layers have of their own
-(`MultiHeadAttention` has three matrices where ours has one), the same weights.
+This encoder is a reference for speed: it uses Keras' `MultiHeadAttention`,
+`LayerNormalization`, `Conv1D`, `Dense` and `Dropout` unchanged.  Its sizes are
+the same as in `models/transformer.py`. Its weights are the same, except where
+the layers differ: `MultiHeadAttention` has three matrices where ours has one.
 """
 
 import tensorflow as tf
@@ -16,7 +16,7 @@ _layers = tf.keras.layers
 
 
 class _Block(_layers.Layer):
-  """A transformer block without biases that normalises its inputs."""
+  """Applies a pre-norm transformer block without biases."""
 
   def __init__(self, config: EncoderConfig):
     super().__init__()
@@ -41,7 +41,7 @@ class _Block(_layers.Layer):
 
 
 class _StockEncoder(tf.keras.Model):
-  """An encoder with the call of `models.encoder.Encoder`."""
+  """Implements the call signature of `models.encoder.Encoder`."""
 
   def __init__(self, config: EncoderConfig):
     super().__init__()
@@ -60,7 +60,7 @@ class _StockEncoder(tf.keras.Model):
     self.output_layer = _layers.Dense(config.vocabulary_size)
 
   def call(self, features, lengths, training=False, seed=None):
-    del seed  # Keras' layers draw their own.
+    del seed  # Keras' layers draw their own seeds.
     frames = tf.shape(features)[1]
     x = self.normalization(
       features, tf.sequence_mask(lengths, frames, tf.float32)[..., None]
@@ -91,7 +91,7 @@ def _gated(convolution, x):
 
 
 def build(config: EncoderConfig) -> tf.keras.Model:
-  """Returns such an encoder, whose weights exist."""
+  """Returns an encoder of these sizes, with initial weights."""
   model = _StockEncoder(config)
   model(
     tf.zeros([1, config.stride, features.MEL_BANDS]),

@@ -1,7 +1,7 @@
-"""A whole run of many rounds, in a process of its own, whose memory is noted.
+"""Trains a run of many rounds in a separate process, and records its memory.
 
-Prints a JSON object after each round: `round` and `resident`, the memory of the
-process in bytes.
+The process prints a JSON object after each round: `round`, and `resident`, the
+memory of the process in bytes.
 """
 
 import os
@@ -21,7 +21,7 @@ _EVALUATE_EVERY = 25
 
 
 class _Resident(release_managers.JsonLog):
-  """Notes the memory in the place of the metrics."""
+  """Logs the memory of the process instead of the metrics."""
 
   async def release(self, value, key):
     del value
@@ -41,8 +41,8 @@ def run(
 
   Args:
     train_store: Store of the clients.
-    eval_store: Store of other speakers.
-    output_dir: The run's folder.
+    eval_store: Store of the held-out speakers.
+    output_dir: Folder of the run.
     model: Name of a preset.
     rounds: Number of rounds.
   """

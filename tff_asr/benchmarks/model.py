@@ -1,4 +1,4 @@
-"""How fast an encoder is built and trained, in every precision."""
+"""Measures the speed of building and training an encoder, by precision."""
 
 import os
 import time
@@ -18,11 +18,11 @@ _LEARNING_RATE = 1e-3
 
 
 def run(model: str, batch_seconds: float) -> str:
-  """Returns the table of a preset's speed.
+  """Returns the table of the speed of a preset.
 
   Args:
     model: Name of the preset.
-    batch_seconds: Audio in a batch.
+    batch_seconds: Audio in a batch, in seconds.
   """
   lines = [
     f'{model}, {batch_seconds:g} s a batch, {os.cpu_count()} cores, load'
@@ -57,13 +57,13 @@ def _measure(model: str, precision_name: str, batch_seconds: float) -> str:
   for _ in range(_STEPS):
     start = time.perf_counter()
     step(batch)
-    mean_loss.result().numpy()  # Waits for the step.
+    mean_loss.result().numpy()  # Waits for the end of the step.
     times.append(time.perf_counter() - start)
   return f'{first:18.1f} s{min(times):10.3f} s{loss:10.1f}'
 
 
 def _batch(batch_seconds: float):
-  """Noise with the lengths of speech."""
+  """Returns a batch of noise with utterances as long as speech."""
   rng = np.random.default_rng(0)
   count = max(1, int(batch_seconds / _UTTERANCE_SECONDS))
   frames = features.num_frames(_UTTERANCE_SECONDS * features.SAMPLE_RATE)

@@ -1,8 +1,8 @@
-"""How fast federated rounds are, and what memory they take.
+"""Measures the speed and the memory of federated rounds.
 
-Each thing that is compared runs in a process of its own, with its own threads
-and its own memory.  Those whose times are compared take turns, so that all meet
-the same load; a ratio is the median over the turns.
+Each subject of a comparison runs in a separate process, with its own threads
+and memory.  Subjects whose times are compared take turns, so that all run
+under the same load. A ratio is the median over the turns.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,9 +32,10 @@ _SUBJECT = 'tff_asr.benchmarks.subject'
 _LONG_RUN = 'tff_asr.benchmarks.long_run'
 _LONG_ROUNDS = 300
 _TURNS = 5
-_ROUNDS = 3  # After the first.
-_FEW_CLIENTS = 8  # The same in every cohort: larger clients take more memory.
-_COHORT = 128  # Against TFF's runtime.
+_ROUNDS = 3  # After the first round.
+# Different clients, the same in every cohort: larger ones take more memory.
+_FEW_CLIENTS = 8
+_COHORT = 128  # For the comparison with TFF's runtime.
 _MANY_CLIENTS = 256
 _PAPER_SECONDS = 3.0
 _PAPER_TEXT = 'the quick brown fox jumps over the lazy dog'
@@ -45,7 +46,7 @@ _Config = benchmark_subject.SubjectConfig
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-  """A line of the table."""
+  """Holds a row of the table."""
 
   figure: str
   seen: str
@@ -53,10 +54,10 @@ class _Row:
 
 
 class _Subject:
-  """A process that trains a cohort when it is told to."""
+  """Controls a process that trains a cohort on request."""
 
   def __init__(self, config: _Config):
-    """Starts the process and waits until it has trained once."""
+    """Starts the process and waits until the cohort is trained once."""
     settings = {'config': dataclasses.asdict(config), 'started': time.time()}
     self._process = subprocess.Popen(
       [sys.executable, '-m', _SUBJECT, json.dumps(settings)],
@@ -69,13 +70,13 @@ class _Subject:
     self.first = self._answer()
 
   def run(self) -> dict[str, float]:
-    """Lets it train once more; returns what it measured."""
+    """Trains the cohort once more; returns the measurements."""
     self._process.stdin.write('\n')
     self._process.stdin.flush()
     return self._answer()
 
   def stop(self) -> None:
-    """Ends the process, which ends its own."""
+    """Ends the process, which ends its child processes."""
     self._process.kill()
     self._process.wait()
     self._process.stdin.close()
@@ -87,7 +88,7 @@ class _Subject:
         return json.loads(line)
     raise errors.UserError(
       f'The process that measures {self._config} ended with code'
-      f' {self._process.wait()}; what it wrote is above. Code -9 is most often'
+      f' {self._process.wait()}; see its output above. Code -9 most often means'
       ' a lack of memory.'
     )
 
@@ -107,7 +108,7 @@ def _subjects(configs: Mapping[str, _Config]) -> Iterator[dict[str, _Subject]]:
 def _compare(
   configs: Mapping[str, _Config], turns: int
 ) -> dict[str, list[float]]:
-  """Seconds of every subject in every turn."""
+  """Returns the seconds of every subject in every turn."""
   seconds = {name: [] for name in configs}
   with _subjects(configs) as subjects:
     for turn in range(turns + 1):
@@ -176,7 +177,7 @@ def _speed(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
 
 
 def _peak(config: _Config) -> float:
-  """Most memory while as many clients are trained, whatever the cohort."""
+  """Returns the peak memory of training `_MANY_CLIENTS` clients in total."""
   with _subjects({'': config}) as subjects:
     rounds = _MANY_CLIENTS // config.cohort_size
     return max(subjects[''].run()['peak'] for _ in range(rounds))
@@ -306,7 +307,7 @@ def _long(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
   errors.require(
     process.returncode == 0,
     f'The run of {_LONG_ROUNDS} rounds ended with code {process.returncode};'
-    ' what it wrote is above.',
+    ' see its output above.',
   )
   lines = [x for x in process.stdout.splitlines() if x.startswith('{')]
   resident = {
@@ -324,7 +325,7 @@ def _long(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
     '<= 1.05',
   )
   yield _Row(
-    'the same, most of it after any of the rounds between',
+    'the same, largest memory after any round between',
     f'{most / warm:.3f}',
     '<= 1.05',
   )
@@ -347,14 +348,14 @@ def run(
   """Returns the table of federated rounds.
 
   Args:
-    input_dir: A corpus in LibriSpeech's layout whose speakers are the clients;
-      by default synthetic ones.
+    input_dir: Folder of a corpus in LibriSpeech's layout, whose speakers are
+      the clients; by default the speakers are synthetic.
     model: Name of the preset.
-    parts: Some of `PARTS`.
+    parts: Names of the measurements, from `PARTS`.
 
   Raises:
     UserError: If there is no corpus at `input_dir`, or a measuring process
-      ends.
+      ends too early.
   """
   load = os.getloadavg()[0]
   corpus = (
@@ -383,7 +384,7 @@ def run(
     f' batches of {settings.batch_seconds:g} s; {os.cpu_count()} cores, load'
     f' {load:.1f} at the start',
     '',
-    '| figure | seen | target |',
+    '| figure | measured | target |',
     '|---|---|---|',
     *(f'| {row.figure} | {row.seen} | {row.target} |' for row in rows),
   ]

@@ -1,4 +1,4 @@
-"""How fast an exported model is, beside the model itself, and how large."""
+"""Measures speed and size of an exported model, beside the original model."""
 
 from collections.abc import Callable, Iterator, Sequence
 import itertools
@@ -40,13 +40,13 @@ def run(
   """Returns the tables of an exported model.
 
   Args:
-    run_dir: Folder of a model, or of a run; by default an untrained `model`.
-    input_dir: A corpus in LibriSpeech's layout that is transcribed; by default
-      synthetic speakers.
+    run_dir: Folder of a model or of a run; by default an untrained `model`.
+    input_dir: Folder of a corpus in LibriSpeech's layout to transcribe; by
+      default the speakers are synthetic.
     model: Name of a preset.
 
   Raises:
-    UserError: If there is no model or no corpus.
+    UserError: If `run_dir` has no model, or `input_dir` has no corpus.
   """
   load = os.getloadavg()[0]
   if run_dir:
@@ -62,8 +62,10 @@ def run(
     )
   )
   with tempfile.TemporaryDirectory() as scratch:
-    heard = _utterances(corpus, vocabulary, pathlib.Path(scratch) / 'store')
-  seconds = sum(len(u.audio) for u in heard) / features.SAMPLE_RATE
+    utterances = _utterances(
+      corpus, vocabulary, pathlib.Path(scratch) / 'store'
+    )
+  seconds = sum(len(u.audio) for u in utterances) / features.SAMPLE_RATE
   with tempfile.TemporaryDirectory() as scratch:
     served = transcriber.Transcriber(encoder, vocabulary)
     version = saved_model.export(
@@ -74,16 +76,16 @@ def run(
     loading = time.perf_counter() - start
     lines = [
       f'{run_dir.name if run_dir else f"{model}, untrained"};'
-      f' {len(heard)} utterances, {seconds:.0f} s; {os.cpu_count()} cores, load'
-      f' {load:.1f} at the start; loaded in {loading:.1f} s',
+      f' {len(utterances)} utterances, {seconds:.0f} s; {os.cpu_count()} cores,'
+      f' load {load:.1f} at the start; loaded in {loading:.1f} s',
       '',
-      '| | real-time factor, one by one | in eights |',
+      '| | real-time factor, one by one | in batches of eight |',
       '|---|---|---|',
-      *_speed(encoder, loaded, heard, seconds),
+      *_speed(encoder, loaded, utterances, seconds),
       '',
       '| | MB | real-time factor | WER | texts that differ |',
       '|---|---|---|---|---|',
-      *_sizes(version, loaded, vocabulary, heard, seconds, bool(run_dir)),
+      *_sizes(version, loaded, vocabulary, utterances, seconds, bool(run_dir)),
     ]
   return '\n'.join(lines)
 
@@ -103,8 +105,8 @@ def _utterances(corpus, vocabulary, folder) -> list[utterance.Utterance]:
   ]
 
 
-def _speed(encoder, loaded, heard, seconds) -> Iterator[str]:
-  """Rows of the exported functions, and one of the model itself."""
+def _speed(encoder, loaded, utterances, seconds) -> Iterator[str]:
+  """Yields rows with the speed of the exported functions and of the model."""
 
   @tf.function(
     input_signature=[
@@ -136,7 +138,7 @@ def _speed(encoder, loaded, heard, seconds) -> Iterator[str]:
     'beam': of_waveforms(loaded.signatures['beam']),
   }
   factors = [
-    _compare(functions, list(_batches(heard, size)), seconds)
+    _compare(functions, list(_batches(utterances, size)), seconds)
     for size in (1, _BATCH)
   ]
   for name in functions:
@@ -157,7 +159,7 @@ def _speed(encoder, loaded, heard, seconds) -> Iterator[str]:
 def _compare(
   functions: dict[str, Callable], batches: Sequence[_Batch], seconds: float
 ) -> dict[str, list[float]]:
-  """Real-time factors of every function in every turn."""
+  """Returns the real-time factors of every function in every turn."""
   factors = {name: [] for name in functions}
   for turn in tqdm.trange(
     _TURNS + 1, desc='measuring', leave=False, disable=None
@@ -172,9 +174,9 @@ def _compare(
 
 
 def _sizes(
-  version, loaded, vocabulary, heard, seconds, is_trained
+  version, loaded, vocabulary, utterances, seconds, is_trained
 ) -> Iterator[str]:
-  """Rows of the model for servers and of those for phones."""
+  """Yields rows for the server model and the phone models."""
 
   def served(waveform):
     found = loaded.signatures['serving_default'](
@@ -190,8 +192,8 @@ def _sizes(
   models = {'SavedModel': (weights, served)}
   for path in sorted((version / saved_model.EXTRA).glob('*.tflite')):
     models[path.name] = path.stat().st_size, tflite.load(path, vocabulary)
-  reference = [u.text for u in heard]
-  waveforms = [u.audio.astype(np.float32) / 2**15 for u in heard]
+  reference = [u.text for u in utterances]
+  waveforms = [u.audio.astype(np.float32) / 2**15 for u in utterances]
   first = None
   for name, (size, transcribe) in models.items():
     for waveform in waveforms[:_BATCH]:
@@ -205,8 +207,8 @@ def _sizes(
     yield f'| {name} | {size / 1e6:.2f} | {factor:.4f} | {wer} | {differ} |'
 
 
-def _batches(heard: _Batch, size: int) -> Iterator[_Batch]:
-  """Neighbours in length."""
-  rest = iter(sorted(heard, key=lambda u: len(u.audio)))
+def _batches(utterances: _Batch, size: int) -> Iterator[_Batch]:
+  """Yields batches of utterances of similar length."""
+  rest = iter(sorted(utterances, key=lambda u: len(u.audio)))
   while batch := list(itertools.islice(rest, size)):
     yield batch

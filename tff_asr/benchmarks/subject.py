@@ -1,9 +1,9 @@
-"""One way of training a cohort, in a process of its own, to be measured.
+"""Measures one way of training a cohort, in a separate process.
 
-`benchmark_rounds` starts several and lets them work in turn, so that all meet
-the same load, each with the threads that it would have on its own.  A process
-takes one line for each time that it is to train the cohort, and answers with a
-line.
+`benchmarks/rounds.py` starts several such processes and lets them work in turn.
+All run under the same load, and each has as many threads as it would have
+alone.  A process trains the cohort once for each line of input, and answers
+with a line.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ from tff_asr.privacy.sampling import poisson
 from tff_asr.programs import execution
 
 LOOP = 'loop'  # Training steps on batches in memory; no federated learning.
-STOCK_LOOP = 'stock_loop'  # The same with Keras' own layers.
-NOISE = 'noise'  # Of a private round, on a sum of updates.
+STOCK_LOOP = 'stock_loop'  # The same steps with Keras' own layers.
+NOISE = 'noise'  # Noise of a private round, added to a sum of updates.
 
 _LEARNING_RATE = 0.1
 _GRADIENT_CLIP = 1.0
@@ -39,21 +39,23 @@ _FEDERATED = federated.FederatedConfig(
 
 @dataclasses.dataclass(frozen=True)
 class SubjectConfig:
-  """What is measured.
+  """Configures the measured process.
 
   Attributes:
     runtime: `LOOP`, `STOCK_LOOP`, `NOISE` or one of `execution.EXECUTORS`.
     store: Folder of a client store.
     model: Name of a preset.
     cohort_size: Number of clients.
-    different_clients: How many of the store are taken in turn, if not all.
-    blocks: Number of the model's blocks, if it is not the preset's.
-    private: Whether updates are clipped by layers, and noised.
-    tff_loop: Whether clients go through their batches as TFF has it by default.
-    batch_seconds: Of a client's batch.
-    epochs: Of a client.
-    devices: The text of the setting `devices`.
-    clients_per_device: Clients that train at once on each device.
+    different_clients: Number of different clients of the store, which are
+      repeated in turn; all clients if None.
+    blocks: Number of the model's blocks; as in the preset if None.
+    private: Whether updates are clipped by layer, and noised.
+    tff_loop: Whether clients iterate over their batches with TFF's default
+      loop.
+    batch_seconds: Audio in a batch of a client, in seconds.
+    epochs: Number of epochs of a client.
+    devices: Text of the setting `devices`.
+    clients_per_device: Number of clients that train at once on each device.
   """
 
   runtime: str
@@ -73,12 +75,12 @@ class SubjectConfig:
 def serve(config: SubjectConfig, started: float) -> None:
   """Trains the cohort once, and again for every line of standard input.
 
-  Prints a JSON object each time: `seconds` (of the first, since `started`) and
-  `peak`, the most memory of this process and its children so far, in bytes.
+  Prints a JSON object each time: `seconds` (the first time since `started`) and
+  `peak`, the peak memory of this process and its children so far, in bytes.
 
   Args:
-    config: What is measured.
-    started: When the process was started, by `time.time`.
+    config: Configuration of the measurement.
+    started: Start time of the process, by `time.time`.
   """
   is_round = config.runtime in execution.EXECUTORS
   execute = execution.ExecutionConfig(
@@ -113,10 +115,10 @@ def _answer(seconds: float) -> None:
 
 
 def _peak_memory() -> int:
-  """Most memory of this process and its worker so far, in bytes.
+  """Returns the peak memory of this process and its worker so far, in bytes.
 
-  Peaks are those of each process and are added up; `getrusage` would also
-  count what a process held before it became another program.
+  The result is the sum of the peaks of the processes. `getrusage` would also
+  count the memory of a process before it became another program.
   """
   processes = [pathlib.Path('/proc/self')]
   for children in processes[0].glob('task/*/children'):
@@ -143,7 +145,7 @@ def _batches(config: SubjectConfig) -> batching.BatchConfig:
 
 
 def _loop(config, store, cohort) -> Callable[[], None]:
-  """Returns what trains the clients one after the other, and keeps nothing."""
+  """Returns a function that trains the clients in order and keeps nothing."""
   model = _model(config, store)
   is_stock = config.runtime == STOCK_LOOP
   encoder = keras_encoder.build(model) if is_stock else model.build()
@@ -196,7 +198,7 @@ def _plan(config: SubjectConfig) -> plans.PrivacyPlan:
 
 
 def _noise(config, store) -> Callable[[], None]:
-  """Returns what adds a round's noise to a sum of updates, and nothing else."""
+  """Returns a function that only adds a round's noise to a sum of updates."""
   encoder = _model(config, store).build()
   query = _plan(config).noised_sum(encoder.layer_sizes())
   total = query.initial_sample_state(
@@ -216,7 +218,7 @@ def _noise(config, store) -> Callable[[], None]:
 
 
 def _round(config, store, cohort) -> Callable[[], None]:
-  """Returns what runs a round of federated averaging."""
+  """Returns a function that runs a round of federated averaging."""
   plan = _plan(config) if config.private else None
   process = federated.build_learning_process(
     _model(config, store),

@@ -1,1 +1,1 @@
-"""Commands: one module for each command of `pipelines`."""
+"""Implements the commands of `pipelines`, one module for each command."""

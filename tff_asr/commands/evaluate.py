@@ -16,14 +16,14 @@ from tff_asr.runs import lineage
 from tff_asr.text import arpa
 from tff_asr.text import vocabulary as vocabulary_lib
 
-# The defaults of pyctcdecode, which are not of any corpus of ours.
+# The defaults of pyctcdecode; they are not tuned on any corpus of this project.
 LM_WEIGHT = 0.5
 WORD_BONUS = 1.5
 
 _UNPROTECTED_NOTE = textwrap.fill(
   'UNPROTECTED: these speakers were clients of a private run that trained this'
   ' model. The figures on them have no noise, and the guarantee does not cover'
-  ' them: keep them as you keep the recordings.',
+  ' these figures: keep the figures as safe as the recordings.',
   80,
 )
 _UNKNOWN_NOTE = textwrap.fill(
@@ -36,17 +36,17 @@ _UNKNOWN_NOTE = textwrap.fill(
 
 @dataclasses.dataclass(frozen=True)
 class Decoding:
-  """How transcripts are found.
+  """Configures the decoding of transcripts.
 
   Attributes:
     beam: Width of the beam search; 0 for greedy decoding.
     lm: ARPA file of a language model.
-    lm_weight: Its weight, `LM_WEIGHT` if it is None.
-    word_bonus: Nats for every word; if it is None, `WORD_BONUS` with a language
-      model and 0 without.
+    lm_weight: Weight of the language model; `LM_WEIGHT` if None.
+    word_bonus: Bonus for every word, in nats. If None, `WORD_BONUS` with a
+      language model and 0 without.
 
   Raises:
-    UserError: If they do not fit each other.
+    UserError: If a setting is out of range, or needs another that is missing.
   """
 
   beam: int = 0
@@ -107,18 +107,18 @@ def evaluate(
   """Returns WER and CER, total and by client, and the worst utterances.
 
   Args:
-    model_dir: A model's folder, or a run's.
-    eval_store: The store.
-    worst: How many of the worst utterances are shown.
-    personalise: If given, how the model is tuned on each speaker in turn, for
-      a comparison; its transcripts are greedy.
-    decoding: How the transcripts are found.
-    unprotected: Whether speakers may be clients to whom a private run promised
-      something; the output is then marked.
+    model_dir: Folder of a model or of a run.
+    eval_store: Folder of the store.
+    worst: Number of worst utterances to show.
+    personalise: If given, settings for tuning the model on each speaker in
+      turn, for a comparison; this comparison decodes greedily.
+    decoding: Settings of the decoding.
+    unprotected: Whether to allow speakers who were clients of a private run
+      that trained the model; the output is then marked.
 
   Raises:
-    UserError: If model, store or language model cannot be used, or do not go
-      together, or something was promised to the speakers.
+    UserError: If the model, the store or the language model cannot be used, or
+      they do not match, or a private run promised privacy to the speakers.
   """
   with content_check.ContentCheck() as check:
     subject = _load(model_dir, eval_store, unprotected)
@@ -138,7 +138,7 @@ def evaluate(
 
 @dataclasses.dataclass(frozen=True)
 class _Subject:
-  """A model and the store on which it is evaluated.
+  """Holds a model and the store on which the model is evaluated.
 
   Attributes:
     encoder: The model.
@@ -159,15 +159,15 @@ def _load(
   """Loads a model and opens a store.
 
   Raises:
-    UserError: If they do not go together, or something was promised to the
-      speakers.
+    UserError: If their vocabularies differ, or a private run promised privacy
+      to the speakers.
   """
   encoder, vocabulary = model_folder.load(model_dir)
   store = client_store.ClientStore(eval_store)
   if store.vocabulary != vocabulary:
     raise errors.UserError(
       f'The model in {model_dir} and the store {eval_store} have different'
-      ' vocabularies: prepare the store with that of the model.'
+      ' vocabularies: prepare the store with the vocabulary of the model.'
     )
   trained_on = lineage.of_run(model_dir)
   lineage.check_evaluated(trained_on, store, unprotected)
@@ -180,7 +180,7 @@ def _load(
 
 
 def _table(transcripts: Sequence[evaluation.Transcript]) -> list[str]:
-  """Returns the error rates by speaker, in all and by length, as lines."""
+  """Returns error rates by speaker, in total and by length, as lines."""
   lines = [f'{"speaker":32}{"utterances":>12}{"words":>8}{"WER":>9}{"CER":>9}']
 
   def add(name: str, rates: evaluation.ErrorRates) -> None:
@@ -203,12 +203,12 @@ def _table(transcripts: Sequence[evaluation.Transcript]) -> list[str]:
 def _worst(
   transcripts: Sequence[evaluation.Transcript], number: int
 ) -> list[str]:
-  """Returns the utterances of the highest word error rate, as lines."""
+  """Returns the utterances with the highest word error rates, as lines."""
   lines = ['', 'worst utterances'] if number else []
   for transcript in sorted(transcripts, key=lambda t: -t.wer)[:number]:
     lines += [
       f'{transcript.utterance_id}  WER {transcript.wer:.0%}',
-      f'  said   {transcript.reference}',
-      f'  heard  {transcript.hypothesis}',
+      f'  reference   {transcript.reference}',
+      f'  hypothesis  {transcript.hypothesis}',
     ]
   return lines

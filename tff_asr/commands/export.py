@@ -1,4 +1,4 @@
-"""From the folder of a run to what TF Serving loads."""
+"""Exports the model of a run for TF Serving and TensorFlow Lite."""
 
 from collections.abc import Mapping, Sequence
 import json
@@ -21,18 +21,20 @@ def export(
   max_seconds: float,
   phones: Sequence[str],
 ) -> str:
-  """Writes the next version of a run's model; returns what it is, in words.
+  """Writes the next version of a run's model; returns a description of it.
 
   Args:
-    run_dir: Folder of a run that has come to its end.
+    run_dir: Folder of a finished run.
     export_dir: Folder of all versions.
-    name: That the server gives the model.
+    name: Name of the model on the server.
     beam: Width of the beam search, 0 for none.
-    max_seconds: Longer utterances are refused.
-    phones: Some of `tflite.KINDS`, models for TensorFlow Lite.
+    max_seconds: Length of the longest utterance that the model accepts, in
+      seconds.
+    phones: Kinds of TensorFlow Lite models to write, from `tflite.KINDS`.
 
   Raises:
-    UserError: If there is no finished run, or a folder cannot be written to.
+    UserError: If the run is missing or unfinished, or a folder cannot be
+      written to.
   """
   if not re.fullmatch('[A-Za-z0-9_-]+', name):
     raise errors.UserError(
@@ -65,16 +67,17 @@ def export(
 
 
 def _finished(run_dir: pathlib.Path) -> records.RunRecord:
-  """Reads a run.
+  """Reads the record of a finished run.
 
   Raises:
-    UserError: If it is unfinished, or its model is not its own.
+    UserError: If the run is unfinished, or the model in its folder is not the
+      model that the run trained.
   """
   run = records.read(run_dir)
   if not run.is_finished or not model_folder.is_complete(run.paths.model):
     raise errors.UserError(
-      f'The run in {run_dir} has not come to its end: run the train'
-      ' command with its flags again, which resumes it.'
+      f'The run in {run_dir} is not finished: run the train'
+      ' command with the same flags again to resume it.'
     )
   _check_is_of(run)
   if not checksums.exists(run.paths.model_card):
@@ -100,17 +103,17 @@ def _signatures(model: transcriber.Transcriber) -> list[str]:
 
 
 def _not_served(models: pathlib.Path, name: str) -> list[str]:
-  """Returns a line if the file of a server lacks a model."""
+  """Returns a line if the configuration file of a server lacks a model."""
   if f'"{name}"' in models.read_text(errors='replace'):
     return []
-  return [f'{models} stays as it is, and has no model {name}: add it there.']
+  return [f'{models} is unchanged and has no model {name}: add it there.']
 
 
 def _check_is_of(run: records.RunRecord) -> None:
-  """Checks that the model in a run's folder is what the run has made.
+  """Checks that the model in a run's folder is the model that the run trained.
 
   Raises:
-    UserError: If it is not, so that the run's epsilon would not be its own.
+    UserError: If it is another model: the run's epsilon would not hold for it.
   """
   model = run.paths.model
   lineage.require(model)
@@ -121,13 +124,16 @@ def _check_is_of(run: records.RunRecord) -> None:
   digest = run.summary.get(records.MODEL)
   errors.require(
     is_counted and digest in (None, model_folder.digest(model)),
-    f'{model} is not the model with which the run ended: restore the folder of'
-    ' the run from one copy.',
+    f'{model} is not the final model of the run: restore the folder of the run'
+    ' from one copy.',
   )
 
 
 def _card(run: records.RunRecord) -> str:
-  """The run's card, which may be older than what is known of its ledger."""
+  """Returns the run's card with all current warnings.
+
+  The card may be older than the latest warnings about the run's ledger.
+  """
   card = text_files.read(run.paths.model_card).rstrip()
   for note in run.account.warnings:
     if note not in card:
@@ -141,25 +147,25 @@ def _served_card(
   name: str,
   max_seconds: float,
 ) -> str:
-  """Returns the card of a model that is served.
+  """Returns the card of an exported model.
 
   Args:
     run: The run.
     facts: The result of `provenance`.
-    name: The name of the model on the server.
-    max_seconds: The longest utterance.
+    name: Name of the model on the server.
+    max_seconds: Length of the longest utterance, in seconds.
   """
   made = facts['exported_with']
   served = (
-    f'As `{name}`, utterances of up to {max_seconds:g} s; exported by'
-    f' tff_asr at revision {made["revision"] or "unknown"}, with'
+    f'Served as `{name}`, for utterances of up to {max_seconds:g} s; exported'
+    f' by tff_asr at revision {made["revision"] or "unknown"}, with'
     f' TensorFlow {made["packages"]["tensorflow"]}.\n'
   )
   return '\n\n'.join([_card(run), '## Served', served])
 
 
 def provenance(run: records.RunRecord) -> Mapping[str, Any]:
-  """Says where a model is from: no paths, nothing that was not released."""
+  """Returns the provenance of a model: released figures only, and no paths."""
   figures = {
     name: run.summary[name]
     for name in (

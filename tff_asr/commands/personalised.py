@@ -1,4 +1,4 @@
-"""Tells what speakers gain when a model is tuned on their own data."""
+"""Measures the gain from tuning a model on each speaker's own data."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,15 @@ def table(
   store: client_store.ClientStore,
   config: personalisation.PersonalisationConfig,
 ) -> list[str]:
-  """Returns the error rates before and after, by speaker and in all, as lines.
+  """Returns error rates before and after tuning, by speaker and in total.
 
   Args:
-    encoder: The model, which is left as it is.
-    store: The speakers.
-    config: How the model is tuned.
+    encoder: The model; its weights are unchanged afterwards.
+    store: Store of the speakers.
+    config: Settings of the tuning.
+
+  Returns:
+    The lines of the table.
 
   Raises:
     UserError: If no speaker has two utterances.
@@ -34,12 +37,13 @@ def table(
     comparisons = personalisation.compare(encoder, store, config, bar.update)
   errors.require(
     bool(comparisons),
-    f'No speaker in {store.path} has two utterances: one to tune the model on,'
-    ' one to transcribe.',
+    f'No speaker in {store.path} has two utterances: one is needed to tune the'
+    ' model, one to transcribe.',
   )
   lines = [
     f'Tuned on every second utterance of a speaker: {config.epochs} epochs of'
-    f' SGD, step {config.learning_rate:g}; the others:',
+    f' SGD, learning rate {config.learning_rate:g}. Error rates on the other'
+    ' utterances:',
     f'{"speaker":32}{"utterances":>12}{"words":>8}{"global":>9}{"own":>9}',
   ]
   rates = [_rates(c.before, c.after) for c in comparisons]

@@ -1,4 +1,4 @@
-"""Prepares client stores at the command line: progress bar, plot and table.
+"""Prepares client stores on the command line: progress bar, plot and table.
 
 `corpora/preparation.py` does the work.
 """
@@ -40,9 +40,9 @@ def prepare(
 
   Args:
     corpus: The corpus.
-    output: Folder of the store; must not exist.
-    config: Settings of the contents.
-    holdout: Draw of the speakers for a second store.
+    output: Folder of the store; it must not exist.
+    config: Settings of the store's contents.
+    holdout: Settings for the draw of speakers for a second store.
 
   Raises:
     UserError: If the corpus or the folder of the store cannot be used.
@@ -78,7 +78,7 @@ def cached_synthetic(config: synthetic_corpus.SyntheticConfig) -> pathlib.Path:
         raise
       if not is_waiting:
         is_waiting = True
-        print('Another call makes the default store: waiting for it.')
+        print('Another call is preparing the default store: waiting for it.')
       time.sleep(_WAIT_SECONDS)
   return path
 

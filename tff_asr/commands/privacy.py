@@ -1,4 +1,4 @@
-"""Epsilon, or what meets a target, over a grid of plans."""
+"""Computes epsilon, or a setting that meets a target, over a grid of plans."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -27,21 +27,21 @@ SOLVABLE = (NOISE_MULTIPLIER, COHORT_SIZE, POPULATION)
 
 @dataclasses.dataclass(frozen=True)
 class GridConfig:
-  """Which plans.
+  """Configures the grid of plans.
 
   Attributes:
-    noise_multiplier: Values of z.
-    cohort_size: Values of S.
-    population: Values of K.
-    rounds: Values of T.
-    delta: Of all plans.
-    sampling: Scheme of all plans, in `schemes.SCHEMES`.
-    mechanism: Of all plans, in `mechanisms.MECHANISMS`.
-    target_epsilon: That each plan is to meet, or `None`.
-    solve_for: What is changed for that: the noise; the cohort, with the noise
-      on the mean as it is; or the population.
-    hypothetical: Cohort and population of a hypothetical plan to show beside a
-      single one.
+    noise_multiplier: Noise multipliers, z.
+    cohort_size: Cohort sizes, S.
+    population: Population sizes, K.
+    rounds: Numbers of rounds, T.
+    delta: Delta of all plans.
+    sampling: Sampling scheme of all plans, in `schemes.SCHEMES`.
+    mechanism: Mechanism of all plans, in `mechanisms.MECHANISMS`.
+    target_epsilon: Epsilon that each plan must meet, or `None`.
+    solve_for: Setting to adapt to the target: the noise; the cohort, at the
+      same noise on the mean; or the population.
+    hypothetical: Cohort and population of a hypothetical plan, which is shown
+      after a single plan.
   """
 
   noise_multiplier: Sequence[float]
@@ -57,14 +57,14 @@ class GridConfig:
 
 
 def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
-  """Returns a plan in words, or a table of several, and plots them.
+  """Returns a plan in words, or a table of several plans, and plots the plans.
 
   Args:
-    config: Which plans.
-    plot: PNG file to write.
+    config: The grid of plans.
+    plot: PNG file to write, or `None`.
 
   Raises:
-    UserError: If a plan cannot be, or no value meets the target.
+    UserError: If a plan is invalid, or no value meets the target.
   """
   points = list(itertools.product(*(getattr(config, a) for a in AXES)))
   found = [_plan(config, dict(zip(AXES, p, strict=True))) for p in points]
@@ -80,7 +80,7 @@ def run(config: GridConfig, plot: pathlib.Path | None = None) -> str:
     text += f'\n\n{config.solve_for} {shown} meets epsilon'
     text += f' {config.target_epsilon:g} at delta {config.delta:g}.'
     if config.solve_for == COHORT_SIZE:
-      text += f' Its noise_multiplier is {plan.noise_multiplier:.6g}.'
+      text += f" The plan's noise_multiplier is {plan.noise_multiplier:.6g}."
   if config.hypothetical:
     other = plan.hypothetical(*config.hypothetical)
     text += (
@@ -129,8 +129,10 @@ def _plan(config: GridConfig, point: dict) -> plans.PrivacyPlan:
       max(plan.cohort_size, int(1.0 / config.delta) - 1),
     )
   on_mean = plan.noise_multiplier / plan.expected_cohort
-  errors.require(on_mean > 0.0, 'Without noise no cohort meets an epsilon.')
-  # In turns there may be a third fewer in a round than were asked for.
+  errors.require(
+    on_mean > 0.0, 'Without noise, no cohort meets a target epsilon.'
+  )
+  # Sampling in turns may give a third fewer clients in a round than requested.
   fewest = math.ceil(1.5 * allocation.LEAST_NOISE_MULTIPLIER / on_mean)
   return least(
     lambda size: plan.hypothetical(size, plan.population),
@@ -162,11 +164,11 @@ def _table(found: Sequence[plans.PrivacyPlan]) -> str:
 
 
 def _plot(config: GridConfig, points, found, path: pathlib.Path) -> None:
-  """A curve over the longest axis for each combination of the others."""
+  """Plots a curve over the longest axis for each combination of the others."""
   lengths = [len(getattr(config, axis)) for axis in AXES]
   errors.require(
     max(lengths) > 1,
-    '`plot` shows several plans: give a list of values, such as'
+    '`plot` needs several plans: give a list of values, such as'
     ' `noise_multiplier=0.5,1,2`.',
   )
   x = lengths.index(max(lengths))

@@ -1,6 +1,6 @@
-"""Runs with every combination of settings, one after the other, compared.
+"""Runs and compares every combination of settings, one after the other.
 
-Each is a process of its own, so that one that fails takes no other with it.
+Each run is a separate process, so that a failed run does not end the others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,20 +23,20 @@ from tff_asr.runs import columns, folders, records
 
 PAGE = 'compare.html'
 
-# What is handed on for each signal: a terminal that is closed is no reason to
-# lose a round.
+# Signals that are forwarded for each signal. SIGHUP becomes SIGTERM, so that
+# closing a terminal does not lose a round.
 _SIGNALS = {
   signal.SIGINT: signal.SIGINT,
   signal.SIGTERM: signal.SIGTERM,
   signal.SIGHUP: signal.SIGTERM,
 }
 _VALUES = re.compile(r'-*(\w+)=(.*)')
-# What is kept of a setting in the name of a folder.
+# Characters that the name of a folder does not keep.
 _UNFIT = re.compile(r'[^\w.=+-]+')
 
 
 class Alternative(NamedTuple):
-  """One setting of an axis: its name, and the argument that makes it."""
+  """Holds one setting of an axis: its name and its command-line argument."""
 
   name: str
   argument: str
@@ -44,12 +44,12 @@ class Alternative(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-  """One run of a sweep.
+  """Holds the settings of one run of a sweep.
 
   Attributes:
-    path: Its folder.
-    arguments: With which the command is called.
-    flags: All flags that it will have in force.
+    path: Folder of the run.
+    arguments: Arguments of the train command.
+    flags: All flags that the run will have in force.
   """
 
   path: pathlib.Path
@@ -62,10 +62,10 @@ def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
 
   Args:
     text: `flag=value,value` or `flagfile,flagfile`.
-    path: From a path as it is given to where it is.
+    path: Resolves a path as the user gives it.
 
   Raises:
-    UserError: If a setting is empty, or there twice.
+    UserError: If a setting is empty or repeated.
   """
   values = _VALUES.fullmatch(text)
   if values:
@@ -91,7 +91,7 @@ def axis(text: str, path: Callable[[str], pathlib.Path]) -> list[Alternative]:
     is_empty = '' in files
   errors.require(
     not is_empty and len({a.name for a in found}) == len(found),
-    f'`grid={text}` must be different settings with commas between them:'
+    f'`grid={text}` must list different settings, separated by commas:'
     ' `grid=FLAG=VALUE,VALUE` or `grid=FLAGFILE,FLAGFILE`.',
   )
   return found
@@ -103,7 +103,7 @@ def combinations(
   """Returns a name and the arguments of every combination of settings.
 
   Raises:
-    UserError: If two have one name.
+    UserError: If two combinations have the same name.
   """
   found = [
     ('_'.join(a.name for a in chosen), [a.argument for a in chosen])
@@ -113,7 +113,7 @@ def combinations(
   for name in names:
     errors.require(
       names.count(name) == 1,
-      f'Two combinations of `grid` are called {name}: rename a flagfile.',
+      f'Two combinations of `grid` have the name {name}: rename a flagfile.',
     )
   return found
 
@@ -124,17 +124,18 @@ def run(
   folder: pathlib.Path,
   private_details: bool = False,
 ) -> str:
-  """Does the runs that are not finished, and compares all in the folder.
+  """Trains all unfinished runs, and compares all runs in the folder.
 
   Args:
     trials: The runs.
-    command: What is called with the arguments of each, a program first.
-    folder: Where the runs are, and the page that compares them.
-    private_details: Whether there is a second page, with paths.
+    command: The program, and its first arguments; the arguments of a run
+      follow.
+    folder: Folder of the runs and of the page that compares them.
+    private_details: Whether to write a second page, with paths.
 
   Raises:
-    Stopped: If a signal asked for it; the run at work has ended by then.
-    UserError: If runs have failed; the others are done and compared.
+    Stopped: If a signal stopped the sweep; the current run has ended by then.
+    UserError: If runs have failed; the other runs are finished and compared.
   """
   folder.mkdir(parents=True, exist_ok=True)
   failed = []
@@ -149,7 +150,8 @@ def run(
     if stopped_by:
       print('stopped')
       raise stopping.Stopped(
-        f'Stopped in run {number} of {len(trials)}: the same command goes on.',
+        f'Stopped in run {number} of {len(trials)}: repeat the command to'
+        ' resume.',
         stopped_by,
       )
     if code:
@@ -165,7 +167,7 @@ def run(
     print(text)
   errors.require(
     not failed,
-    f'{len(failed)} of {len(trials)} runs failed, see their .log in {folder}:'
+    f'{len(failed)} of {len(trials)} runs failed, see their logs in {folder}:'
     f' {", ".join(failed)}.',
   )
   return text
@@ -176,7 +178,7 @@ def _fit(name: str) -> str:
 
 
 def _is_finished(trial: Trial) -> bool:
-  """Whether a run with just these flags came to its end."""
+  """Returns whether a run with exactly these flags is finished."""
   paths = folders.RunPaths(trial.path)
   return (
     paths.flags.exists()
@@ -201,11 +203,12 @@ def _outcome(trial: Trial) -> str:
 def _call(
   command: Sequence[str], log: pathlib.Path
 ) -> tuple[int, signal.Signals | None]:
-  """Runs a command; returns its exit code, and the signal that came, if any.
+  """Runs a command; returns its exit code, and the received signal, if any.
 
-  Signals are handed on to it.  It is in a group of its own, or Ctrl-C would
-  reach it twice and end it at once.  It dies with this process: nobody would
-  stop it, and the next call would find the run in use.
+  This process forwards signals to the command.  The command has its own process
+  group: otherwise Ctrl-C would reach it twice and end it at once.  The command
+  dies with this process: otherwise nobody would stop the command, and the next
+  call would find the run in use.
   """
   came: list[int] = []
   process = None
@@ -228,7 +231,8 @@ def _call(
   }
   try:
     with open(log, 'a') as file:
-      # From the main thread, which lives as long as the program.
+      # The child is bound to this thread, so start it in the main thread, which
+      # lives as long as the program.
       process = subprocess.Popen(
         child_process.bound(command),
         stdin=subprocess.DEVNULL,
@@ -246,11 +250,11 @@ def _call(
 
 
 def _last_line(log: pathlib.Path, begun: int) -> str:
-  """Of what a command wrote; that of its error, if it says so.
+  """Returns the last line that a command wrote, or its last `error:` line.
 
   Args:
-    log: The file.
-    begun: Its size before the call.
+    log: File of the command's output.
+    begun: Size of the file before the call, in bytes.
   """
   written = log.read_bytes()[begun:].decode(errors='replace')
   lines = written.strip().splitlines() or ['']

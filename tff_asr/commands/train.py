@@ -1,4 +1,4 @@
-"""A training run: stores, seed model, federated rounds, evaluation, report."""
+"""Trains a model: stores, seed model, federated rounds, evaluation, report."""
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
@@ -29,8 +29,8 @@ from tff_asr.runs import (
   run_privacy,
 )
 
-# A call on an existing run may ask for more rounds or another budget, and tell
-# of further runs; the ledger forgets none.  It may run elsewhere.
+# A later call on a run may ask for more rounds or another budget, may name
+# further runs (the ledger keeps all earlier ones), and may use other devices.
 _MAY_CHANGE = frozenset(
   [
     *('rounds', 'max_epsilon', 'prior_ledger'),
@@ -43,22 +43,24 @@ _MAY_CHANGE = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(program.RoundsConfig):
-  """What a run does, its rounds among it.
+  """Configures a run, including its rounds.
 
   Attributes:
     train_store: Store of the clients.
-    eval_store: Store of speakers who are in no round.
-    output_dir: The run's folder.
+    eval_store: Store of the held-out speakers, who are in no round.
+    output_dir: Folder of the run.
     model: Name of a preset.
-    regularisation: Rates of `dropout` and `layer_drop` in training, in place of
-      the rates of the preset or of the given model.
-    seed_model: Folder of the model to begin with, or `None`.
+    regularisation: Rates of `dropout` and `layer_drop` in training; they
+      replace the rates of the preset or of the given model.
+    seed_model: Folder of the initial model, or `None`.
     seed_clients: Number of speakers of `train_store` set apart for a seed
       model, or `speakers.ALL`; they are in no round.
-    central: How the seed model, or a given one further, is trained on them.
-    seed: Of initial weights and of the choice of seed speakers; never of noise
-      or cohorts.
-    private_details: Whether a second page has names, words and paths.
+    central: Settings for training the seed model on the seed speakers, or for
+      training the given model further on them.
+    seed: Random seed of the initial weights and of the choice of seed speakers;
+      never of noise or cohorts.
+    private_details: Whether to write a second page, with names, words and
+      paths.
   """
 
   train_store: pathlib.Path
@@ -76,7 +78,7 @@ class TrainConfig(program.RoundsConfig):
     """Returns the sizes of a new encoder.
 
     Raises:
-      UserError: If there is no such preset, or it has no such rate.
+      UserError: If the preset does not exist, or lacks one of the rates.
     """
     preset = presets.preset(self.model, vocabulary_size)
     return preset.with_regularisation(self.regularisation)
@@ -90,9 +92,9 @@ def train(
   """Runs or resumes a run; returns its result as text.
 
   Args:
-    config: Settings.
-    flags: Every flag in force, for the record.
-    log: Gets the beginning, the rounds and the result as well.
+    config: Settings of the run.
+    flags: Every flag in force, for the record of the run.
+    log: Also receives the start, the rounds and the result, if given.
 
   Raises:
     UserError: If the settings or the data cannot be used.
@@ -103,16 +105,16 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-  """A run whose settings are checked and whose folder is open.
+  """Holds a run with checked settings and an open folder.
 
   Attributes:
-    config: Settings.
+    config: Settings of the run.
     chosen: The speakers.
-    privacy: The plan and the cohorts.
-    folder: The run's folder, locked.
-    account: The ledger.
-    check: Reads the stores in the background.
-    log: Gets the rounds as well, if there is one.
+    privacy: The privacy plan and the cohorts.
+    folder: Folder of the run, locked.
+    account: The privacy account, with the ledger.
+    check: Check of the stores, in the background.
+    log: Also receives the rounds, if given.
   """
 
   config: TrainConfig
@@ -126,12 +128,12 @@ class _Run:
 
 @dataclasses.dataclass(frozen=True)
 class _HeldOut:
-  """The held-out speakers, to be transcribed more than once.
+  """Holds the held-out speakers, who are transcribed more than once.
 
   Attributes:
-    evaluator: Transcribes with the encoder as it is.
-    everybody: Batches of all of them.
-    between: Batches of the speakers of an evaluation between rounds.
+    evaluator: Transcribes with the current weights of the encoder.
+    everybody: Batches of all held-out speakers.
+    between: Batches of the speakers for evaluations between rounds.
   """
 
   evaluator: evaluation.Evaluator
@@ -156,13 +158,13 @@ class _HeldOut:
 
 @dataclasses.dataclass(frozen=True)
 class _Results:
-  """The final model on the held-out speakers.
+  """Holds the results of the final model on the held-out speakers.
 
   Attributes:
     rounds: Number of rounds done.
     transcripts: The transcripts of all utterances.
-    seed_rates: Error rates of the seed model, where the metrics of round 0
-      are not on all speakers.
+    seed_rates: Error rates of the seed model on all speakers, if the metrics
+      of round 0 are on only some of them.
   """
 
   rounds: int
@@ -201,7 +203,7 @@ def _train(
     evaluation.batches(chosen.eval_store),
     evaluation.batches(chosen.eval_store, chosen.evaluated_between),
   )
-  checksums.remove(folder.summary)  # Of an earlier call.
+  checksums.remove(folder.summary)  # An earlier call may have left one.
   rounds = _run_rounds(run, encoder, held_out.rates_between, devices)
   _save_model(run, encoder, trained_on)
   results = _evaluate(run, encoder, held_out, rounds)
@@ -242,7 +244,8 @@ def _open_folder(
   """Makes or opens the run's folder.
 
   Raises:
-    UserError: If it is of another run, or has done more rounds.
+    UserError: If the folder is of another run, or has more rounds than the
+      settings ask for.
   """
   released = max(
     metrics_file.readable(config.output_dir / 'metrics.csv'), default=-1
@@ -267,21 +270,21 @@ def _open_account(
   privacy: run_privacy.RunPrivacy,
   folder: folders.RunFolder,
 ) -> accounts.Account:
-  """Opens the run's ledger; prints who takes part and what is promised."""
+  """Opens the run's ledger; prints the participants and the privacy plan."""
   print(f'Run folder: {folder.path}')
   print(chosen.in_words())
   account = privacy.open_account(folder)
   if account.plan:
     print(account.plan_text())
   elif config.rounds:
-    print('No privacy: updates are neither clipped nor noised.')
+    print('No privacy: the updates are neither clipped nor noised.')
   if account.is_unprotected:
     durable.write_text(folder.unprotected, f'{accounts.UNPROTECTED_NOTE}\n')
   return account
 
 
 def _seed_model(run: _Run, loader: seed_models.Loader) -> Encoder:
-  """Returns the model with which the rounds begin."""
+  """Returns the initial model of the rounds."""
   config, store = run.config, run.chosen.train_store
   return seed_models.get(
     run.folder.seed_model,
@@ -353,7 +356,7 @@ def _run_rounds(
   rounds = program.run(run.config, parts)
   if rounds < planned:
     print(
-      f'Stopped after {rounds} of {planned} rounds: the next would bring'
+      f'Stopped after {rounds} of {planned} rounds: the next would raise'
       f' epsilon above {run.config.privacy.budget.limit:g}.'
     )
   return rounds
@@ -362,7 +365,7 @@ def _run_rounds(
 def _save_model(
   run: _Run, encoder: Encoder, trained_on: lineage.Lineage
 ) -> None:
-  """Saves the final model; before it the record of its trainings."""
+  """Saves the record of the trainings, then the final model."""
   if run.privacy.cohorts:
     private = run.privacy.is_guarantee
     trained_on += lineage.trainings(
@@ -382,9 +385,9 @@ def _evaluate(
   held_out: _HeldOut,
   rounds: int,
 ) -> _Results:
-  """Evaluates the final model; afterwards the encoder may be the seed model."""
+  """Evaluates the final model; the encoder may then hold the seed weights."""
   transcripts, seed_rates = held_out.transcribe(), None
-  # Else the first row of the metrics has the rates of the seed model.
+  # Otherwise the first row of the metrics has the seed model's error rates.
   if rounds and run.config.evaluate_clients:
     seed_encoder, _ = model_folder.load(run.folder.seed_model)
     encoder.set_weights(seed_encoder.get_weights())
@@ -393,9 +396,9 @@ def _evaluate(
 
 
 def _write_report(run: _Run, results: _Results, started: float) -> str:
-  """Writes the report and the final figures; returns them as a table."""
+  """Writes the report and the final figures; returns the figures as a table."""
   config, chosen = run.config, run.chosen
-  if run.account.ledger:  # Earlier runs may have released more meanwhile.
+  if run.account.ledger:  # Earlier runs may have released more since then.
     run.account.ledger.read_priors()
   table = run_report.write(
     run.folder,

@@ -1,4 +1,4 @@
-"""Transcribes audio files by an exported model."""
+"""Transcribes audio files with an exported model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
@@ -15,7 +15,7 @@ from tff_asr.audio import decoding, features
 from tff_asr.serving import client as client_lib
 
 _BATCH = 8
-_BATCH_SECONDS = 120.0  # Padding included; a longer file is a batch of its own.
+_BATCH_SECONDS = 120.0  # With padding; a longer file is a batch alone.
 _MAX_SECONDS = 3_600.0
 
 
@@ -27,17 +27,17 @@ def transcribe(
   files: Sequence[pathlib.Path],
   as_json: bool = False,
 ) -> None:
-  """Prints a line for each file, in their order.
+  """Prints a line for each file, in the order of the files.
 
   Args:
-    client: What transcribes.
-    files: Audio of any kind that `decoding` reads.
-    as_json: Whether a line is an object with all that is known; else it is the
-      file, a tab, and the text.
+    client: Client of the exported model.
+    files: Audio files in any format that `decoding` reads.
+    as_json: Whether a line is a JSON object with all fields of the transcript;
+      otherwise the line is the file, a tab, and the text.
 
   Raises:
-    UserError: After all others were transcribed, if a file cannot be; at once
-      if the model cannot be had.
+    UserError: If a file cannot be transcribed, after all other files are; if
+      the model is not available, at once.
   """
   if not files:
     raise errors.UserError('Give one audio file or more.')
@@ -62,7 +62,7 @@ def transcribe(
 
 
 def _json(fields: Mapping[str, Any]) -> str:
-  """JSON as the terminal can write it, with its own escapes otherwise."""
+  """Returns JSON; escapes characters that the terminal cannot write."""
   line = json.dumps(fields, ensure_ascii=False)
   try:
     line.encode(sys.stdout.encoding or 'ascii')
@@ -74,7 +74,7 @@ def _json(fields: Mapping[str, Any]) -> str:
 def _batches(
   files: Sequence[pathlib.Path], faults: list[str]
 ) -> Iterator[list[_Sound]]:
-  """Decodes files and puts neighbours together; adds to `faults`."""
+  """Decodes files and batches neighbours; adds unreadable files to `faults`."""
   batch: list[_Sound] = []
   for path in files:
     try:

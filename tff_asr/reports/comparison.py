@@ -1,6 +1,6 @@
-"""Several runs on one page: figures, what differs, curves, joint privacy.
+"""Writes the page that compares runs: figures, flags, curves, joint privacy.
 
-The page has no paths, as that of one run; a second one has them.
+Like the page of one run, this page has no paths; a second page has them.
 """
 
 from collections.abc import Sequence
@@ -22,23 +22,25 @@ def write(
   output: pathlib.Path,
   private_details: bool = False,
 ) -> str:
-  """Writes the page; returns where, and what the runs promise together.
+  """Writes the page; returns its path and the joint guarantee of the runs.
 
   Args:
     runs: Folders of runs, which may be unfinished.
-    output: The page.
-    private_details: Whether a second page beside it has paths; without, one of
-      an earlier call goes.
+    output: File of the page.
+    private_details: Whether to write a second page, with paths, beside the
+      first. If false, the second page of an earlier call is removed.
 
   Raises:
-    UserError: If a folder is no run, or given twice, or the page has no folder.
+    UserError: If a folder is not the folder of a run, or is given twice, or if
+      the folder of the page does not exist.
   """
   errors.require(
     len(set(runs)) == len(runs), 'A run was given twice: give each once.'
   )
   errors.require(
     output.parent.is_dir() and not output.is_dir(),
-    f'{output} cannot be written: its folder is not there, or it is one.',
+    f'{output} cannot be written: its folder does not exist, or {output.name}'
+    ' is a folder.',
   )
   records = [run_record.read(path) for path in runs]
   durable.write_text(output, page_of(records, output))
@@ -58,12 +60,12 @@ def page_of(
   output: pathlib.Path,
   private_details: bool = False,
 ) -> str:
-  """Returns the page.
+  """Returns the HTML of the page.
 
   Args:
     runs: The runs.
-    output: Where it is to be, for links to the pages of runs below.
-    private_details: Whether it is the page with paths.
+    output: File of the page, for links to the pages of runs below its folder.
+    private_details: Whether this is the page with paths.
   """
   names = _names([run.paths.path for run in runs])
   privacy = [
@@ -80,7 +82,7 @@ def page_of(
 
 
 def _names(paths: Sequence[pathlib.Path]) -> list[str]:
-  """The ends of the paths that tell them apart."""
+  """Returns the shortest ends of the paths that are all different."""
   every = [path.relative_to(path.anchor).parts for path in paths]
   length = 1
   while len({parts[-length:] for parts in every}) < len(every):
@@ -109,8 +111,8 @@ def _table(runs, names, output) -> markup.Html:
   )
   note = markup.paragraph(
     'The lowest WER is marked. It was chosen on the held-out speakers of these'
-    ' runs, and is too good by that: where intervals overlap, another choice'
-    ' may be as good.'
+    ' runs, so it is too optimistic. Where intervals overlap, another run may'
+    ' be as good.'
   )
   return markup.joined([table, note] if best is not None else [table])
 
@@ -128,7 +130,7 @@ def _row(run, name, output) -> list[object]:
   figures = run.account.figures(run.rounds) if run.rounds else {}
   epsilon = figures.get(columns.EPSILON, '-')
   report = run.paths.report
-  # A link to elsewhere would tell where the folders are.
+  # A link to a page outside the folder would show paths.
   if report.exists() and report.is_relative_to(output.parent):
     below = report.relative_to(output.parent).as_posix()
     name = markup.link(name, urllib.parse.quote(below, safe='/=+'))
@@ -152,12 +154,12 @@ def _row(run, name, output) -> list[object]:
 def _curves(runs, names) -> list[markup.Html]:
   plots = []
   for name, column, label, text in (
-    ('by-round', columns.ROUND, 'round', 'Over the rounds.'),
+    ('by-round', columns.ROUND, 'round', 'By round.'),
     (
       'by-epsilon',
       columns.EPSILON,
       'epsilon spent',
-      'Over what each round cost.',
+      'By the epsilon spent after each round.',
     ),
   ):
     curves = []
@@ -185,15 +187,15 @@ def _differing(runs, names, private_details) -> list[markup.Html]:
           folders.recorded_flag(run.flags_without_paths, flag, '-')
           for run in runs
         ]
-        values = _told_apart(values, shown)
+        values = _numbered(values, shown)
       rows.append((markup.element('code', f'--{flag}'), *values))
   if not rows:
     return [markup.paragraph('None.')]
   return [markup.table(('', *names), rows, wraps=False)]
 
 
-def _told_apart(values: Sequence[str], shown: Sequence[str]) -> list[str]:
-  """Numbers different values that are shown alike."""
+def _numbered(values: Sequence[str], shown: Sequence[str]) -> list[str]:
+  """Adds numbers to different values whose shown texts are equal."""
   found: dict[str, dict[str, int]] = {}
   for value, text in zip(values, shown, strict=True):
     numbers = found.setdefault(text, {})

@@ -1,8 +1,8 @@
-"""Matplotlib, imported when the first plot is drawn.
+"""Imports Matplotlib when the first plot is drawn.
 
-Its import searches for fonts. The first time this takes seconds and writes a
-note to standard error. A call that draws nothing, or that ends in an error,
-needs neither.
+The import searches for fonts. The first search takes seconds and writes a note
+to standard error. A call that draws nothing, or that ends in an error, needs
+neither.
 """
 
 import functools
@@ -11,7 +11,7 @@ from types import ModuleType
 
 @functools.cache
 def library() -> ModuleType:
-  """Returns `matplotlib`, with `figure` and `ticker`."""
+  """Returns the module `matplotlib`, with `figure` and `ticker` imported."""
   import matplotlib.figure
   import matplotlib.ticker
 

@@ -1,4 +1,4 @@
-"""Figures by layer and round, measured or made from what was released."""
+"""Computes figures by layer and round from released metrics."""
 
 from collections.abc import Mapping, Sequence
 import math
@@ -9,7 +9,7 @@ import numpy as np
 from tff_asr.privacy import plans
 from tff_asr.runs import columns
 
-# Standard deviations of the noise's energy that a signal must exceed.
+# A signal must exceed this many standard deviations of the noise's energy.
 _CERTAIN = 3.0
 
 
@@ -17,9 +17,9 @@ class Heat(NamedTuple):
   """Figures by layer and round.
 
   Attributes:
-    rounds: The rounds, rising.
+    rounds: Numbers of the rounds, in increasing order.
     layers: Names of the layers.
-    values: float64 `[layers, rounds]`, NaN where there is none.
+    values: float64 `[layers, rounds]`, NaN where there is no figure.
   """
 
   rounds: Sequence[float]
@@ -28,11 +28,11 @@ class Heat(NamedTuple):
 
 
 def of_metrics(rows: Sequence[Mapping[str, float]], prefix: str) -> Heat | None:
-  """The metrics `prefix` + layer, or `None` if there are none.
+  """Returns the metrics named `prefix` + layer, or `None` without any.
 
   Args:
     rows: Metrics by round.
-    prefix: Such as `columns.NORM`.
+    prefix: Start of the metrics' names, such as `columns.NORM`.
   """
   found = [(row[columns.ROUND], columns.of_layers(row, prefix)) for row in rows]
   found = [(number, figures) for number, figures in found if figures]
@@ -44,7 +44,10 @@ def of_metrics(rows: Sequence[Mapping[str, float]], prefix: str) -> Heat | None:
 
 
 def logarithms(heat: Heat) -> Heat:
-  """To the base of 10; NaN for what has none, such as an empty cohort."""
+  """Returns base-10 logarithms; NaN where there is none.
+
+  The norm of an empty cohort, for example, is 0 and has no logarithm.
+  """
   with np.errstate(divide='ignore', invalid='ignore'):
     values = np.log10(heat.values)
   return heat._replace(values=np.where(np.isfinite(values), values, np.nan))
@@ -56,13 +59,14 @@ def noise(
   rows: Sequence[Mapping[str, float]],
   norms: Heat,
 ) -> Heat:
-  """Root mean square of the norm of the noise in the aggregate.
+  """Returns the root mean square of the norm of the noise in the aggregate.
 
   Args:
-    plan: Under which the rounds were.
+    plan: Privacy plan of the rounds.
     layers: Sizes of the model's layers.
-    rows: Metrics by round; bounds in them are those of the round after.
-    norms: Of which layers and rounds.
+    rows: Metrics by round. The clipping bounds in a row hold for the next
+      round.
+    norms: Norms of the aggregate, for their layers and rounds.
   """
   after = {
     row[columns.ROUND] + 1: columns.of_layers(row, columns.BOUND)
@@ -88,17 +92,17 @@ def noise(
 def signal_to_noise(
   norms: Heat, noises: Heat, layers: Mapping[str, int]
 ) -> Heat:
-  """Ratio of energies, in decibels.
+  """Returns the ratio of the signal's energy to the noise's, in decibels.
 
-  The energy of the aggregate is that of the signal and of the noise, but for
-  chance; so what is beyond the noise's is an estimate of the signal's.  Where
-  chance could have made it, there is none.
+  The expected energy of the aggregate is the sum of the energies of signal and
+  noise. The excess over the noise's energy therefore estimates the signal's
+  energy.  Where chance could explain the excess, the estimate is NaN.
 
   Args:
-    norms: Of the noised aggregate.
-    noises: Of the noise in it.
-    layers: Sizes of the layers: the energy of noise on d coordinates strays by
-      sqrt(2 / d) of itself.
+    norms: Norms of the noised aggregate.
+    noises: Norms of the noise in the aggregate.
+    layers: Sizes of the layers. The relative standard deviation of the energy
+      of noise on d coordinates is sqrt(2 / d).
   """
   with np.errstate(divide='ignore', invalid='ignore'):
     excess = np.square(norms.values / noises.values) - 1.0
@@ -109,7 +113,7 @@ def signal_to_noise(
 
 
 def share_of_noise(norms: Heat, noises: Heat) -> np.ndarray:
-  """Part of the aggregate's energy that is noise, by round, at most 1."""
+  """Returns the noise's share of the aggregate's energy by round, at most 1."""
   both = np.isfinite(norms.values) & np.isfinite(noises.values)
   total, of_noise = (
     np.where(both, np.square(h.values), 0.0).sum(0) for h in (norms, noises)

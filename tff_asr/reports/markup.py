@@ -1,8 +1,8 @@
-"""Pages of HTML that need nothing else: no network, no script.
+"""Builds HTML pages that need no network and no script.
 
-What is shown is escaped, unless it is `Html`. The frame of a page and its
-style are in `page.html`; elements are made here, because most pages are tables
-and plots that code makes, and a template would hold little but loops.
+Text is escaped, unless it is `Html`. The frame and the style of a page are in
+`page.html`. Elements are built here: most pages consist of tables and plots
+from code, so a template would hold little but loops.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,54 +15,54 @@ _PAGE = pathlib.Path(__file__).with_name('page.html')
 
 
 class Html(str):
-  """Text that is HTML already."""
+  """Holds text that is already HTML."""
 
 
 class Section(NamedTuple):
-  """Part of a page; one without contents is left out."""
+  """Holds a part of a page; `document` omits a section without contents."""
 
   title: str
   parts: Sequence[Html]
 
 
 def escaped(text: object) -> Html:
-  """Text as HTML; what is `Html` stays as it is."""
+  """Escapes text for HTML; returns `Html` unchanged."""
   return text if isinstance(text, Html) else Html(html.escape(str(text)))
 
 
 def joined(parts: Iterable[object], between: str = '\n') -> Html:
-  """Parts one after the other, escaped where needed."""
+  """Joins parts in order, escaped where needed."""
   return Html(between.join(map(escaped, parts)))
 
 
 def element(tag: str, content: object, kind: str = '') -> Html:
-  """An element, such as a paragraph; `kind` is its class."""
+  """Returns an element, such as a paragraph; `kind` is its CSS class."""
   attribute = f' class="{html.escape(kind)}"' if kind else ''
   return Html(f'<{tag}{attribute}>{escaped(content)}</{tag}>')
 
 
 def paragraph(text: object) -> Html:
-  """A paragraph."""
+  """Returns a paragraph."""
   return element('p', text)
 
 
 def warning(text: object) -> Html:
-  """A paragraph that nobody should miss."""
+  """Returns a paragraph that the style highlights as a warning."""
   return element('p', text, 'warning')
 
 
 def preformatted(text: str) -> Html:
-  """Text with its line breaks."""
+  """Returns text that keeps its line breaks."""
   return element('pre', text)
 
 
 def link(text: str, address: str) -> Html:
-  """A link."""
+  """Returns a link."""
   return Html(f'<a href="{html.escape(address)}">{escaped(text)}</a>')
 
 
 def folded(title: str, content: Html) -> Html:
-  """Content that opens at a click."""
+  """Returns content that is hidden until a click on its title."""
   return element(
     'details', joined([element('summary', title), content]), 'folded'
   )
@@ -74,13 +74,13 @@ def table(
   marked: int | None = None,
   wraps: bool = True,
 ) -> Html:
-  """A table that scrolls within its box.
+  """Returns a table that scrolls within its box.
 
   Args:
-    header: Its columns.
-    rows: Its cells.
-    marked: Number of the row to mark, if any.
-    wraps: Whether what is long may go over several lines.
+    header: Titles of the columns.
+    rows: Cells of each row.
+    marked: Index of the row to mark, if any.
+    wraps: Whether long cells may wrap over several lines.
   """
 
   def line(cells, tag, kind=''):
@@ -96,7 +96,7 @@ def table(
 
 
 def facts(found: Mapping[str, object]) -> Html:
-  """Names and what is to be said of each."""
+  """Returns a list of names and their descriptions."""
   return element(
     'dl',
     joined(
@@ -108,7 +108,7 @@ def facts(found: Mapping[str, object]) -> Html:
 
 
 def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
-  """Key figures: name, value, and a remark, which may be empty."""
+  """Returns cards of key figures: name, value and a remark, maybe empty."""
   return element(
     'div',
     joined(
@@ -130,24 +130,24 @@ def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
 
 
 def plot(svg: str, caption: object) -> Html:
-  """A plot from `run_plots` with a caption."""
+  """Returns a plot from `run_plots` with a caption."""
   return element('figure', joined([Html(svg), element('figcaption', caption)]))
 
 
 def plots(found: Iterable[Html]) -> Html:
-  """Plots beside each other where there is room."""
+  """Places plots side by side where the page is wide enough."""
   return element('div', joined(found), 'plots')
 
 
 def document(
   title: str, head: Sequence[Html], sections: Sequence[Section]
 ) -> str:
-  """Returns a page.
+  """Returns the HTML of a page.
 
   Args:
-    title: Its title.
-    head: What comes before the table of contents.
-    sections: The rest.
+    title: Title of the page.
+    head: Parts before the table of contents.
+    sections: Parts after the table of contents.
   """
   sections = [section for section in sections if section.parts]
   contents = joined(

@@ -1,7 +1,7 @@
-"""A model's card: data, guarantee, results and limits, for those who use it.
+"""Writes a model's card for its users: data, guarantee, results and limits.
 
-It goes where the model goes, so it has names of folders only, no paths; and no
-figure on the clients that the run did not release.
+The card is copied with the model. It therefore has names of folders but no
+paths, and no figure on the clients that the run did not release.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,15 +37,15 @@ def provenance(
   population: Sequence[str],
   promises: bool,
 ) -> dict[str, Any]:
-  """What a card says of where a model comes from, for the run's summary.
+  """Returns the provenance of a model, for its card and the run's summary.
 
   Args:
-    train_store: Of the clients and the seed speakers.
-    eval_store: Of the held-out speakers.
-    seed_ids: Speakers of `train_store` that trained a seed model.
-    population: Clients of the rounds, if there were any.
-    promises: Whether anything is promised to them: then how much they said is
-      left out, for no noise would protect it.
+    train_store: Store of the clients and the seed speakers.
+    eval_store: Store of the held-out speakers.
+    seed_ids: Speakers of `train_store` whose data trained a seed model.
+    population: Clients of the rounds; empty without rounds.
+    promises: Whether the clients are promised any privacy. If so, their hours
+      of audio are omitted, because no noise would protect this figure.
   """
 
   def hours(store, clients):
@@ -70,7 +70,7 @@ def provenance(
 
 
 def software() -> dict[str, Any]:
-  """Versions of Python and packages, and revision of this project."""
+  """Returns versions of Python and packages, and the project's revision."""
   return {
     'python': platform.python_version(),
     'packages': {name: importlib.metadata.version(name) for name in _PACKAGES},
@@ -98,14 +98,14 @@ def card_of(run: records.RunRecord) -> str:
 
 
 def _model(run: records.RunRecord) -> list[str]:
-  how = (
+  training = (
     f'by {run.rounds} rounds of federated learning'
     if run.rounds
     else 'centrally, without federated rounds'
   )
   lines = [
-    'Recognises speech, by CTC: from log-mel features of audio at 16 kHz to'
-    f' characters or word pieces. Trained {how}.'
+    'Recognises speech by CTC. Input: log-mel features of audio at 16 kHz.'
+    f' Output: characters or word pieces. Trained {training}.'
   ]
   if model_folder.is_complete(run.paths.model):
     config = model_folder.read_config(run.paths.model)
@@ -129,20 +129,20 @@ def _data(run: records.RunRecord) -> list[str]:
   items = []
   if facts['population']:
     hours = facts.get('population_hours')
-    said = (
+    amount = (
       f', {hours:.2f} hours'
       if hours is not None
-      else '; how much they said is not released'
+      else '; the amount of their audio is not released'
     )
     items.append(
       f'clients of the rounds: {facts["population"]:,} of the store'
-      f' `{facts["train_store"]}`{said}'
+      f' `{facts["train_store"]}`{amount}'
     )
   if facts['seed_speakers']:
     items.append(
-      f'seed speakers, on whom the first model was trained:'
-      f' {facts["seed_speakers"]:,} others of it, {facts["seed_hours"]:.2f}'
-      ' hours'
+      f'seed speakers, whose data trained the first model:'
+      f' {facts["seed_speakers"]:,} other speakers of this store,'
+      f' {facts["seed_hours"]:.2f} hours'
     )
   items.append(
     f'held-out speakers: {facts["eval_speakers"]:,} of the store'
@@ -151,14 +151,13 @@ def _data(run: records.RunRecord) -> list[str]:
   items.append(f'vocabulary: `{facts["vocabulary"]}`')
   return [
     _items(items),
-    'The record of trainings that went into the model, oldest first'
-    ' (`lineage.json`):',
+    'All trainings that led to this model, oldest first (`lineage.json`):',
     _items(trainings(run)),
   ]
 
 
 def trainings(run: records.RunRecord) -> Iterable[str]:
-  """Yields the trainings that went into a model, in words, without names."""
+  """Yields a description, without names, of each training behind a model."""
   found = [
     (
       'the same store' if t.store in run.clients_store else 'another store',
@@ -169,14 +168,14 @@ def trainings(run: records.RunRecord) -> Iterable[str]:
     if t != lineage.UNKNOWN
   ]
   if lineage.UNKNOWN in run.lineage:
-    yield 'unknown: a model that went into it has no record'
-  for where, unprotected, ledger in dict.fromkeys(found):  # By each name.
+    yield 'unknown: a model that this model was trained from has no record'
+  for where, unprotected, ledger in dict.fromkeys(found):  # Each once.
     if ledger:
       yield f'by a private run, on clients of {where}'
     else:
       yield f'without any promise, on {len(unprotected):,} speakers of {where}'
   if not run.lineage:
-    yield 'none is recorded'
+    yield 'no training is recorded'
 
 
 def _privacy(run: records.RunRecord) -> list[str]:
@@ -205,7 +204,7 @@ def _results(run: records.RunRecord) -> list[str]:
   lines.insert(1, '|---' * len(header) + '|')
   seed = run.summary.get('seed_wer')
   return [
-    'On the held-out speakers, greedy decoding, no language model:',
+    'On the held-out speakers, by greedy decoding without a language model:',
     '\n'.join(lines),
     '```\n' + '\n'.join(error_statistics.in_words(found)) + '\n```',
     *([f'The seed model, before the rounds: WER {seed:.1%}.'] if seed else []),
@@ -215,34 +214,39 @@ def _results(run: records.RunRecord) -> list[str]:
 def _limits(run: records.RunRecord) -> Iterable[str]:
   speakers = len({t.client_id for t in run.transcripts})
   yield (
-    'Evaluated on speakers of one store, in the language and the conditions of'
-    ' its corpus. Of others nothing is known.'
+    'The model was evaluated on the speakers of one store, in the language and'
+    ' the recording conditions of its corpus. Nothing is known about its'
+    ' accuracy on other speakers, languages or conditions.'
   )
   if speakers < _FEW_SPEAKERS:
     yield (
-      f'{speakers} held-out speakers are few: see the interval, and the worst'
-      ' tenth.'
+      f'The {speakers} held-out speakers are few: see the confidence interval,'
+      ' and the worst tenth of the speakers.'
     )
   plan = run.account.plan
   if run.rounds:
     epsilon = run.account.figures(run.rounds)[columns.EPSILON]
     if epsilon == 'none':
-      yield 'The model may give away what its clients said: treat it as'
-      ' that.'
+      yield (
+        'The model may reveal the speech of its clients: treat it as you treat'
+        ' their recordings.'
+      )
     elif not run.account.protects:
       yield (
-        f'Epsilon {epsilon:.4g} protects nobody: treat the model as what its'
-        ' clients said.'
+        f'Epsilon {epsilon:.4g} protects nobody: treat the model as you treat'
+        ' the recordings of its clients.'
       )
     if plan and plan.is_guarantee:
       yield (
         'The guarantee does not cover the seed speakers, the held-out speakers,'
-        ' other releases from the same clients that the ledger was not told of,'
+        ' other releases from the same clients that the ledger does not record,'
         ' or the choice of settings by results on them.'
       )
   if run.account.is_unprotected:
-    yield 'Figures on the clients were released without noise beside the model.'
-  yield 'Not for decisions about people, nor for telling who speaks.'
+    yield 'Figures on the clients were released with the model, without noise.'
+  yield (
+    'Use the model neither for decisions about people nor to identify speakers.'
+  )
 
 
 def _made_with(run: records.RunRecord) -> list[str]:
@@ -269,7 +273,7 @@ def _items(items: Iterable[str]) -> str:
 
 
 def _revision() -> str | None:
-  """Of the checkout that the source is in, if it is in one."""
+  """Returns the revision of the source's Git checkout, if there is one."""
   folder = pathlib.Path(tff_asr.__file__).resolve().parent
 
   def git(*arguments: str) -> str | None:

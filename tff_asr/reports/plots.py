@@ -1,4 +1,4 @@
-"""Plots as files: curves, and how the audio of a store is spread."""
+"""Draws plots as PNG files: curves, and minutes of audio per client."""
 
 from collections.abc import Sequence
 import io
@@ -13,7 +13,10 @@ _RESOLUTION = 150
 
 
 class Curve(NamedTuple):
-  """Points of a curve; its name, empty if it shares the one before."""
+  """Holds the points and the name of a curve.
+
+  An empty name means that the curve belongs to the curve before it.
+  """
 
   name: str
   points: Sequence[tuple[float, float]]
@@ -22,14 +25,16 @@ class Curve(NamedTuple):
 def curves(
   lines: Sequence[Curve], title: str, x_label: str, y_label: str
 ) -> bytes:
-  """Curves over a common positive quantity, both axes logarithmic, as PNG.
+  """Draws curves over a common positive quantity, as PNG.
+
+  Both axes are logarithmic.
 
   Args:
-    lines: The curves; one without a name is dotted, in the colour of the one
-      before.  A point without a positive, finite value is left out.
-    title: Above them.
-    x_label: Of the quantity.
-    y_label: Of the values.
+    lines: The curves. A curve without a name is dotted and has the colour of
+      the curve before it.  A point without a positive, finite value is omitted.
+    title: Title above the curves.
+    x_label: Label of the common quantity.
+    y_label: Label of the values.
   """
   figure = drawing.library().figure.Figure((7, 4.5), layout='constrained')
   axes = figure.subplots()
@@ -60,7 +65,11 @@ def _plain(value: float, position: int | None = None) -> str:
 
 
 def _plain_if_few(axis):
-  """Labels between powers of ten, on an axis of less than three of them."""
+  """Returns a formatter of ticks between powers of ten.
+
+  The formatter labels ticks only on an axis that spans less than three powers
+  of ten.
+  """
 
   def label(value, position=None):
     low, high = axis.get_view_interval()
@@ -71,10 +80,10 @@ def _plain_if_few(axis):
 
 
 def client_minutes(minutes: np.ndarray) -> bytes:
-  """How audio is spread over clients, as PNG.
+  """Draws the distribution of audio over clients, as PNG.
 
   Args:
-    minutes: float64 `[clients]`, all positive.
+    minutes: Minutes of audio by client, float64 `[clients]`, all positive.
   """
   figure = drawing.library().figure.Figure((9, 3.6), layout='constrained')
   counts, shares = figure.subplots(1, 2)
@@ -102,7 +111,7 @@ def client_minutes(minutes: np.ndarray) -> bytes:
   shares.plot(clients, part / part[-1])
   shares.plot([0, 1], [0, 1], color='0.7', lw=1)
   shares.set(
-    xlabel='share of clients, those with most first', ylabel='share of audio'
+    xlabel='share of clients, most audio first', ylabel='share of audio'
   )
   percent = drawing.library().ticker.PercentFormatter(1.0)
   for axis in shares.xaxis, shares.yaxis:

@@ -1,8 +1,8 @@
-"""The page of one run, from what its folder tells.
+"""Builds the page of one run from the files in its folder.
 
-It is handed on with the model, so it has no names, no words, and no path: of
-the speakers it has figures over all of them only.  A second page, for who made
-the run, has the rest.
+The page may be published with the model. It therefore has no names, no words
+and no paths, and only figures over all speakers.  A second page, for the maker
+of the run, has the rest.
 """
 
 import math
@@ -14,22 +14,23 @@ from tff_asr.privacy.accounting import accountants
 from tff_asr.reports import layer_heat, markup, run_plots, speaker_details
 from tff_asr.runs import columns, records
 
-# Of figures on clients: the prefix of their names, and of a caption.
+# Prefixes of the names and of the captions of figures on clients.
 _CLIENT_FIGURES = (('', ''), (columns.UNPROTECTED, 'UNPROTECTED: '))
 _DELTAS = tuple(10.0**-power for power in range(5, 13))
 _PLAN_POINTS = 8
 _PRIVATE = (
   'Private: this page has the names and words of speakers, and paths of this'
-  ' machine. Keep it as you keep the recordings; hand on the page without them.'
+  ' machine. Keep it as safe as the recordings. Share only the other page,'
+  ' which has no names, words or paths.'
 )
 
 
 def page_of(run: records.RunRecord, private_details: bool = False) -> str:
-  """Returns the page; each part is there if its figures are.
+  """Returns the HTML of the page; omits parts without figures.
 
   Args:
     run: The run.
-    private_details: Whether it is the page with names, words and paths.
+    private_details: Whether this is the page with names, words and paths.
   """
   found = None
   if run.transcripts:
@@ -55,8 +56,8 @@ def page_of(run: records.RunRecord, private_details: bool = False) -> str:
 
 def _unfinished(run: records.RunRecord) -> str:
   return (
-    f'Not finished: {run.rounds} of {run.planned_rounds} rounds so far. The'
-    ' same call of the train command resumes the run.'
+    f'Not finished: {run.rounds} of {run.planned_rounds} rounds so far. Repeat'
+    ' the same train command to resume the run.'
   )
 
 
@@ -102,7 +103,7 @@ def _privacy(run: records.RunRecord) -> list[markup.Html]:
   parts += [
     markup.paragraph(text)
     for text in others
-    if text not in account.warnings  # They are at the head of the page.
+    if text not in account.warnings  # The head of the page shows them.
   ]
   if plan:
     title, words = account.plan_in_words()
@@ -128,8 +129,8 @@ def _epsilon(run: records.RunRecord) -> markup.Html:
   )
   if run.account.ledger.has_priors:
     caption += (
-      ' Earlier runs on the same clients are included, in the plan from the'
-      ' first round on.'
+      ' Earlier runs on the same clients are included; the plan includes them'
+      ' from the first round.'
     )
   spent = [row for row in run.rows if columns.EPSILON in row]
   return markup.plot(run_plots.epsilon(spent, planned, run.budget), caption)
@@ -150,8 +151,8 @@ def _deltas(run: records.RunRecord) -> markup.Html:
     marked=ordered.index(plan.delta),
   )
   note = markup.paragraph(
-    'What is in the ledger, at several deltas; that of the run is marked. All'
-    ' hold at once.'
+    'Epsilon of all releases in the ledger, at several deltas. The delta of the'
+    ' run is marked. All rows hold at once.'
   )
   return markup.element('div', markup.joined([note, table]))
 
@@ -162,22 +163,24 @@ def _error_rates(
   if not run.evaluated:
     return []
   best = min(run.evaluated, key=lambda row: row[columns.WER])
-  heard = int(run.number('evaluate_clients') or 0)
+  count = int(run.number('evaluate_clients') or 0)
   caption = (
-    f'On {heard or "the"} held-out speakers{", the same ones" * bool(heard)}.'
-    f' The star is the lowest WER, {best[columns.WER]:.1%} after round'
-    f' {best[columns.ROUND]:.0f}: it was chosen by these speakers, so report'
-    ' the error rate of that round on others.'
+    f'On {count or "the"} held-out speakers{", always the same" * bool(count)}.'
+    f' The star marks the lowest WER, {best[columns.WER]:.1%} after round'
+    f' {best[columns.ROUND]:.0f}. This round was chosen on these speakers, so'
+    ' report its error rate on other speakers.'
   )
   interval = found.interval if found else None
   if interval:
-    caption += ' The bar at the end is the 95 % interval, over speakers.'
+    caption += (
+      ' The bar at the end is the 95 % confidence interval, over speakers.'
+    )
   plots = [markup.plot(run_plots.error_rates(run.rows, interval), caption)]
   loss, unprotected_loss = columns.both(columns.LOSS)
   for name, text in (
     (columns.EVAL_LOSS, 'Loss on the held-out speakers.'),
-    (loss, 'Loss on the clients as they train.'),
-    (unprotected_loss, 'UNPROTECTED: loss on the clients as they train.'),
+    (loss, 'Training loss on the clients.'),
+    (unprotected_loss, 'UNPROTECTED: training loss on the clients.'),
   ):
     if any(name in row for row in run.rows):
       svg = run_plots.line(name.replace('/', '-'), 'loss', run.rows, name)
@@ -195,7 +198,7 @@ def _speakers(
   by_client = evaluation.by_client(run.transcripts)
   groups = {
     'all': found.total,
-    f'the worst tenth of the speakers ({found.worst_speakers})': (
+    f'worst tenth of the speakers ({found.worst_speakers})': (
       found.worst_tenth
     ),
     **{f'utterances of {n} words': r for n, r in found.by_length.items()},
@@ -209,8 +212,9 @@ def _speakers(
   if not private_details:
     elsewhere = [
       markup.paragraph(
-        'Speakers by name, and their words, are on a second page, for the'
-        ' maker of the run. It is written where private details are asked for.'
+        'A second page, for the maker of the run, has the names of the'
+        ' speakers and their words. It is written only if private details are'
+        ' requested.'
       )
     ]
   return [
@@ -218,7 +222,7 @@ def _speakers(
     markup.plots(
       [
         markup.plot(
-          svg, 'Whether some speakers are served worse than the rest.'
+          svg, 'WER by speaker: are some speakers served worse than the rest?'
         ),
         speaker_details.rates('', groups),
       ]
@@ -235,7 +239,7 @@ def _layers(run: records.RunRecord) -> list[markup.Html]:
   plots = _logarithms(
     norms,
     'Norm of the aggregate',
-    'L2 norm of the mean update that the server steps along'
+    'L2 norm of the mean update that the server optimizer applies'
     + (', after clipping and noise.' if plan else '.'),
   )
   words = []
@@ -246,20 +250,20 @@ def _layers(run: records.RunRecord) -> list[markup.Html]:
     if np.any(np.isfinite(share)):
       words.append(
         markup.paragraph(
-          f'Of the energy of the aggregate, {np.nanmedian(share):.1%} is noise'
-          ' in the median round, over all layers.'
+          f'In the median round, {np.nanmedian(share):.1%} of the energy of the'
+          ' aggregate is noise, over all layers.'
         )
       )
   plots += _logarithms(
     layer_heat.of_metrics(run.rows, columns.BOUND),
     'Clipping bound',
-    'Clipping bounds after each round; they follow noised counts.',
+    'Clipping bounds after each round; they adapt to noised counts.',
   )
   for prefix, note in _CLIENT_FIGURES:
     plots += _logarithms(
       layer_heat.of_metrics(run.rows, prefix + columns.CLIENT_NORM),
       'Mean norm of an update',
-      f'{note}norms of updates before clipping, their mean over clients.',
+      f'{note}norms of updates before clipping, averaged over clients.',
     )
   return [*words, markup.plots(plots)]
 
@@ -267,7 +271,7 @@ def _layers(run: records.RunRecord) -> list[markup.Html]:
 def _logarithms(
   found: layer_heat.Heat | None, title: str, caption: str
 ) -> list[markup.Html]:
-  """Returns the heat map of some figures, no plot if there are none."""
+  """Returns the heat map of some figures, or no plot without figures."""
   if found is None:
     return []
   svg = run_plots.heat_map(
@@ -288,11 +292,11 @@ def _signal_to_noise(
     limits=(-20.0, 20.0),
   )
   caption = (
-    'Energy of the signal over that of the noise, in decibels: 0 is as much'
-    ' signal as noise. How much noise was added is known from the plan; what'
-    ' the norm has beyond it is an estimate of the signal. Empty: too little'
-    ' to tell from noise. It is made from what was released, and costs no'
-    ' privacy.'
+    'Energy of the signal divided by the energy of the noise, in decibels: at'
+    ' 0 dB they are equal. The plan gives the energy of the noise; the excess'
+    ' in the aggregate estimates the energy of the signal. Empty: the signal is'
+    ' too weak to distinguish from noise. The plot is computed from released'
+    ' figures and costs no privacy.'
   )
   return markup.plot(svg, caption)
 
@@ -311,7 +315,7 @@ def _clients_and_time(run: records.RunRecord) -> list[markup.Html]:
       )
       caption = (
         f'{note}clients that took part in each round; {count:.0f} failed in'
-        ' all.'
+        ' total.'
       )
       plots.append(markup.plot(svg, caption))
   return [markup.plots([*plots, *_time(run)])] if plots or _time(run) else []
@@ -336,15 +340,15 @@ def _time(run: records.RunRecord) -> list[markup.Html]:
   total = ', '.join(
     f'{label} {values.sum() / 60:.1f}' for label, values in parts.items()
   )
-  caption = f'Where the time of each round goes. Minutes in all: {total}.'
+  caption = f'Seconds of each round by activity. Total in minutes: {total}.'
   return [markup.plot(svg, caption)]
 
 
 def _flags(run: records.RunRecord, private_details: bool) -> markup.Html:
   flags = run.flags if private_details else run.flags_without_paths
   lines = [f'--{name}={value}' for name, value in flags.items()]
-  how = f'as in {run.paths.flags.name}' if private_details else 'without paths'
+  note = f'as in {run.paths.flags.name}' if private_details else 'without paths'
   return markup.folded(
-    f'All {len(lines)} flags in force, {how}',
+    f'All {len(lines)} flags in force, {note}',
     markup.preformatted('\n'.join(lines)),
   )

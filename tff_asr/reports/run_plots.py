@@ -1,7 +1,7 @@
-"""Plots of runs as SVG, in a page's own colour of text, by day and night.
+"""Draws plots of runs as SVG, in the text colour of light and dark pages.
 
-Each is a part of a page.  Its name makes the ids in it unique there, and the
-same figures give the same plot.
+A plot is a part of a page.  The name of the plot makes the ids in it unique on
+the page. The same figures give the same plot.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +16,12 @@ from tff_asr.reports import drawing, layer_heat
 from tff_asr.runs import columns
 
 Rows = Sequence[Mapping[str, float]]
-"""One mapping for each round, with `round` and whatever was measured then."""
+"""One mapping for each round: `round` and the metrics of that round."""
 
 _WIDTH = 4.8
 _HEIGHT = 3.1
 _RESOLUTION = 200
-_INK = '#010203'  # Stands for the colour of the page's text.
+_INK = '#010203'  # Placeholder for the colour of the page's text.
 _COLOURS = [
   *('#3b82d6', '#e07b39', '#3aa76d', '#c95ba8', '#8a7fd8'),
   *('#b59a2e', '#2ca3a8', '#d9534f', '#7d8590', '#9a6b4f'),
@@ -49,7 +49,7 @@ _STYLE = {
 }
 _GREY = '#808890'
 _BAD = '#d9534f'
-# Layers that have room for their names; of more, some are named.
+# With more layers, only some names have room.
 _NAMED = 60
 _BARS = 150
 
@@ -60,7 +60,7 @@ def _drawn(
   draw: Callable[[Any], None],
   height: float = _HEIGHT,
 ) -> str:
-  """Returns what `draw` draws, as an SVG element."""
+  """Returns the drawing of `draw` as an SVG element."""
   buffer = io.StringIO()
   with drawing.library().rc_context({**_STYLE, 'svg.hashsalt': name}):
     figure = drawing.library().figure.Figure(
@@ -109,7 +109,7 @@ def _bars(
   below: np.ndarray | float = 0.0,
   **kwargs,
 ) -> None:
-  """Bars, or where they would be hairs, an area."""
+  """Draws bars, or an area if the bars would be too thin."""
   heights = np.asarray(heights)
   if len(places) <= _BARS:
     axes.bar(places, heights, bottom=below, width=0.9, **kwargs)
@@ -123,10 +123,10 @@ def _values(rows: Rows, name: str) -> tuple[list[float], list[float]]:
 
 
 def error_rates(rows: Rows, interval: Sequence[float] | None) -> str:
-  """WER and CER by round, the lowest WER marked.
+  """Draws WER and CER by round, and marks the lowest WER.
 
   Args:
-    rows: Metrics of rounds, one of them with a WER at least.
+    rows: Metrics of rounds; at least one row has a WER.
     interval: Confidence interval of the last WER, if there is one.
   """
 
@@ -167,12 +167,12 @@ def error_rates(rows: Rows, interval: Sequence[float] | None) -> str:
 def epsilon(
   rows: Rows, plan: Sequence[tuple[float, float]], budget: float | None
 ) -> str:
-  """Epsilon by round: by both accountants, as planned, and the budget.
+  """Draws epsilon by round: spent by both accountants, planned, and budget.
 
   Args:
     rows: Metrics of rounds.
-    plan: Rounds and the epsilon that the plan comes to after each.
-    budget: What the run keeps to, if anything.
+    plan: Numbers of rounds, and the planned epsilon after each.
+    budget: Largest epsilon that the run may spend, or `None`.
   """
 
   def draw(axes):
@@ -206,13 +206,13 @@ def heat_map(
   description: str,
   limits: tuple[float, float] | None = None,
 ) -> str:
-  """A heat map by layer and round.
+  """Draws a heat map by layer and round.
 
   Args:
-    heat: The figures; where there is none the page is seen.
-    label: Of the colours.
-    description: For who cannot see it; names the plot as well.
-    limits: Of the colours, by default of the figures.
+    heat: The figures; a cell without a figure is transparent.
+    label: Label of the colour scale.
+    description: Alternative text; also the id of the plot.
+    limits: Limits of the colour scale; by default the range of the figures.
   """
   count = len(heat.layers)
 
@@ -253,8 +253,8 @@ def line(name: str, label: str, rows: Rows, column: str) -> str:
   """Draws a curve by round.
 
   Args:
-    name: Of the plot.
-    label: Of the values.
+    name: Name of the plot.
+    label: Label of the values.
     rows: Metrics of rounds.
     column: Name of the metric.
   """
@@ -270,13 +270,13 @@ def line(name: str, label: str, rows: Rows, column: str) -> str:
 def clients(
   rows: Rows, took_part: str, failed: str | None, expected: float
 ) -> str:
-  """Clients that took part, and that failed, by round.
+  """Draws the numbers of participating and failed clients by round.
 
   Args:
     rows: Metrics of rounds.
-    took_part: Name of the metric.
-    failed: Name of the metric, `None` if no client failed.
-    expected: Size of a cohort.
+    took_part: Name of the metric of clients that took part.
+    failed: Name of the metric of failed clients; `None` if no client failed.
+    expected: Expected size of a cohort.
   """
 
   def draw(axes):
@@ -294,11 +294,11 @@ def clients(
 
 
 def seconds(rounds: Sequence[float], parts: Mapping[str, np.ndarray]) -> str:
-  """Seconds of each round, by what was done in them.
+  """Draws the seconds of each round by activity.
 
   Args:
-    rounds: The rounds.
-    parts: Seconds of each round, by what was done.
+    rounds: Numbers of the rounds.
+    parts: Seconds of each round by activity, float64 `[rounds]`.
   """
 
   def draw(axes):
@@ -316,12 +316,12 @@ def seconds(rounds: Sequence[float], parts: Mapping[str, np.ndarray]) -> str:
 
 
 def speakers(rates: Sequence[float], median: float, worst: int) -> str:
-  """WER of every speaker, the best first.
+  """Draws the WER of every speaker, the best first.
 
   Args:
-    rates: One for each speaker.
-    median: That of the speaker in the middle.
-    worst: How many are the worst tenth.
+    rates: WER of each speaker.
+    median: WER of the median speaker.
+    worst: Number of speakers in the worst tenth.
   """
   ordered = sorted(rates)
 
@@ -349,7 +349,7 @@ def speakers(rates: Sequence[float], median: float, worst: int) -> str:
 
 
 class Curve(NamedTuple):
-  """A curve of one of several runs."""
+  """Holds the curve of one of several runs."""
 
   name: str
   x: Sequence[float]
@@ -359,13 +359,13 @@ class Curve(NamedTuple):
 def compared(
   name: str, curves: Sequence[Curve], x_label: str, is_logarithmic: bool
 ) -> str:
-  """WER of several runs over a common quantity.
+  """Draws the WER of several runs over a common quantity.
 
   Args:
-    name: Of the plot.
-    curves: One for each run; an empty one has its place in the colours.
-    x_label: Of the quantity.
-    is_logarithmic: Whether it is shown by its logarithm.
+    name: Name of the plot.
+    curves: One for each run; an empty curve still takes its colour.
+    x_label: Label of the common quantity.
+    is_logarithmic: Whether the axis of this quantity is logarithmic.
   """
 
   def draw(axes):

@@ -1,4 +1,4 @@
-"""What a run came to: a table, `report.html`, `summary.json` and the rest."""
+"""Writes the results of a run: table, `report.html`, `summary.json`, card."""
 
 from collections.abc import Mapping, Sequence
 import json
@@ -32,18 +32,19 @@ def write(
   seed_rates: evaluation.ErrorRates | None = None,
   private_details: bool = False,
 ) -> str:
-  """Writes all that a finished run leaves; returns its result as a table.
+  """Writes the files of a finished run; returns its result as a table.
 
   Args:
-    run_folder: The run.
-    account: What it promises.
+    run_folder: Folder of the run.
+    account: Privacy account of the run.
     rounds: Number of rounds done.
-    transcripts: What the final model heard from the held-out speakers.
-    minutes: Duration of this call, written if that may be released.
-    provenance: Of the model, see `model_card.provenance`.
-    seed_rates: Of the model that the rounds began with, on the same speakers,
-      where the metrics of round 0 are those of some of them.
-    private_details: Whether a second page has names, words and paths.
+    transcripts: Transcripts of the held-out speakers by the final model.
+    minutes: Duration of this call; written only if it may be released.
+    provenance: Provenance of the model, see `model_card.provenance`.
+    seed_rates: Error rates on the same speakers of the model before the first
+      round. Needed if the metrics of round 0 are on only some of the speakers.
+    private_details: Whether to write a second page, with names, words and
+      paths.
   """
   rows = metrics_file.read(run_folder.metrics) if rounds else []
   found = error_statistics.statistics(transcripts)
@@ -81,15 +82,18 @@ def write(
 
 
 def again(path: pathlib.Path, private_details: bool = False) -> str:
-  """Writes the page and, of a finished run, the card anew; says where.
+  """Rewrites the page and the card of a run; returns their paths as text.
+
+  Only a finished run has a card.
 
   Args:
-    path: Folder of a run, which may be unfinished, or at work.
-    private_details: Whether a second page has names, words and paths; without,
-      one of an earlier call goes.
+    path: Folder of a run, which may be unfinished or still training.
+    private_details: Whether to write a second page, with names, words and
+      paths. If false, the second page of an earlier call is removed.
 
   Raises:
-    UserError: If it is none, or something in it is damaged.
+    UserError: If the folder is not the folder of a run, or a file in it is
+      damaged.
   """
   run = records.read(path)
   durable.write_text(run.paths.report, run_page.page_of(run))

@@ -1,4 +1,4 @@
-"""What a page has of single speakers: names, error rates, words."""
+"""Builds the parts of a page on single speakers: names, error rates, words."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +13,11 @@ _SPEAKERS_OPEN = 20
 def sections(
   found: Sequence[evaluation.Transcript],
 ) -> list[markup.Section]:
-  """Returns a table of the speakers, and examples of what they said.
+  """Returns a table of the speakers, and examples of their transcripts.
 
   Args:
-    found: What the final model heard; without any there is nothing to show.
+    found: Transcripts by the final model. If there are none, the result is
+      empty.
   """
   if not found:
     return []
@@ -36,8 +37,8 @@ def rates(
   """Returns a table of error rates, a row for each group.
 
   Args:
-    name: What a group is.
-    groups: Their rates, by what they are called.
+    name: Title of the column with the names of the groups.
+    groups: Error rates by the name of the group.
   """
   return markup.table(
     (name, 'utterances', 'words', 'WER', 'CER'),
@@ -52,17 +53,17 @@ def _examples(
   found: Sequence[evaluation.Transcript],
 ) -> list[markup.Html]:
   return [
-    markup.paragraph('What differs is bold, in colour.'),
+    markup.paragraph('Words that differ are bold and coloured.'),
     markup.element(
-      'h3', 'Drawn at random over all error rates, the best first'
+      'h3', 'A random choice over all error rates, the best first'
     ),
-    _said_and_heard(transcripts.typical(found, _TYPICAL)),
+    _words_compared(transcripts.typical(found, _TYPICAL)),
     markup.element('h3', f'The {_WORST} worst'),
-    _said_and_heard(transcripts.worst(found, _WORST)),
+    _words_compared(transcripts.worst(found, _WORST)),
   ]
 
 
-def _said_and_heard(
+def _words_compared(
   chosen: Sequence[evaluation.Transcript],
 ) -> markup.Html:
   def words(found: transcripts.Words) -> markup.Html:
@@ -75,7 +76,7 @@ def _said_and_heard(
     )
 
   return markup.table(
-    ('utterance', 'WER', 'said', 'heard'),
+    ('utterance', 'WER', 'reference', 'hypothesis'),
     (
       (t.utterance_id, f'{t.wer:.0%}', *map(words, transcripts.marked(t)))
       for t in chosen
