@@ -261,5 +261,5 @@ def test_an_entry_of_another_name_is_added_and_none_is_replaced(
 
 def test_a_preset_of_an_unknown_kind_is_refused():
   for settings in ({}, {'kind': 'unknown'}):
-    with pytest.raises(errors.UserError, match='`kind`'):
+    with pytest.raises(errors.UserError, match='"kind"'):
       models.register_preset('another', **settings)

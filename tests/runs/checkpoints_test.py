@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import resource
+import warnings
 
 import numpy as np
 import pytest
@@ -166,18 +167,21 @@ def test_a_checkpoint_of_another_model_is_refused(folder):
     )
 
 
-@pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize('bytes_left', [0, 100, 1500])
 def test_a_disk_that_is_full_leaves_the_others_intact(folder, bytes_left):
   """A limit on the size of files stands for the disk."""
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, limits[1]))
-  try:
-    with pytest.raises(errors.UserError, match=r'round 5 .* File too large'):
-      asyncio.run(checkpoints.Checkpoints(folder, 2).save(state_of(5), 5))
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-  gc.collect()
+  gc.collect()  # Files that other tests left open.
+  with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter('always')
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, limits[1]))
+    try:
+      with pytest.raises(errors.UserError, match=r'round 5 .* File too large'):
+        asyncio.run(checkpoints.Checkpoints(folder, 2).save(state_of(5), 5))
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    gc.collect()
+  assert not warned
   assert len(os.listdir(folder)) == 2
   assert_is(loaded(folder)[0], 4)
 

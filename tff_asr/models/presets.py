@@ -73,7 +73,7 @@ def register(name: str, **settings: object) -> None:
   """
   errors.require(
     settings.get('kind') in kinds.KINDS,
-    f'The preset {name!r} needs "kind", the kind of its encoder: one of'
+    f'The preset {name!r} needs the setting "kind": one of'
     f' {tuple(kinds.KINDS)}.',
   )
   registered = PRESETS.setdefault(name, settings)
