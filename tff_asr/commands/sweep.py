@@ -167,8 +167,8 @@ def run(
     print(text)
   errors.require(
     not failed,
-    f'{len(failed)} of {len(trials)} runs failed, see their logs in {folder}:'
-    f' {", ".join(failed)}.',
+    f'{len(failed)} of {len(trials)} runs failed, see their .log files in'
+    f' {folder}: {", ".join(failed)}.',
   )
   return text
 

@@ -20,7 +20,7 @@ _DELTAS = tuple(10.0**-power for power in range(5, 13))
 _PLAN_POINTS = 8
 _PRIVATE = (
   'Private: this page has the names and words of speakers, and paths of this'
-  ' machine. Keep it as safe as the recordings. Share only the other page,'
+  ' machine. Keep it as securely as the recordings. Share only the other page,'
   ' which has no names, words or paths.'
 )
 
