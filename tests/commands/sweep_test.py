@@ -105,7 +105,7 @@ def test_combinations_of_one_name_are_refused():
     sweep.axis(text, pathlib.Path)
     for text in ('x.flags,x_y.flags', 'y_z.flags,z.flags')
   ]
-  with pytest.raises(errors.UserError, match='called x_y_z'):
+  with pytest.raises(errors.UserError, match='have the name x_y_z'):
     sweep.combinations(axes)
 
 

@@ -84,7 +84,9 @@ def test_how_much_protected_clients_said_is_nowhere(tmp_path, opened):
 
 def test_without_a_promise_the_card_says_so(tmp_path, opened):
   _, card = finish(tmp_path, None, opened)
-  assert 'no privacy guarantee' in card and 'treat it as' in card
+  assert (
+    'no privacy guarantee' in card and 'as you treat their recordings.' in card
+  )
   assert 'is not released' not in card
 
 

@@ -325,7 +325,7 @@ def _long(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
     '<= 1.05',
   )
   yield _Row(
-    'the same, largest memory after any round between',
+    'the same, largest memory after any of the rounds between',
     f'{most / warm:.3f}',
     '<= 1.05',
   )

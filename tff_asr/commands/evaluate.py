@@ -23,7 +23,7 @@ WORD_BONUS = 1.5
 _UNPROTECTED_NOTE = textwrap.fill(
   'UNPROTECTED: these speakers were clients of a private run that trained this'
   ' model. The figures on them have no noise, and the guarantee does not cover'
-  ' these figures: keep the figures as safe as the recordings.',
+  ' these figures: keep the figures as securely as the recordings.',
   80,
 )
 _UNKNOWN_NOTE = textwrap.fill(

@@ -167,8 +167,8 @@ def run(
     print(text)
   errors.require(
     not failed,
-    f'{len(failed)} of {len(trials)} runs failed, see their logs in {folder}:'
-    f' {", ".join(failed)}.',
+    f'{len(failed)} of {len(trials)} runs failed, see their .log files in'
+    f' {folder}: {", ".join(failed)}.',
   )
   return text
 
@@ -210,20 +210,20 @@ def _call(
   dies with this process: otherwise nobody would stop the command, and the next
   call would find the run in use.
   """
-  came: list[int] = []
+  received: list[int] = []
   process = None
 
-  def hand_on() -> None:
-    while process and len(handed) < len(came):
-      handed.append(came[len(handed)])
-      process.send_signal(_SIGNALS[handed[-1]])
+  def forward() -> None:
+    while process and len(forwarded) < len(received):
+      forwarded.append(received[len(forwarded)])
+      process.send_signal(_SIGNALS[forwarded[-1]])
 
   def note(number: int, frame: FrameType | None) -> None:
     del frame
-    came.append(number)
-    hand_on()
+    received.append(number)
+    forward()
 
-  handed: list[int] = []
+  forwarded: list[int] = []
   before = {
     number: signal.signal(number, note)
     for number in _SIGNALS
@@ -241,12 +241,12 @@ def _call(
         env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
         process_group=0,
       )
-      hand_on()
+      forward()
       code = process.wait()
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
-  return code, signal.Signals(came[0]) if came else None
+  return code, signal.Signals(received[0]) if received else None
 
 
 def _last_line(log: pathlib.Path, begun: int) -> str:

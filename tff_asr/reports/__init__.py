@@ -1,1 +1,1 @@
-"""Reports: pages, plots, tables and model cards of runs."""
+"""Writes reports of runs: pages, plots, tables and model cards."""

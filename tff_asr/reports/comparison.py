@@ -32,7 +32,7 @@ def write(
 
   Raises:
     UserError: If a folder is not the folder of a run, or is given twice, or if
-      the folder of the page does not exist.
+      the folder of the page does not exist, or the page itself is a folder.
   """
   errors.require(
     len(set(runs)) == len(runs), 'A run was given twice: give each once.'

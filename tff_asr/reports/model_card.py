@@ -140,9 +140,9 @@ def _data(run: records.RunRecord) -> list[str]:
     )
   if facts['seed_speakers']:
     items.append(
-      f'seed speakers, whose data trained the first model:'
-      f' {facts["seed_speakers"]:,} other speakers of this store,'
-      f' {facts["seed_hours"]:.2f} hours'
+      'seed speakers, who are in no round and whose data trained the first'
+      f' model: {facts["seed_speakers"]:,} of the store'
+      f' `{facts["train_store"]}`, {facts["seed_hours"]:.2f} hours'
     )
   items.append(
     f'held-out speakers: {facts["eval_speakers"]:,} of the store'
@@ -151,7 +151,7 @@ def _data(run: records.RunRecord) -> list[str]:
   items.append(f'vocabulary: `{facts["vocabulary"]}`')
   return [
     _items(items),
-    'All trainings that led to this model, oldest first (`lineage.json`):',
+    'Recorded trainings that led to this model, oldest first (`lineage.json`):',
     _items(trainings(run)),
   ]
 

@@ -2,7 +2,7 @@
 
 The page may be published with the model. It therefore has no names, no words
 and no paths, and only figures over all speakers.  A second page, for the maker
-of the run, has the rest.
+of the run, also has the names, words and paths.
 """
 
 import math
@@ -20,7 +20,7 @@ _DELTAS = tuple(10.0**-power for power in range(5, 13))
 _PLAN_POINTS = 8
 _PRIVATE = (
   'Private: this page has the names and words of speakers, and paths of this'
-  ' machine. Keep it as safe as the recordings. Share only the other page,'
+  ' machine. Keep it as securely as the recordings. Share only the other page,'
   ' which has no names, words or paths.'
 )
 
@@ -239,7 +239,7 @@ def _layers(run: records.RunRecord) -> list[markup.Html]:
   plots = _logarithms(
     norms,
     'Norm of the aggregate',
-    'L2 norm of the mean update that the server optimizer applies'
+    'L2 norm of the mean update that the server optimizer receives'
     + (', after clipping and noise.' if plan else '.'),
   )
   words = []

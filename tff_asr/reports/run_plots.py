@@ -49,7 +49,7 @@ _STYLE = {
 }
 _GREY = '#808890'
 _BAD = '#d9534f'
-# With more layers, only some names have room.
+# Up to this many layers, all names have room; with more, only some.
 _NAMED = 60
 _BARS = 150
 
