@@ -28,18 +28,18 @@ _Sums = dict[str, Set[str]]
 
 @contextlib.contextmanager
 def replacing(*paths: pathlib.Path) -> Iterator[list[pathlib.Path]]:
-  """Gives places for new files, which then replace those at `paths`, in order.
+  """Replaces files of one folder, in order, with their check sums.
 
-  A reader finds the old content of each or the new one, with its check sum.
+  A reader finds the old or the new version of each file, with its check sum.
 
   Args:
-    *paths: Files of one folder.
+    *paths: The files.
 
   Yields:
-    The place of each.
+    For each file a temporary path, at which the caller writes the new version.
 
   Raises:
-    OSError: If they cannot be written; names the first file, or another.
+    OSError: If a file cannot be written; names the first file, or another.
   """
   asides = [durable.partial_of(path) for path in paths]
   try:

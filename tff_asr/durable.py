@@ -27,19 +27,20 @@ def replacing(
   *,
   is_synced: bool = True,
 ) -> Iterator[pathlib.Path]:
-  """Gives the place for a new file, which then replaces the one at `path`.
+  """Replaces a file, so that a reader finds the old or the new version.
 
-  Wherever the process is killed, a reader finds the old file or the new one.
-  If writing fails, the old file stays and the new one is removed.
+  This holds whenever the process is killed.  If writing fails, the old version
+  stays and the new version is removed.
 
   Args:
     path: The file; its folder must exist.
-    aside: The place, in the same folder; by default `partial_of(path)`.
-    is_synced: Whether the new file is on the disk before it gets its name, and
-      its name when this ends. Without, a power cut may leave neither file.
+    aside: Temporary path in the same folder; by default `partial_of(path)`.
+    is_synced: Whether the new version is on the disk before it gets its name,
+      and its name when this context ends.  If `False`, a power cut may leave
+      neither version.
 
   Yields:
-    The place.
+    The temporary path, at which the caller writes the new version.
   """
   aside = aside or partial_of(path)
   try:
@@ -57,19 +58,24 @@ def replacing(
 
 
 def publish(aside: pathlib.Path, folder: pathlib.Path) -> None:
-  """Syncs all of a folder that was written aside, and gives it its name."""
+  """Syncs a folder at a temporary path, then renames it to its name."""
   sync_tree(aside)
   rename(aside, folder)
 
 
 def rename(path: pathlib.Path, to: pathlib.Path) -> None:
-  """Renames what is synced, in its folder; on the disk when this returns."""
+  """Renames a synced file or folder within its parent folder.
+
+  The new name is on the disk when this function returns.
+  """
   path.rename(to)
   sync(to.parent)
 
 
 def link(path: pathlib.Path, to: pathlib.Path) -> None:
-  """Gives a synced file a second name; on the disk when this returns.
+  """Gives a synced file a second name.
+
+  The second name is on the disk when this function returns.
 
   Raises:
     FileExistsError: If there is such a file.
