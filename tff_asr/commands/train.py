@@ -6,22 +6,24 @@ import dataclasses
 import functools
 import json
 import pathlib
-import statistics
 import time
 
-import tensorflow as tf
 import tqdm
 
 from tff_asr import checksums, durable, errors
 from tff_asr.corpora import content_check
-from tff_asr.learning import central, evaluation, seed_models
+from tff_asr.learning import central, seed_models
 from tff_asr.models import model_folder, precision, presets
 from tff_asr.models.encoder import Encoder, EncoderConfig
-from tff_asr.programs import program, program_logic, release_managers
+from tff_asr.programs import (
+  held_out,
+  program,
+  program_logic,
+  release_managers,
+)
 from tff_asr.reports import model_card, run_report
 from tff_asr.runs import (
   accounts,
-  columns,
   folders,
   lineage,
   metrics_file,
@@ -126,52 +128,6 @@ class _Run:
   log: release_managers.JsonLog | None
 
 
-@dataclasses.dataclass(frozen=True)
-class _HeldOut:
-  """Holds the held-out speakers, who are transcribed more than once.
-
-  Attributes:
-    evaluator: Transcribes with the current weights of the encoder.
-    everybody: Batches of all held-out speakers.
-    between: Batches of the speakers for evaluations between rounds.
-  """
-
-  evaluator: evaluation.Evaluator
-  everybody: tf.data.Dataset
-  between: tf.data.Dataset
-
-  def transcribe(self) -> list[evaluation.Transcript]:
-    """Transcribes every utterance."""
-    return self.evaluator.transcribe(self.everybody)
-
-  def rates_between(self) -> program_logic.Metrics:
-    """Returns the metrics of an evaluation between rounds."""
-    transcripts = self.evaluator.transcribe(self.between)
-    rates = evaluation.error_rates(transcripts)
-    loss = statistics.fmean(t.loss for t in transcripts)
-    return {
-      columns.WER: rates.wer,
-      columns.CER: rates.cer,
-      columns.EVAL_LOSS: loss,
-    }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Results:
-  """Holds the results of the final model on the held-out speakers.
-
-  Attributes:
-    rounds: Number of rounds done.
-    transcripts: The transcripts of all utterances.
-    seed_rates: Error rates of the seed model on all speakers, if the metrics
-      of round 0 are on only some of them.
-  """
-
-  rounds: int
-  transcripts: list[evaluation.Transcript]
-  seed_rates: evaluation.ErrorRates | None
-
-
 def _train(
   config: TrainConfig,
   flags: Mapping[str, str],
@@ -198,16 +154,16 @@ def _train(
   run = _Run(config, chosen, privacy, folder, account, check, log)
   trained_on = chosen.record_seed(folder.seed_model)
   encoder = _seed_model(run, loader)
-  held_out = _HeldOut(
-    evaluation.Evaluator(encoder, chosen.train_store.vocabulary),
-    evaluation.batches(chosen.eval_store),
-    evaluation.batches(chosen.eval_store, chosen.evaluated_between),
+  speakers = held_out.HeldOut(
+    encoder, chosen.eval_store, chosen.evaluated_between
   )
   checksums.remove(folder.summary)  # An earlier call may have left one.
-  rounds = _run_rounds(run, encoder, held_out.rates_between, devices)
+  rounds = _run_rounds(run, encoder, speakers.rates_between, devices)
   _save_model(run, encoder, trained_on)
-  results = _evaluate(run, encoder, held_out, rounds)
-  return _write_report(run, results, started)
+  # Otherwise the first row of the metrics has the seed model's error rates.
+  with_seed = rounds and config.evaluate_clients
+  results = speakers.evaluate(folder.seed_model if with_seed else None)
+  return _write_report(run, rounds, results, started)
 
 
 def _choose(
@@ -379,23 +335,9 @@ def _save_model(
   model_folder.save(run.folder.model, encoder, vocabulary)
 
 
-def _evaluate(
-  run: _Run,
-  encoder: Encoder,
-  held_out: _HeldOut,
-  rounds: int,
-) -> _Results:
-  """Evaluates the final model; the encoder may then hold the seed weights."""
-  transcripts, seed_rates = held_out.transcribe(), None
-  # Otherwise the first row of the metrics has the seed model's error rates.
-  if rounds and run.config.evaluate_clients:
-    seed_encoder, _ = model_folder.load(run.folder.seed_model)
-    encoder.set_weights(seed_encoder.get_weights())
-    seed_rates = evaluation.error_rates(held_out.transcribe())
-  return _Results(rounds, transcripts, seed_rates)
-
-
-def _write_report(run: _Run, results: _Results, started: float) -> str:
+def _write_report(
+  run: _Run, rounds: int, results: held_out.Results, started: float
+) -> str:
   """Writes the report and the final figures; returns the figures as a table."""
   config, chosen = run.config, run.chosen
   if run.account.ledger:  # Earlier runs may have released more since then.
@@ -403,7 +345,7 @@ def _write_report(run: _Run, results: _Results, started: float) -> str:
   table = run_report.write(
     run.folder,
     run.account,
-    results.rounds,
+    rounds,
     results.transcripts,
     minutes=(time.monotonic() - started) / 60,
     provenance=model_card.provenance(
