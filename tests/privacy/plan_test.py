@@ -283,7 +283,7 @@ def test_the_plan_speaks_in_words():
   text = plan_words.text(PLAN)
   for part in (
     'one of 100 clients',
-    'one client there or not',
+    'with or without one client, at the same probability',
     'probability 0.1',
     "'uniform' bound, at most 0.5",
     'multiplier 1 ',

@@ -141,7 +141,7 @@ def test_clients_drop_out_by_chance_and_independently_of_the_selection():
     (dict(over_selection=0.9), 'at least 1'),
     (dict(over_selection=np.nan), 'at least 1'),
     (dict(over_selection=11.0), 'more than the population'),
-    (dict(over_selection=4.0, availability=NIGHT), 'who are there'),
+    (dict(over_selection=4.0, availability=NIGHT), 'clients are available'),
     (dict(sampling='none', over_selection=1.5), 'turns'),
     (dict(sampling='none', availability=NIGHT), 'turns'),
     (dict(sampling='fixed', availability=NIGHT), 'accountant'),
