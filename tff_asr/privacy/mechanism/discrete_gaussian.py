@@ -46,10 +46,10 @@ the sum of these weights does not depend on y.  So
 The rounding depends on y alone, and `STDDEV` is less than sqrt(S^2 - 4).
 
 The factors add less than 2^-109 to epsilon for each coordinate and round.  For
-2^28 coordinates in 2^11 rounds they add less than 2^-70.  Probabilities are rounded to
-multiples of 2^-128.  This changes the distribution of a coordinate by less than
-2^-114 in total variation, and the distribution of 2^28 coordinates in 2^11
-rounds by less than 2^-75.
+2^28 coordinates in 2^11 rounds they add less than 2^-70.  Probabilities are
+rounded to multiples of 2^-128.  This changes the distribution of a coordinate
+by less than 2^-114 in total variation, and the distribution of 2^28 coordinates
+in 2^11 rounds by less than 2^-75.
 
 The random bits come from Philox, a generator that was not designed for
 cryptography.  See `noise_seeds` for its seeds.
