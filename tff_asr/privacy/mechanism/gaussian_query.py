@@ -150,7 +150,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     return self.noise_stddevs(bounds) / discrete_gaussian.STDDEV
 
   def _clip(self, params: Params, record: Any) -> Any:
-    """Returns the clipped update, the norms before, and whether it was finite."""
+    """Returns the clipped update, its norms before, and if it was finite."""
     tensors = tf.nest.flatten(record)
     if len(tensors) != len(self._groups.members):
       raise ValueError(
