@@ -41,7 +41,7 @@ def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
       (one group of all tensors).
 
   Raises:
-    UserError: If `by` is no grouping, there are no tensors, or a tensor has no
+    UserError: If `by` has another value, there are no tensors, or a tensor has no
       coordinates.
   """
   if by not in NAMES:
