@@ -27,8 +27,8 @@ class Turns(sampling_protocol.Scheme):
   def __post_init__(self):
     errors.require(
       self.over_selection == 1.0 and self.availability is None,
-      '`sampling=none`: clients keep to their turns, even if they drop out or are'
-      ' not available. Leave out'
+      '`sampling=none`: clients keep to their turns, even if they drop out or'
+      ' are not available. Leave out'
       ' `over_selection` and `available_hours`, or use `sampling=poisson`.',
     )
     super().__post_init__()
