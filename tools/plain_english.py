@@ -35,6 +35,7 @@ HELD = (
   'tff_asr/audio',
   'tff_asr/executors',
   'tff_asr/optimizers',
+  'tff_asr/privacy',
   'tff_asr/serving',
   'tff_asr/text',
   'pipelines',
