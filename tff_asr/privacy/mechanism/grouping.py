@@ -41,8 +41,8 @@ def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
       (one group of all tensors).
 
   Raises:
-    UserError: If `by` has another value, there are no tensors, or a tensor has no
-      coordinates.
+    UserError: If `by` has another value, the update has no tensors, or a
+      tensor has no coordinates.
   """
   if by not in NAMES:
     raise errors.UserError(f'`layer_groups={by}` must be one of {NAMES}.')
