@@ -36,6 +36,7 @@ HELD = (
   'tff_asr/audio',
   'tff_asr/executors',
   'tff_asr/optimizers',
+  'tff_asr/privacy',
   'tff_asr/programs',
   'tff_asr/runs',
   'tff_asr/serving',

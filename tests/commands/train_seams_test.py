@@ -33,7 +33,7 @@ class Everybody(sampling_protocol.Scheme):
 
   name = 'everybody'
   help = 'all clients in all rounds'
-  neighbours = 'one client there or not'
+  neighbours = 'with or without one client'
   assumed = 'nothing of the cohorts'
 
   @property

@@ -199,7 +199,7 @@ def test_the_sampler_takes_the_population_of_the_plan_only():
     (dict(clip_norm=9e-11), '`clip_norm=9e-11` must be from'),
     (dict(clip_norm=2e10), 'clip_norm'),
     (dict(delta=0.0), 'delta'),
-    (dict(delta=0.01), 'publish somebody'),
+    (dict(delta=0.01), 'publish somebody completely'),
     (dict(delta=math.nan), 'delta'),
     (dict(sampling='by_hand'), 'sampling'),
     (dict(noise_allocation='thirds'), 'noise_allocation'),
@@ -283,7 +283,7 @@ def test_the_plan_speaks_in_words():
   text = plan_words.text(PLAN)
   for part in (
     'one of 100 clients',
-    'one client there or not',
+    'with or without one client, at the same probability',
     'probability 0.1',
     "'uniform' bound, at most 0.5",
     'multiplier 1 ',

@@ -115,7 +115,9 @@ def test_a_record_of_no_plan_of_this_release_is_an_error(tmp_path):
     path = tmp_path / f'{number}.jsonl'
     facts = make().facts() | changes
     book = ledger.Ledger.open(path, facts, make().relation)
-    with pytest.raises(errors.UserError, match='none of this release'):
+    with pytest.raises(
+      errors.UserError, match='This release cannot read the plan in'
+    ):
       recorded_plan.of(book, 4)
 
 

@@ -1,4 +1,4 @@
-"""A privacy plan in words."""
+"""Describes a privacy plan in words."""
 
 from collections.abc import Mapping
 import math
@@ -13,18 +13,18 @@ _UNPROTECTED = (
 
 
 def text(plan: plans.PrivacyPlan) -> str:
-  """Returns a plan as lines of 80 columns."""
+  """Describes a plan in lines of at most 80 columns."""
   return wrapped(*in_words(plan))
 
 
 def in_words(
   plan: plans.PrivacyPlan, others: accountants.Releases = ()
 ) -> tuple[str, dict[str, str]]:
-  """Returns what is promised, in a line, and its parts by their names.
+  """Describes the guarantee of a plan: a title, and its parts by name.
 
   Args:
     plan: The plan.
-    others: What other runs have released to the same clients.
+    others: Releases of other runs to the same clients.
   """
   if not plan.is_guarantee:
     why = (
@@ -51,26 +51,27 @@ def in_words(
       'clipping': str(plan.mechanism.clipping),
       'noise': plan.mechanism.noise_in_words(),
       'mean': (
-        f'the sum over {plan.expected_cohort:g}, the expected cohort; whoever'
-        ' drops out, fails or sends no finite update counts as zero'
+        f'the sum over {plan.expected_cohort:g}, the expected cohort; a'
+        ' client that drops out, fails or sends no finite update counts as zero'
       ),
       'epsilon': _planned(plan, others),
       'covered': (
-        'the models of all rounds, all else that this run writes of them, and'
-        ' whatever is made of it'
+        'the models of all rounds, everything else that this run writes about'
+        ' the rounds, and everything computed from these'
       ),
       'assumed': f'{plan.sampling.assumed}; {plan.mechanism.assumed}',
       'not covered': (
         (_UNPROTECTED + '; ' if plan.unprotected_metrics else '')
         + 'speakers of a seed model or of the evaluation, settings chosen by'
-        ' looking at results, who finds the 128 bits of a seed of the noise'
+        ' looking at results, an attacker who finds the 128 bits of a seed of'
+        ' the noise'
       ),
     },
   )
 
 
 def _planned(plan: plans.PrivacyPlan, others: accountants.Releases) -> str:
-  """Returns the epsilon that all come to when the rounds are done."""
+  """Describes the joint epsilon of all releases after the planned rounds."""
   at = f'at delta {plan.delta:g}, after {plan.rounds} rounds'
   alone = epsilons_in_words(plan.epsilons())
   if not others:
@@ -85,12 +86,12 @@ NO_JOINT_EPSILON = 'an earlier run on the same clients had no guarantee'
 
 
 def with_earlier_runs(alone: str) -> str:
-  """Returns what is said of a joint epsilon, given that of the run alone."""
+  """Describes a joint epsilon, given the words for the run alone."""
   return f'earlier runs included (this run alone: {alone})'
 
 
 def epsilons_in_words(epsilons: accountants.Epsilons) -> str:
-  """Both bounds, such as `4.22 by PLD, 4.44 by RDP`."""
+  """Describes both bounds, such as `4.22 by PLD, 4.44 by RDP`."""
   if math.isinf(epsilons.best):
     return 'none'
   known = [('PLD', epsilons.pld), ('RDP', epsilons.rdp)]
@@ -102,7 +103,7 @@ def epsilons_in_words(epsilons: accountants.Epsilons) -> str:
 
 
 def wrapped(title: str, lines: Mapping[str, str]) -> str:
-  """Returns what `in_words` gave as lines of 80 columns."""
+  """Formats the result of `in_words` in lines of at most 80 columns."""
   body = [
     textwrap.fill(
       text, 80, initial_indent=f'  {name:13}', subsequent_indent=' ' * 15

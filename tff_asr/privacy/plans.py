@@ -1,8 +1,8 @@
-"""The privacy plan: one object from which every part of the guarantee is made.
+"""Defines the privacy plan, which creates every part of the guarantee.
 
 Sampling, clipping, denominator, noise, accountant and ledger come from the same
-frozen plan, so that they cannot disagree; a combination that the accountant
-cannot justify cannot be built.  The guarantee is for one user, that is, all the
+frozen plan, so that they cannot contradict each other.  A plan that the
+accountant cannot justify cannot be built.  The guarantee is for one user: all
 data of one client.
 """
 
@@ -27,19 +27,19 @@ from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrivacyPlan:
-  """A mechanism on the updates of sampled clients, for a number of rounds.
+  """Combines sampling, mechanism and number of rounds into a guarantee.
 
   Attributes:
-    sampling: How the clients of a round are drawn, from which population.
-    mechanism: How updates are clipped and noised.
-    rounds: Number of rounds T that are planned.
+    sampling: Scheme that draws the clients of a round from a population.
+    mechanism: Mechanism that clips updates and adds noise.
+    rounds: Planned number of rounds T.
     delta: Probability that the bound epsilon does not hold, less than 1 / K.
-    unprotected_metrics: Whether figures on clients are released without noise,
-      beside the models.  The guarantee does not cover them.
+    unprotected_metrics: Whether the run releases figures on clients without
+      noise, beside the models.  The guarantee does not cover these figures.
 
   Raises:
-    UserError: If a value is out of its range, or no true guarantee could be
-      given for the combination; names the value and the range.
+    UserError: If a value is out of its range, or no true guarantee exists for
+      the combination; names the value and the range.
   """
 
   sampling: sampling_protocol.Scheme
@@ -54,13 +54,14 @@ class PrivacyPlan:
     require(self.rounds >= 0, f'`rounds={self.rounds}` must be >= 0.')
     require(
       self.noise_multiplier is not None,
-      'A plan needs `noise_multiplier`: the noise that is added.',
+      'A plan needs `noise_multiplier`, the size of the noise.',
     )
     require(
       0.0 < self.delta < 1.0 / self.population
       or (self.population == 1 and 0.0 < self.delta < 1.0),
       f'`delta={self.delta}` must be between 0 and 1 / {self.population}, one'
-      ' over the population: a larger one allows to publish somebody whole.',
+      ' over the population: a larger delta allows a run to publish somebody'
+      ' completely.',
     )
 
   @property
@@ -70,41 +71,41 @@ class PrivacyPlan:
 
   @property
   def cohort_size(self) -> int:
-    """Clients S that a round is to have."""
+    """Planned number of clients S in a round."""
     return self.sampling.cohort_size
 
   @property
   def expected_cohort(self) -> float:
-    """The denominator of the mean, however many clients answered."""
+    """Denominator of the mean, for any number of clients that answer."""
     return self.sampling.expected_cohort
 
   @property
   def relation(self) -> accountants.Relation:
-    """Which populations are neighbours."""
+    """The neighbouring relation between populations."""
     return self.sampling.relation
 
   @property
   def noise_multiplier(self) -> float:
-    """Standard deviation z of the noise on the sum, over C."""
+    """Standard deviation z of the noise on the sum, divided by C."""
     return self.mechanism.noise_multiplier
 
   @property
   def is_guarantee(self) -> bool:
-    """Whether any epsilon is promised."""
+    """Whether the plan guarantees an epsilon."""
     return self.mechanism.is_private
 
   def cohorts(
     self, client_ids: Sequence[str], insecure_seed: int | None = None
   ) -> cohorts.Cohorts:
-    """Returns the sampler of this plan, unpredictable where chance matters.
+    """Returns the sampler of this plan, which is unpredictable by default.
 
     Args:
       client_ids: The population.
-      insecure_seed: For repeatable cohorts, where nothing is promised.
+      insecure_seed: Seed of repeatable cohorts, for plans without a guarantee.
 
     Raises:
-      UserError: If it is not the plan's, or a client is in it twice, or chance
-        would be predictable under a guarantee.
+      UserError: If the population has another size than the plan's, or contains
+        a client twice, or cohorts would be predictable under a guarantee.
     """
     errors.require(
       insecure_seed is None or not self.is_guarantee,
@@ -122,13 +123,13 @@ class PrivacyPlan:
     return self.mechanism.query(layers, self.expected_cohort)
 
   def noised_sum(self, layers: Mapping[str, int]) -> tfp.SumAggregationDPQuery:
-    """Returns the query before the division."""
+    """Returns the query without the division: clip, sum, add noise."""
     return self.mechanism.noised_sum(layers, self.expected_cohort)
 
   def noise_norms(
     self, layers: Mapping[str, int]
   ) -> mechanism_protocol.NoiseNorms:
-    """Returns the estimate of the noise in the mean by tensor."""
+    """Returns the estimate of the noise in the mean, by tensor."""
     return self.mechanism.noise_norms(layers, self.expected_cohort)
 
   def aggregation_factory(
@@ -136,17 +137,17 @@ class PrivacyPlan:
   ) -> tff.aggregators.UnweightedAggregationFactory:
     """Returns the only aggregation of client updates that this plan covers.
 
-    Its result is covered.  A process around it may release more: see
-    `learning.private_process`.
+    The guarantee covers the result of the aggregation.  A process around the
+    aggregation may release more: see `learning.private_process`.
 
     Args:
-      layers: As for `query`, checked against the type of the updates; by
-        default from that type.
+      layers: As for `query`; they must agree with the type of the updates.  By
+        default, the layers of that type.
     """
     return self.mechanism.aggregation_factory(layers, self.expected_cohort)
 
   def release(self, number: int) -> ledger.RoundRelease:
-    """Returns the release of a round, which is recorded before it happens.
+    """Returns the release of a round, to record before the round releases it.
 
     Args:
       number: The round, from 1.
@@ -157,7 +158,11 @@ class PrivacyPlan:
     return self.sampling.release(number, event)
 
   def releases(self, rounds: int | None = None) -> accountants.Releases:
-    """Returns the releases to one client, by default in the planned rounds."""
+    """Returns the releases to one client in some rounds.
+
+    Args:
+      rounds: Number of rounds; by default the planned number.
+    """
     rounds = self.rounds if rounds is None else rounds
     participations = self.sampling.participations(rounds)
     return ((self.release(1).event, participations),) if participations else ()
@@ -165,11 +170,11 @@ class PrivacyPlan:
   def epsilons(
     self, rounds: int | None = None, others: accountants.Releases = ()
   ) -> accountants.Epsilons:
-    """Epsilon at `delta` after a number of rounds; infinite without noise.
+    """Computes epsilon at `delta` after some rounds; infinite without noise.
 
     Args:
-      rounds: By default those planned.
-      others: What other runs have released to the same clients.
+      rounds: Number of rounds; by default the planned number.
+      others: Releases of other runs to the same clients.
     """
     releases = accountants.merged([*others, *self.releases(rounds)])
     return accountants.epsilons(releases, self.relation, self.delta)
@@ -177,10 +182,10 @@ class PrivacyPlan:
   def open_ledger(
     self, path: pathlib.Path, priors: Sequence[pathlib.Path] = ()
   ) -> ledger.Ledger:
-    """Opens or begins the ledger of a run under this plan.
+    """Opens or creates the ledger of a run under this plan.
 
     Args:
-      path: Its file.
+      path: File of the ledger.
       priors: Ledgers (or run folders) of earlier runs on the same clients.
 
     Raises:
@@ -189,9 +194,10 @@ class PrivacyPlan:
     return ledger.Ledger.open(path, self.facts(), self.relation, priors)
 
   def facts(self) -> dict[str, Any]:
-    """Returns the plan as its ledger records it; see `recorded_plan`.
+    """Returns the settings of the plan, as its ledger records them.
 
-    Flat, and without the number of rounds: more may be asked for later.
+    The dictionary is flat.  It has no number of rounds, since a later call may
+    ask for more rounds.  See `recorded_plan`.
     """
     return {
       **self.sampling.facts(),
@@ -201,7 +207,7 @@ class PrivacyPlan:
     }
 
   def with_noise(self, noise_multiplier: float) -> 'PrivacyPlan':
-    """Returns this plan with other noise."""
+    """Returns this plan with another noise multiplier."""
     return dataclasses.replace(
       self, mechanism=self.mechanism.with_noise(noise_multiplier)
     )
@@ -209,20 +215,20 @@ class PrivacyPlan:
   def with_noise_for(
     self, epsilon: float, others: accountants.Releases = ()
   ) -> 'PrivacyPlan':
-    """Returns this plan with the least noise that meets a target.
+    """Returns this plan with the least noise that meets a target epsilon.
 
     Args:
       epsilon: Target at `delta` after the planned rounds.
-      others: What other runs have released to the same clients.
+      others: Releases of other runs to the same clients.
 
     Raises:
-      UserError: If no noise meets it.
+      UserError: If no noise meets the target.
     """
     spent = accountants.epsilons(others, self.relation, self.delta).best
     errors.require(
       spent < epsilon,
-      f'No noise meets epsilon {epsilon:g} at delta {self.delta:g}: that of'
-      f' earlier runs is {spent:.4g}.',
+      f'No noise meets epsilon {epsilon:g} at delta {self.delta:g}: the'
+      f' epsilon of earlier runs is {spent:.4g}.',
     )
 
     def releases(noise_multiplier):
@@ -235,7 +241,7 @@ class PrivacyPlan:
     return self.with_noise(noise_multiplier)
 
   def with_population(self, population: int) -> 'PrivacyPlan':
-    """Returns this plan for another population, and the same cohorts."""
+    """Returns this plan for another population, with the same cohort size."""
     return dataclasses.replace(
       self,
       sampling=dataclasses.replace(self.sampling, population=population),
@@ -244,10 +250,14 @@ class PrivacyPlan:
   def hypothetical(self, cohort_size: int, population: int) -> 'PrivacyPlan':
     """Returns the plan with other sizes and the same noise on the *mean*.
 
-    The multiplier on the sum grows with the expected cohort.  That training
-    would reach the same accuracy there is an assumption (McMahan et al., 2018,
-    arXiv 1710.06963; section 4.3 of Pelikan et al., 2025); its epsilon says
-    nothing of the run at hand.
+    The multiplier on the sum grows with the expected cohort.  The same accuracy
+    of training with these sizes is an assumption (McMahan et al., 2018, arXiv
+    1710.06963; section 4.3 of Pelikan et al., 2025).  The epsilon of the
+    hypothetical plan does not apply to the actual run.
+
+    Args:
+      cohort_size: Hypothetical number of clients S in a round.
+      population: Hypothetical number of clients K.
     """
     sampling = dataclasses.replace(
       self.sampling, population=population, cohort_size=cohort_size

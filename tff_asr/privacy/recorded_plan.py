@@ -1,4 +1,4 @@
-"""The plan of a run, from its ledger."""
+"""Restores the plan of a run from its ledger."""
 
 import dataclasses
 
@@ -12,14 +12,14 @@ _OF_PLAN = ('delta', 'unprotected_metrics')
 
 
 def of(run_ledger: ledger.Ledger, rounds: int) -> plans.PrivacyPlan:
-  """Returns the plan that a ledger was opened with.
+  """Returns the plan that a ledger records.
 
   Args:
     run_ledger: The ledger.
-    rounds: Number of rounds planned, which it does not record.
+    rounds: Planned number of rounds, which the ledger does not record.
 
   Raises:
-    UserError: If it is not one of this release.
+    UserError: If this release cannot read the plan.
   """
   facts = dict(run_ledger.plan)
 
@@ -33,9 +33,9 @@ def of(run_ledger: ledger.Ledger, rounds: int) -> plans.PrivacyPlan:
       rounds=rounds,
       sampling=scheme.recorded(taken(of_sampling)),
       **taken(_OF_PLAN),
-      mechanism=mechanisms.recorded(facts),  # The rest.
+      mechanism=mechanisms.recorded(facts),  # Only its settings remain.
     )
   except (KeyError, TypeError, ValueError) as error:
     raise errors.UserError(
-      f'The plan in {run_ledger.path} is none of this release: {error}.'
+      f'This release cannot read the plan in {run_ledger.path}: {error}.'
     ) from error

@@ -1,4 +1,4 @@
-"""Settings of a run's privacy, which make its privacy plan."""
+"""Defines the privacy settings of a run, which make its privacy plan."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -19,13 +19,14 @@ _GREATEST_TARGET = 1e4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Budget:
-  """The epsilon that a run may come to.
+  """Limits the epsilon of a run.
 
   Attributes:
-    delta: Of the guarantee.
-    target_epsilon: An epsilon that the noise is to meet; it is a `max_epsilon`
-      as well.
-    max_epsilon: The rounds stop before epsilon would exceed it.
+    delta: Delta of the guarantee.
+    target_epsilon: Epsilon that the noise is calibrated to meet.  It is a
+      `max_epsilon` as well.
+    max_epsilon: Largest epsilon.  The rounds stop before epsilon would exceed
+      this value.
     prior_ledger: Ledgers (or run folders) of earlier runs on the same clients.
 
   Raises:
@@ -46,17 +47,18 @@ class Budget:
 
   @property
   def limit(self) -> float | None:
-    """The epsilon that the rounds keep to, if there is one."""
+    """Largest epsilon that the rounds may reach; `None` for no limit."""
     return min(self._limits.values(), default=None)
 
   def released(self, relation: accountants.Relation) -> accountants.Releases:
     """Returns the releases of earlier runs to the same clients.
 
     Args:
-      relation: Which populations are neighbours.
+      relation: The neighbouring relation between populations.
 
     Raises:
-      UserError: If a ledger cannot be read, or nothing is left of the budget.
+      UserError: If a ledger cannot be read, or earlier runs have used the whole
+        budget.
     """
     others = earlier_runs.released(self.prior_ledger, relation)
     spent = accountants.epsilons(others, relation, self.delta).best
@@ -64,7 +66,7 @@ class Budget:
       errors.require(
         spent < value,
         f'`{name}={value}`: the epsilon of the runs of `prior_ledger` is'
-        f' {spent:.4g} already.',
+        f' already {spent:.4g}.',
       )
     return others
 
@@ -79,18 +81,21 @@ class Budget:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrivacyConfig:
-  """Settings of a run's privacy; with its population they make the plan.
+  """Holds the privacy settings of a run; with a population they make its plan.
 
   Attributes:
-    sampling: How cohorts are drawn.
-    mechanism: How updates are clipped and noised, or `None`: then there is no
-      plan.  Its noise is yet to be calibrated if there is a target.
-    budget: The epsilon that the run may come to.
+    sampling: Settings of the sampling of cohorts.
+    mechanism: Mechanism that clips updates and adds noise; `None` for no plan.
+      With a target epsilon, its noise is not yet calibrated.
+    budget: Limits of the run's epsilon.
     client_drop_out: Probability that a selected client does not answer.
-    accounting_cohort_size: Of a hypothetical run that is reported as well.
-    accounting_population: Of the same.
-    insecure_cohort_seed: Makes cohorts repeatable; nothing may be promised.
-    unprotected_metrics: Whether figures that no noise protects are released.
+    accounting_cohort_size: Cohort size of a hypothetical run, whose epsilon is
+      reported as well.
+    accounting_population: Population of the hypothetical run.
+    insecure_cohort_seed: Seed of repeatable cohorts, only for runs without a
+      guarantee.
+    unprotected_metrics: Whether the run releases figures without the protection
+      of noise.
 
   Raises:
     UserError: If the settings contradict each other.
@@ -126,7 +131,8 @@ class PrivacyConfig:
     )
     errors.require(
       self.budget.max_epsilon is None or self.promises,
-      '`max_epsilon` without fresh noise: the first round would exceed any.',
+      '`max_epsilon` without fresh noise: the first round would exceed any'
+      ' limit.',
     )
     errors.require(
       self.budget.target_epsilon is None or self.promises,
@@ -135,7 +141,7 @@ class PrivacyConfig:
     )
     errors.require(
       self.insecure_cohort_seed is None or not self.promises,
-      '`insecure_cohort_seed` with fresh noise: epsilon rests on cohorts that'
+      '`insecure_cohort_seed` with fresh noise: epsilon needs cohorts that'
       ' nobody can predict. Give `noise_multiplier=0`, or leave the seed out.',
     )
     errors.require(
@@ -151,20 +157,20 @@ class PrivacyConfig:
 
   @property
   def promises(self) -> bool:
-    """Whether there will be a guarantee."""
+    """Whether the run will have a guarantee."""
     return self.mechanism is not None and self.mechanism.is_private
 
   def cohorts(
     self, plan: plans.PrivacyPlan | None, client_ids: Sequence[str]
   ) -> cohorts.Cohorts:
-    """Returns the sampler of the rounds: the plan's, without dropped clients.
+    """Returns the sampler of cohorts without the clients that drop out.
 
     Args:
-      plan: The plan of this population, if there is one.
+      plan: The plan for this population, or `None`.
       client_ids: The population.
 
     Raises:
-      UserError: If the cohorts are more than the population can give.
+      UserError: If the population is too small for the cohorts.
     """
     seed = self.insecure_cohort_seed
     sampling = plan or self.sampling.scheme(len(client_ids))
@@ -177,22 +183,24 @@ class PrivacyConfig:
     rounds: int,
     run_ledger: pathlib.Path | None = None,
   ) -> plans.PrivacyPlan | None:
-    """Returns the plan, or `None` where updates are not clipped.
+    """Returns the plan, or `None` if updates are not clipped.
 
     Args:
       population: Number of clients that may be sampled.
       rounds: Number of rounds in all.
-      run_ledger: Where the run has its ledger once it has begun; noise that was
-        made to meet a target then stays as it is.
+      run_ledger: File of the run's ledger.  If the ledger exists, calibrated
+        noise does not change.
 
     Raises:
-      UserError: If no true guarantee can be made of the settings.
+      UserError: If the settings allow no true guarantee.
     """
     if self.mechanism is None:
       return None
     mechanism, target = self.mechanism, self.budget.target_epsilon
     if target is not None:
-      mechanism = mechanism.with_noise(1.0)  # To begin with.
+      mechanism = mechanism.with_noise(
+        1.0
+      )  # Until calibration, a plan needs a value.
     plan = plans.PrivacyPlan(
       sampling=self.sampling.scheme(population),
       mechanism=mechanism,
@@ -209,10 +217,13 @@ class PrivacyConfig:
     return plan.with_noise_for(target, others)
 
   def hypothetical(self, plan: plans.PrivacyPlan) -> plans.PrivacyPlan | None:
-    """The hypothetical plan whose epsilon is reported beside the run's own.
+    """Returns the hypothetical plan, whose epsilon is reported as well.
+
+    Args:
+      plan: The plan of the run.
 
     Raises:
-      UserError: If its sizes are no plan.
+      UserError: If no plan can have the hypothetical sizes.
     """
     if self.accounting_cohort_size is None:
       return None

@@ -264,9 +264,9 @@ def test_a_ledger_that_two_runs_went_on_with_is_refused(tmp_path):
   for number in 3, 4:
     other.append(number, RELEASE)
     for order in [folder, fork], [fork, folder]:
-      with pytest.raises(errors.UserError, match='gone on with'):
+      with pytest.raises(errors.UserError, match='were both resumed'):
         earlier_runs.released(order, own.relation)
-  with pytest.raises(errors.UserError, match='gone on with'):
+  with pytest.raises(errors.UserError, match='were both resumed'):
     own._add_prior(fork)
 
 

@@ -102,7 +102,7 @@ class World:
       assert counts[float(release)] == 1 or not exactly
 
   def forked(self):
-    """Whether two copies of a ledger were both gone on with."""
+    """Whether two copies of a ledger were both resumed."""
     for (i, one), (j, other) in itertools.combinations(enumerate(self.own), 2):
       size = min(len(one), len(other))
       if self.families[i] == self.families[j] and one[:size] != other[:size]:
@@ -153,7 +153,7 @@ def history(data, world, actions):
       if 'cut short' in str(error):
         assert world.is_behind(number)
       else:
-        assert 'gone on with' in str(error) and world.forked()
+        assert 'were both resumed' in str(error) and world.forked()
       return True
   return False
 
@@ -230,7 +230,7 @@ def test_a_fork_that_is_told_of_in_two_calls_is_refused(world, order):
   forked(world)
   world.begin()
   world.tell(2, order[:1])
-  with pytest.raises(errors.UserError, match='gone on with'):
+  with pytest.raises(errors.UserError, match='were both resumed'):
     world.tell(2, order[1:])
   world.check(2, exactly=True)
 
@@ -244,12 +244,12 @@ def test_a_fork_that_others_tell_of_is_refused(world, order):
   world.tell(2, [0])
   world.tell(3, [1])
   world.tell(4, [2])
-  with pytest.raises(errors.UserError, match='gone on with'):
+  with pytest.raises(errors.UserError, match='were both resumed'):
     world.tell(5, order)
-  with pytest.raises(errors.UserError, match='gone on with'):
+  with pytest.raises(errors.UserError, match='were both resumed'):
     earlier_runs.released([world.paths[i] for i in order], RELATION)
   world.tell(5, order[:1])
-  with pytest.raises(errors.UserError, match='gone on with'):
+  with pytest.raises(errors.UserError, match='were both resumed'):
     world.tell(5, order[1:])
 
 
@@ -257,7 +257,7 @@ def test_a_run_whose_copy_another_was_told_of_is_refused(world):
   forked(world)
   world.begin()
   world.tell(2, [1])
-  with pytest.raises(errors.UserError, match='gone on with'):
+  with pytest.raises(errors.UserError, match='were both resumed'):
     world.tell(0, [2])
 
 
@@ -377,7 +377,7 @@ def test_what_version_1_knew_of_a_fork_counts_beside_the_other_copy(world):
   # Of the run itself nobody may know another copy.
   world.begin(old=True)
   world.tell_as_before(3, 1)
-  with pytest.raises(errors.UserError, match='gone on with'):
+  with pytest.raises(errors.UserError, match='were both resumed'):
     world.tell(0, [3])
 
 

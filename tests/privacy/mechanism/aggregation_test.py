@@ -68,7 +68,9 @@ def test_layers_without_names_must_have_the_given_sizes_in_order(layers, fits):
   if fits:
     factory.create(value_type)
     return
-  with pytest.raises(errors.UserError, match='not those of the updates'):
+  with pytest.raises(
+    errors.UserError, match='differ from the layers of the updates'
+  ):
     factory.create(value_type)
 
 
@@ -78,7 +80,9 @@ def test_layers_with_names_may_be_given_in_any_order_and_not_wrong():
     sizes = {name: int(np.prod(SHAPES[name])) for name in names}
     PLAN.aggregation_factory(sizes).create(value_type)
   for wrong in {**sizes, 'a': 2}, {**sizes, 'b': 1}:
-    with pytest.raises(errors.UserError, match='not those of the updates'):
+    with pytest.raises(
+      errors.UserError, match='differ from the layers of the updates'
+    ):
       PLAN.aggregation_factory(wrong).create(value_type)
 
 

@@ -110,7 +110,8 @@ def test_all_who_are_selected_are_accounted_for_and_the_mean_stays(kind):
   sizes = [len(plan.cohorts(CLIENTS)(number)) for number in range(200)]
   # Poisson: 6 standard errors of a variance of at most 50.
   assert np.mean(sizes) == pytest.approx(50, abs=3.0)
-  assert '1.25 are selected' in plan_words.text(plan)
+  words = ' '.join(plan_words.text(plan).split())
+  assert '1.25 clients are selected for each' in words
 
 
 def test_clients_drop_out_by_chance_and_independently_of_the_selection():
@@ -141,7 +142,7 @@ def test_clients_drop_out_by_chance_and_independently_of_the_selection():
     (dict(over_selection=0.9), 'at least 1'),
     (dict(over_selection=np.nan), 'at least 1'),
     (dict(over_selection=11.0), 'more than the population'),
-    (dict(over_selection=4.0, availability=NIGHT), 'who are there'),
+    (dict(over_selection=4.0, availability=NIGHT), 'clients are available'),
     (dict(sampling='none', over_selection=1.5), 'turns'),
     (dict(sampling='none', availability=NIGHT), 'turns'),
     (dict(sampling='fixed', availability=NIGHT), 'accountant'),

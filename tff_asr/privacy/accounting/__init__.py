@@ -1,1 +1,1 @@
-"""Accounting: epsilon, calibration and the ledger."""
+"""Accounting: epsilon, calibration of the noise, and the ledger."""

@@ -1,10 +1,13 @@
-"""Epsilon of what was, or is to be, released, by dp_accounting.
+"""Computes epsilon of past or planned releases with dp_accounting.
 
-Two accountants side by side, both upper bounds on the same true epsilon: Renyi
-DP (RDP; Mironov et al., 2019, arXiv 1908.10530), the paper's, and privacy loss
-distributions (PLD; Doroshenko et al., 2022, arXiv 2207.04380), which is
-tighter.  PLD discretises losses, always rounding against us.  The smaller of
-two upper bounds is one as well.
+Two accountants give upper bounds on the same true epsilon:
+
+* Renyi DP (RDP; Mironov et al., 2019, arXiv 1908.10530), as in the paper.
+* Privacy loss distributions (PLD; Doroshenko et al., 2022, arXiv 2207.04380),
+  which are tighter.  PLD rounds the losses to a grid, always upwards, so that
+  its epsilon stays an upper bound.
+
+The smaller of two upper bounds is an upper bound, too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,24 +23,26 @@ from tff_asr import errors
 Relation = dp_accounting.NeighboringRelation
 
 Releases = tuple[tuple[dp_accounting.DpEvent, int], ...]
-"""What is released: events, each with the number of times it happens."""
+"""Releases: privacy events, each with the number of times it happens."""
 
-# Step of the losses in PLD, as a part of epsilon, and the most steps there may
-# be between the losses of a single release: memory and time go with them.
+# Step of the losses in PLD as a part of epsilon, and the largest number of
+# steps between the losses of one release.  Memory and time grow with this
+# number.
 _RELATIVE_STEP = 1e-4
 _LEAST_EPSILON = 1e-3
-_STEP_DELTA = 1e-9  # At which that epsilon is meant.
+_STEP_DELTA = 1e-9  # Delta of the epsilon that decides the step.
 _MOST_STEPS = 3e5
 
 
 @dataclasses.dataclass(frozen=True)
 class Epsilons:
-  """Bounds on one epsilon.
+  """Holds upper bounds on one epsilon.
 
   Attributes:
-    rdp: By Renyi DP; `None` where rounding spoils it (a tiny epsilon).
-    pld: By privacy loss distributions; `None` where that is not known (cohorts
-      of fixed size) or cannot be computed (an epsilon of a million).
+    rdp: Bound by Renyi DP; `None` where rounding spoils the bound (a tiny
+      epsilon).
+    pld: Bound by privacy loss distributions; `None` where no bound is known
+      (cohorts of fixed size) or cannot be computed (an epsilon of a million).
   """
 
   rdp: float | None
@@ -45,16 +50,16 @@ class Epsilons:
 
   @property
   def best(self) -> float:
-    """The smaller of the bounds: what is below either is below both.
+    """The smaller of the two bounds, since both are true.
 
-    PLD's, as a rule; at a tiny delta RDP's, where the mass that PLD cuts off
-    the tails is no longer small beside it.
+    PLD usually gives the smaller bound.  RDP does at a tiny delta, where the
+    mass that PLD cuts off the tails is no longer small compared with delta.
     """
     return min(b for b in (self.rdp, self.pld) if b is not None)
 
 
 def text(epsilon: float) -> str:
-  """Epsilon for people: `none` where nothing is guaranteed."""
+  """Formats epsilon for people: `none` where there is no guarantee."""
   return f'{epsilon:.4g}' if math.isfinite(epsilon) else 'none'
 
 
@@ -68,11 +73,13 @@ def merged(releases: Iterable[tuple[dp_accounting.DpEvent, int]]) -> Releases:
 
 @functools.lru_cache(maxsize=4_096)
 def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
-  """Epsilon at `delta` of all releases together; infinite without noise.
+  """Computes epsilon at `delta` of all releases together.
+
+  Without noise, epsilon is infinite.
 
   Args:
     releases: Events and their counts.
-    relation: Which populations are neighbours.
+    relation: The neighbouring relation between populations.
     delta: Probability that the bound does not hold.
 
   Raises:
@@ -94,18 +101,20 @@ def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
     )
   if rdp is None and pld is None:
     raise errors.UserError(
-      f'Epsilon at delta {delta:g} cannot be computed for {releases}: too far'
-      ' from any use for the accountants.'
+      f'Epsilon at delta {delta:g} cannot be computed for {releases}: it is far'
+      ' outside of the useful range of the accountants.'
     )
   return Epsilons(rdp, pld)
 
 
 def _bounds(releases: Releases) -> set[Releases]:
-  """Releases that are worth at least as much, the given ones among them.
+  """Returns releases whose epsilons are bounds for the given releases.
 
-  Where most clients are in a cohort of fixed size, the known bound for sampling
-  is worse than that for everybody, which holds as well: divergences are convex,
-  and whoever is not in the cohort changes nothing.
+  One element is `releases`.  In the other one, all clients are in every cohort.
+  For cohorts of a fixed size with most of the clients, the known bound for
+  sampling is worse than the bound without sampling.  The bound without sampling
+  holds as well: divergences are convex, and a client outside of the cohort
+  changes nothing.
   """
   everybody = merged(
     (
@@ -120,8 +129,8 @@ def _bounds(releases: Releases) -> set[Releases]:
 
 
 def _rdp(releases: Releases, relation: Relation, delta: float) -> float | None:
-  """Epsilon by RDP, `None` where rounding spoils it."""
-  # Zero is what is lost to rounding: see dp_accounting's log-sum-exp.
+  """Computes epsilon by RDP; `None` where rounding spoils epsilon."""
+  # An epsilon of zero is a rounding error of dp_accounting's log-sum-exp.
   return (
     _finite_or_none(
       lambda: _composed_by_rdp(releases, relation).get_epsilon(delta)
@@ -134,7 +143,7 @@ def _rdp(releases: Releases, relation: Relation, delta: float) -> float | None:
 def _composed_by_rdp(
   releases: Releases, relation: Relation
 ) -> dp_accounting.PrivacyAccountant:
-  """An accountant of the releases, which serves every delta."""
+  """Returns an accountant of the releases, the same for every delta."""
   return _compose(rdp_accountant(relation), releases)
 
 
@@ -142,28 +151,31 @@ def _composed_by_rdp(
 def _composed_by_pld(
   releases: Releases, noise_multiplier: float
 ) -> dp_accounting.PrivacyAccountant:
-  """An accountant of the releases, the same for every delta.
+  """Returns an accountant of the releases, the same for every delta.
 
-  So that epsilon never grows with delta, as it might if the step followed.
+  If the step depended on delta, epsilon might grow with delta.
   """
   expected = _rdp(releases, Relation.ADD_OR_REMOVE_ONE, _STEP_DELTA)
   return _compose(pld_accountant(expected or 0.0, noise_multiplier), releases)
 
 
 def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:
-  """A fresh accountant by Renyi DP."""
+  """Returns a new accountant by Renyi DP."""
   return dp_accounting.rdp.RdpAccountant(neighboring_relation=relation)
 
 
 def pld_accountant(
   epsilon: float, noise_multiplier: float
 ) -> dp_accounting.PrivacyAccountant:
-  """A fresh accountant by privacy loss distributions, users added or removed.
+  """Returns a new accountant by privacy loss distributions.
+
+  The neighbours of a population have one user more or less.
 
   Args:
-    epsilon: About what is expected; decides the step of the losses.
-    noise_multiplier: The least one of all releases.  Losses of a Gaussian are
-      within 1 / (2 z^2) + 10 / z of zero, but for e^-50 of their mass.
+    epsilon: Approximate expected epsilon; decides the step of the losses.
+    noise_multiplier: Smallest noise multiplier of all releases.  Losses of a
+      Gaussian are within 1 / (2 z^2) + 10 / z of zero, except for e^-50 of
+      their mass.
   """
   span = 1.0 / noise_multiplier**2 + 20.0 / noise_multiplier
   step = max(max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP, span / _MOST_STEPS)
@@ -173,7 +185,7 @@ def pld_accountant(
 
 
 def composed(releases: Releases) -> dp_accounting.DpEvent:
-  """All releases as one event."""
+  """Composes all releases into one event."""
   return dp_accounting.ComposedDpEvent(
     [dp_accounting.SelfComposedDpEvent(e, n) for e, n in releases]
   )
@@ -184,12 +196,12 @@ def _compose(accountant, releases: Sequence):
 
 
 def _noise_multiplier(event: dp_accounting.DpEvent) -> float:
-  """That of the Gaussian, sampled or not; 0 for what has no noise."""
+  """Returns the multiplier of a (sampled) Gaussian event; 0 without noise."""
   return getattr(getattr(event, 'event', event), 'noise_multiplier', 0.0)
 
 
 def _finite_or_none(compute) -> float | None:
-  """The result, or `None` if arithmetic fails at the ends of its range."""
+  """Returns the computed epsilon, or `None` if the arithmetic fails."""
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')

@@ -1,4 +1,4 @@
-"""The noise, the cohort or the population that meets a target epsilon."""
+"""Finds the noise, the cohort or the population that meets a target epsilon."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from tff_asr import errors
 from tff_asr.privacy.accounting import accountants
 
 _LEAST_NOISE, _GREATEST_NOISE = 2.0**-14, 2.0**30
-# Of the noise, how near to the least that will do.
+# Relative distance from the least noise that meets the target.
 _TOLERANCE = 1e-4
 _GREATEST_EXCESS = 1e6  # Epsilon may be infinite where there is little noise.
 
@@ -19,18 +19,19 @@ def noise_multiplier(
   epsilon: float,
   delta: float,
 ) -> float:
-  """The least noise multiplier that meets a target, from above.
+  """Finds the least noise multiplier that meets a target epsilon.
 
-  By the better of both accountants.
+  The result is slightly above the exact solution, never below it.  Epsilon is
+  the smaller bound of both accountants.
 
   Args:
-    releases_of: From a noise multiplier to all that is released.
-    relation: Which populations are neighbours.
-    epsilon: Not to be exceeded.
-    delta: At which epsilon is meant.
+    releases_of: Maps a noise multiplier to all releases.
+    relation: The neighbouring relation between populations.
+    epsilon: The target, which epsilon must not exceed.
+    delta: Delta of the target.
 
   Raises:
-    UserError: If no noise meets it.
+    UserError: If no noise meets the target.
   """
 
   def excess(noise):
@@ -57,7 +58,7 @@ def noise_multiplier(
     high,
     xtol=high * _TOLERANCE,
   )
-  # The accountant's step varies a little with epsilon.
+  # The accountant's step varies slightly with epsilon, so `best` may miss.
   while not meets(best):
     best *= 1.0 + _TOLERANCE
   return best
@@ -71,19 +72,19 @@ def least_integer(
   least: int,
   greatest: int,
 ) -> int:
-  """The least integer (a population, a cohort) that meets a target.
+  """Finds the least integer (a population, a cohort) that meets a target.
 
   Args:
-    releases_of: From an integer to all that is released; epsilon falls as the
+    releases_of: Maps an integer to all releases.  Epsilon must decrease as the
       integer grows.
-    relation: Which populations are neighbours.
-    epsilon: Not to be exceeded.
-    delta: At which epsilon is meant.
-    least: Smallest integer that makes sense.
-    greatest: Largest one.
+    relation: The neighbouring relation between populations.
+    epsilon: The target, which epsilon must not exceed.
+    delta: Delta of the target.
+    least: Smallest integer to try.
+    greatest: Largest integer to try.
 
   Raises:
-    UserError: If not even the largest meets it.
+    UserError: If the largest integer does not meet the target.
   """
 
   def meets(value):

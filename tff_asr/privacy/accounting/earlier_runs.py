@@ -9,15 +9,15 @@ from tff_asr.privacy.accounting import accountants, ledger, priors
 def known(
   paths: Sequence[pathlib.Path], relation: accountants.Relation
 ) -> priors.Priors:
-  """Returns what is known of earlier runs, and of those before them.
+  """Returns the known releases of earlier runs and of all runs before them.
 
   Args:
-    paths: Their ledgers, or run folders.
-    relation: Which populations are neighbours, in all of them.
+    paths: Ledgers (or run folders) of the earlier runs.
+    relation: The neighbouring relation, which all runs must have.
 
   Raises:
-    UserError: If a ledger cannot be read, or has other neighbours, or two
-      copies of one were both gone on with.
+    UserError: If a ledger cannot be read or has another neighbouring relation,
+      or if two copies of one ledger were both resumed.
   """
   found = priors.Priors()
   books = [ledger.Ledger.read(path, relation) for path in paths]
@@ -31,25 +31,25 @@ def known(
 def released(
   paths: Sequence[pathlib.Path], relation: accountants.Relation
 ) -> accountants.Releases:
-  """Returns all that earlier runs, and those before them, have released.
+  """Returns all releases of earlier runs and of all runs before them.
 
   Args:
     paths: As for `known`.
     relation: As for `known`.
 
   Raises:
-    UserError: As `known`.
+    UserError: As for `known`.
   """
   return known(paths, relation).releases()
 
 
 def names(paths: Sequence[pathlib.Path]) -> set[str]:
-  """Names of the ledgers of runs, and of those of the runs before them."""
+  """Returns the names of the runs' ledgers and of all ledgers before them."""
   return set().union(*(_open(path).known().names for path in paths))
 
 
 def relation_of(path: pathlib.Path) -> accountants.Relation:
-  """Which populations are neighbours in the ledger of a run (or its folder)."""
+  """Returns the neighbouring relation of a ledger (or run folder)."""
   return _open(path).relation
 
 

@@ -1,4 +1,4 @@
-"""DP events of dp_accounting as JSON, for a ledger, and in words."""
+"""Converts events of dp_accounting to JSON, for a ledger, and to words."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _EVENTS = {
 
 
 def to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
-  """Returns what `from_json` takes."""
+  """Returns an event as a record for `from_json`."""
   fields = attr.asdict(event, recurse=False)
   return {
     'type': type(event).__name__,
@@ -30,7 +30,7 @@ def to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
 
 
 def in_words(event: dp_accounting.DpEvent) -> str:
-  """Returns an event for people."""
+  """Describes an event in words."""
   if isinstance(event, dp_accounting.GaussianDpEvent):
     return f'Gaussian noise, multiplier {event.noise_multiplier:.6g}'
   if isinstance(event, dp_accounting.PoissonSampledDpEvent):
@@ -43,11 +43,11 @@ def in_words(event: dp_accounting.DpEvent) -> str:
 
 
 def from_json(record: Mapping[str, Any]) -> dp_accounting.DpEvent:
-  """Returns the event that `to_json` was given.
+  """Returns the event of a record from `to_json`.
 
   Raises:
-    KeyError: If it is of a kind that no plan has.
-    TypeError: If it has other fields.
+    KeyError: If no plan has events of this type.
+    TypeError: If the event has other fields.
   """
   fields = {
     name: from_json(value) if isinstance(value, dict) else value

@@ -1,13 +1,16 @@
-"""The privacy ledger: what a run has released, for good.
+"""Records the releases of a run permanently: the privacy ledger.
 
-A text file to which a line is added, and synced to the disk, before anything of
-a round is released; so it counts at least every release that was made, wherever
-a run was killed.  Epsilon is always computed from it.  The first line is the
-plan; every other one is a round's event, or what another run had released to
-the same clients (`priors.py`).  Each line ends in a hash of itself and of the
-line before: a line that was changed, or is missing between others, is noticed.
-It is no signature: who wants to forge a ledger can.  Lines that are missing at
-the end show only where something else knows of them.
+The ledger is a text file.  Before a run releases anything of a round, it adds a
+line and syncs the line to the disk.  So the ledger counts every release, even
+if the run is killed at any point.  It may count more, never less.  Epsilon is
+always computed from the ledger.
+
+The first line records the plan.  Every other line records the event of a round,
+or the releases of another run to the same clients (`priors.py`).  Each line
+ends with a hash of itself and of the line before it.  So a changed line, or a
+missing line between others, is detected.  The hash is not a signature: an
+attacker can forge a ledger.  Missing lines at the end are detected only if
+another file knows of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +38,7 @@ RoundRelease = releases.RoundRelease
 
 
 class Ledger:
-  """The ledger of one run."""
+  """Reads and extends the ledger of one run."""
 
   def __init__(
     self, path: pathlib.Path, prior_paths: Sequence[pathlib.Path] = ()
@@ -43,12 +46,12 @@ class Ledger:
     """Reads a ledger.
 
     Args:
-      path: Its file.
+      path: File of the ledger.
       prior_paths: Ledgers (or run folders) of earlier runs on the same clients,
         for `read_priors`.
 
     Raises:
-      UserError: If there is none, or it is damaged.
+      UserError: If the file is missing or damaged.
     """
     if not path.is_file():
       raise errors.UserError(
@@ -62,21 +65,22 @@ class Ledger:
 
   @classmethod
   def read(cls, path: pathlib.Path, relation: accountants.Relation) -> 'Ledger':
-    """Reads a ledger whose releases are to be added to others.
+    """Reads a ledger, to add its releases to the releases of others.
 
     Args:
-      path: Its file, or the folder of its run.
-      relation: Which populations are neighbours in the others.
+      path: File of the ledger, or folder of its run.
+      relation: The neighbouring relation of the others.
 
     Raises:
-      UserError: If there is none, or it is damaged, or has other neighbours.
+      UserError: If the file is missing or damaged, or the ledger has another
+        neighbouring relation.
     """
     ledger = cls(file_of(path))
     errors.require(
       ledger.relation is relation,
-      f'The neighbours of {ledger.path} are by {ledger.relation.name}, of this'
-      f' run by {relation.name}: their epsilons do not add up. Use the same'
-      ' `sampling`.',
+      f'The neighbouring relation of {ledger.path} is {ledger.relation.name},'
+      f' the relation of this run is {relation.name}: their epsilons do not add'
+      ' up. Use the same `sampling`.',
     )
     return ledger
 
@@ -88,20 +92,21 @@ class Ledger:
     relation: accountants.Relation,
     priors: Sequence[pathlib.Path] = (),
   ) -> 'Ledger':
-    """Opens the ledger of a run to add to it, or begins one.
+    """Opens the ledger of a run to add to it, or creates the ledger.
 
     Args:
-      path: Its file.
-      plan: What the guarantee rests on; the same for all of a run.
-      relation: Which populations are neighbours.
+      path: File of the ledger.
+      plan: Facts of the plan on which the guarantee depends.  They must stay
+        the same for the whole run.
+      relation: The neighbouring relation between populations.
       priors: Ledgers (or run folders) of earlier runs on the same clients.
 
     Raises:
-      UserError: If the ledger is damaged or of another plan, or an earlier
-        run's is, or that run has other neighbours, or two copies of a ledger
-        were both gone on with.
+      UserError: If the ledger is damaged or of another plan, the ledger of an
+        earlier run is missing, damaged or has another neighbouring relation, or
+        two copies of one ledger were both resumed.
     """
-    plan = json.loads(json.dumps(plan))  # As it is read back.
+    plan = json.loads(json.dumps(plan))  # Comparable with the plan in a file.
     if not has_begun(path):
       path.write_text('')
       durable.sync(path.parent)
@@ -121,24 +126,24 @@ class Ledger:
       ]
       raise errors.UserError(
         f'The privacy ledger {path} is of another plan ({"; ".join(changed)}):'
-        ' give another `output_dir`, or the same settings to go on.'
+        ' give another `output_dir`, or resume with the same settings.'
       )
     ledger.read_priors()
     return ledger
 
   @property
   def name(self) -> str:
-    """Name of the ledger, unlike that of any other."""
+    """Unique name of the ledger."""
     return self._contents.name
 
   @property
   def relation(self) -> accountants.Relation:
-    """Which populations are neighbours."""
+    """The neighbouring relation between populations."""
     return self._contents.relation
 
   @property
   def plan(self) -> dict[str, Any]:
-    """The facts of the plan with which it was opened."""
+    """Facts of the plan of the run."""
     return self._contents.plan
 
   @property
@@ -148,12 +153,12 @@ class Ledger:
 
   @property
   def rounds(self) -> set[int]:
-    """Rounds of which there is an entry."""
+    """Numbers of the rounds that have an entry."""
     return {recorded.number for recorded in self._contents.rounds}
 
   @property
   def last_round(self) -> int:
-    """Last round of which there is an entry, 0 if there is none."""
+    """Number of the last round that has an entry; 0 without any entry."""
     return max(self.rounds, default=0)
 
   @property
@@ -163,20 +168,20 @@ class Ledger:
 
   @property
   def has_old(self) -> bool:
-    """Whether version 1 of the format is among all that is counted."""
+    """Whether this ledger, or a prior one, has version 1 of the format."""
     is_old = self._contents.version == priors.OLD_VERSION
     return is_old or self._contents.priors.has_old
 
   def has(self, entry: str) -> bool:
-    """Whether there is a line with a hash."""
+    """Returns whether a line has a hash."""
     return entry in self.entries
 
   def append(self, number: int, release: RoundRelease) -> str:
-    """Records a round; on the disk when this returns.
+    """Records a round; when this returns, the entry is on the disk.
 
     Args:
       number: The round.
-      release: What it is about to release.
+      release: The next release of the round.
 
     Returns:
       The hash of the entry.
@@ -184,7 +189,9 @@ class Ledger:
     record = {
       'round': number,
       'event': event_records.to_json(release.event),
-      'nonce': secrets.token_hex(8),  # Two copies do not go on alike.
+      'nonce': secrets.token_hex(
+        8
+      ),  # Makes the hashes of two resumed copies differ.
     }
     if release.turn is not None:
       record['turn'] = list(release.turn)
@@ -192,13 +199,13 @@ class Ledger:
     return self.head
 
   def read_priors(self) -> bool:
-    """Counts what earlier runs have released since they were last read.
+    """Records the releases of earlier runs since the last call.
 
     Returns:
-      Whether there was anything new.
+      Whether there were new releases.
 
     Raises:
-      UserError: As `open`.
+      UserError: As for `open`.
     """
     lines, copies = len(self.entries), []
     for path in self._prior_paths:
@@ -216,12 +223,13 @@ class Ledger:
   def releases(
     self, further: Iterable[RoundRelease] = ()
   ) -> accountants.Releases:
-    """All that the most concerned client has been released in, with priors.
+    """Returns all releases to the most concerned client, with prior runs.
 
-    Where clients take turns, that is a client of the turn with most rounds.
+    If clients take turns, the most concerned client is in the turn with the
+    most rounds.
 
     Args:
-      further: Releases that are still to come.
+      further: Future releases, to count as well.
     """
     return accountants.merged(
       [*self.prior_releases(), *self._contents.own_releases(further)]
@@ -233,23 +241,23 @@ class Ledger:
     return bool(self.prior_releases())
 
   def prior_releases(self) -> accountants.Releases:
-    """Those of earlier runs alone."""
+    """Returns the releases of earlier runs alone."""
     return self._contents.priors.releases()
 
   def epsilons(self, delta: float) -> accountants.Epsilons:
-    """Epsilon of all that is in the ledger."""
+    """Computes epsilon of all releases in the ledger."""
     return accountants.epsilons(self.releases(), self.relation, delta)
 
   def own_epsilons(self, delta: float) -> accountants.Epsilons:
-    """Epsilon of the rounds of this run alone."""
+    """Computes epsilon of the rounds of this run alone."""
     own = self._contents.own_releases()
     return accountants.epsilons(own, self.relation, delta)
 
   def known(self) -> priors.Priors:
-    """Returns what it knows of all ledgers, itself among them.
+    """Returns the known releases of all ledgers, including this one.
 
     Raises:
-      UserError: If it knows of a fork of itself.
+      UserError: If this ledger knows of a fork of itself.
     """
     found = priors.Priors()
     found.add_all(self._contents.priors)
@@ -257,15 +265,15 @@ class Ledger:
     return found
 
   def copy(self) -> priors.Copy:
-    """Returns what it has released itself, as other ledgers know it."""
+    """Returns the releases of this run, in the form for other ledgers."""
     return self._contents.copy()
 
   def check_fits(self, number: int, entry: str) -> None:
-    """Checks that a checkpoint is of this ledger.
+    """Checks that a checkpoint belongs to this ledger.
 
     Args:
       number: Round of the checkpoint.
-      entry: Hash of its round's entry in the ledger, empty for round 0.
+      entry: Hash of the round's entry in the ledger; empty for round 0.
 
     Raises:
       UserError: If the checkpoint has a round that the ledger does not count.
@@ -273,20 +281,20 @@ class Ledger:
     if number and not self.has(entry):
       raise errors.UserError(
         f'The privacy ledger {self.path} lacks the entry of round {number}, of'
-        ' which there is a checkpoint: it was cut short or is of another run.'
-        ' Restore it, or give another `output_dir`.'
+        ' which there is a checkpoint: the ledger was cut short or belongs to'
+        ' another run. Restore the ledger, or give another `output_dir`.'
       )
     if self.last_round > number:
       logging.warning(
         '%s counts rounds up to %d, but the last checkpoint is of round %d:'
-        ' those between are done again, and counted again.',
+        ' the rounds between are repeated, and counted again.',
         self.path,
         self.last_round,
         number,
       )
 
   def _add_prior(self, path: pathlib.Path) -> priors.Copy:
-    """Takes over what an earlier run has released since it was last read."""
+    """Records the releases of an earlier run since the last call."""
     ledger = Ledger.read(path, self.relation)
     known = ledger.known()
     self._check_is_latest(known)
@@ -295,7 +303,7 @@ class Ledger:
     return ledger.copy()
 
   def _check_is_latest(self, known: priors.Priors) -> None:
-    """Checks that nobody knows rounds of this ledger that it lacks."""
+    """Checks that no other ledger knows rounds that this ledger lacks."""
     own, other = self.copy(), known.copy_of(self.name)
     for head in known.heads_of(self.name):
       priors.require_one_run(own.has(head))
@@ -307,7 +315,7 @@ class Ledger:
       more <= 0,
       f'The privacy ledger {self.path} was cut short, or is an older copy: a'
       f' ledger of `prior_ledger` knows {more} further rounds of it. Restore'
-      ' it, or give another `output_dir`.',
+      ' the ledger, or give another `output_dir`.',
     )
 
   def _write(self, record: dict[str, Any]) -> None:
@@ -321,10 +329,10 @@ class Ledger:
 
 
 def has_begun(path: pathlib.Path) -> bool:
-  """Whether there is a ledger with a plan: nothing was released before."""
+  """Returns whether a ledger has a plan; no run releases anything before."""
   return path.exists() and b'\n' in path.read_bytes()
 
 
 def file_of(path: pathlib.Path) -> pathlib.Path:
-  """Returns the ledger of a run, given the ledger or the run's folder."""
+  """Returns the file of a ledger, given this file or the folder of its run."""
   return path / FILE_NAME if path.is_dir() else path

@@ -1,4 +1,4 @@
-"""The contents of a privacy ledger, from its lines."""
+"""Parses the lines of a privacy ledger into its contents."""
 
 from collections.abc import Iterable
 import dataclasses
@@ -16,13 +16,13 @@ from tff_asr.privacy.accounting import (
 
 VERSION = 2
 
-# Errors of a line that is damaged.
+# Errors that parsing a damaged line may raise.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordedRound:
-  """The entry of a round.
+  """Holds the entry of a round.
 
   Attributes:
     number: The round.
@@ -37,18 +37,19 @@ class RecordedRound:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-  """The contents of a ledger.
+  """Holds the contents of a ledger.
 
   Attributes:
-    version: Of its format.
-    name: Of the ledger.
-    relation: Which populations are neighbours.
-    plan: The facts of the plan.
+    version: Version of the format.
+    name: Name of the ledger.
+    relation: The neighbouring relation between populations.
+    plan: Facts of the plan.
     hashes: Hashes of all lines.
-    rounds: Entries of rounds, in order.
+    rounds: Entries of the rounds, in order.
     priors: Known releases of other ledgers.
-    heads: Short hashes of lines that version 1 may have recorded elsewhere.
-    size: Number of bytes of its lines.
+    heads: Short hashes of lines that version 1 may have recorded in another
+      ledger.
+    size: Number of bytes of all lines.
     lacks_end: Whether the last line lacks its line feed.
   """
 
@@ -74,8 +75,8 @@ class Contents:
     """Returns the contents with a further line.
 
     Args:
-      line: The line, without its end.
-      size: As in `Contents`, with the line.
+      line: The line, without its line feed.
+      size: Number of bytes of all lines, with this one.
       lacks_end: As in `Contents`.
 
     Raises:
@@ -91,13 +92,13 @@ class Contents:
     """Returns the releases of this run to the most concerned client.
 
     Args:
-      further: Releases that are still to come.
+      further: Future releases, to count as well.
     """
     own = [recorded.release for recorded in self.rounds]
     return accountants.merged(releases.most_concerned([*own, *further]))
 
   def copy(self) -> priors.Copy:
-    """Returns the releases of the ledger itself, as other ledgers know it."""
+    """Returns the releases of this ledger, in the form for other ledgers."""
     return priors.Copy(
       self.name,
       self.version,
@@ -110,14 +111,15 @@ class Contents:
 def read(path: pathlib.Path) -> Contents:
   """Reads a ledger.
 
-  A last line that lacks only its line feed counts.  A line that was cut was
-  never synced: nothing followed from it.
+  A last line that lacks only its line feed counts.  An incomplete last line
+  does not count: it was never synced to the disk, so the run released nothing
+  after it.
 
   Args:
-    path: Its file.
+    path: File of the ledger.
 
   Raises:
-    UserError: If it is damaged.
+    UserError: If the ledger is damaged.
   """
   text, _, rest = path.read_text(errors='replace').rpartition('\n')
   lines = _Lines()
@@ -126,8 +128,8 @@ def read(path: pathlib.Path) -> Contents:
       lines.take(line)
     except _DAMAGE as error:
       raise errors.UserError(
-        f'Line {number} of the privacy ledger {path} is damaged: without it'
-        ' no epsilon is true. Restore it from a copy.'
+        f'Line {number} of the privacy ledger {path} is damaged: without'
+        ' this line no epsilon is true. Restore the ledger from a copy.'
       ) from error
   contents = lines.contents(len((text + '\n').encode()))
   if not rest:
@@ -140,10 +142,10 @@ def read(path: pathlib.Path) -> Contents:
 
 
 class _Lines:
-  """Collects lines."""
+  """Collects the lines of a ledger."""
 
   def __init__(self, contents: Contents | None = None):
-    """Begins with nothing, or with the lines of a ledger."""
+    """Starts without lines, or with the lines of `contents`."""
     self._header: dict[str, Any] = {}
     self._hashes: list[str] = []
     self._rounds: list[RecordedRound] = []
@@ -162,7 +164,7 @@ class _Lines:
       self._heads |= contents.heads
 
   def take(self, line: str) -> None:
-    """Takes over one line; raises an error of `_DAMAGE` if it is damaged."""
+    """Adds one line; raises an error of `_DAMAGE` for a damaged line."""
     before = self._hashes[-1] if self._hashes else ''
     record, digest = ledger_lines.parsed(line, before)
     if not self._hashes:
@@ -194,7 +196,7 @@ class _Lines:
 
 
 def _header(record: dict[str, Any]) -> dict[str, Any]:
-  """Returns the fields of `Contents` that the first line has."""
+  """Returns the fields of `Contents` from the first line."""
   if record['ledger'] not in (priors.OLD_VERSION, VERSION):
     raise ValueError('The version is unknown.')
   return {

@@ -1,4 +1,4 @@
-"""The lines of a privacy ledger: JSON, chained by hashes."""
+"""Writes and parses the lines of a privacy ledger: JSON, chained by hashes."""
 
 from collections.abc import Mapping
 import hashlib
@@ -12,22 +12,22 @@ def line(record: Mapping[str, Any], before: str) -> str:
   """Returns a record as a line.
 
   Args:
-    record: What it has, besides its hash.
-    before: Hash of the line before, empty for the first.
+    record: Fields of the line, except for its hash.
+    before: Hash of the line before; empty for the first line.
   """
   content = json.dumps(record, sort_keys=True)
   return f'{content[:-1]}{_MARK}{_digest(content, before)}"}}\n'
 
 
 def parsed(text: str, before: str) -> tuple[dict[str, Any], str]:
-  """Returns the record of a line, and its hash.
+  """Parses a line; returns its record and its hash.
 
   Args:
-    text: The line, without its end.
-    before: Hash of the line before, empty for the first.
+    text: The line, without its line feed.
+    before: Hash of the line before; empty for the first line.
 
   Raises:
-    ValueError: If the line is not what was written after that one.
+    ValueError: If the line is damaged, or was written after another line.
   """
   start, _, end = text.rpartition(_MARK)
   content = start + '}'

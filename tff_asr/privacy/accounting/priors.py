@@ -1,13 +1,16 @@
-"""The known releases of other ledgers, each round once.
+"""Collects the known releases of other ledgers, each round once.
 
-A ledger is known by its name and by the hashes of its rounds' lines.  These are
-chained, and every line has a random number, so that equal hashes are the same
-releases: of two copies of a ledger, one has all that the other has if its list
-begins with the other's.  Otherwise both went on from one copy, and are refused.
+A ledger is identified by its name and by the hashes of its rounds' lines.  The
+hashes are chained, and every line has a random number, so that equal hashes
+mean the same releases.  A copy of a ledger has all releases of another copy if
+its list of hashes begins with the list of the other copy.  If neither list
+begins with the other one, both copies were resumed: this is a fork, and it is
+refused.
 
 Sixteen hexadecimal digits of a hash are kept.  A fork is missed only if *all*
-hashes of the shorter list after the fork agree with those at the same places of
-the longer; for one round that is a chance of 2^-64 for each pair of copies.
+hashes of the shorter list after the fork agree with the hashes at the same
+places of the longer list.  For one round after the fork, the probability is
+2^-64 for each pair of copies.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,21 +24,22 @@ from tff_asr.privacy.accounting import accountants, event_records
 
 _DIGITS = 16
 
-# The version without lists of rounds, and the guarantee of whose time was
-# false in places: see `runs/accounts.py`.
+# Version 1 has no lists of rounds.  Some guarantees from its time were false:
+# see `runs/accounts.py`.
 OLD_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-  """The releases of one copy of a ledger.
+  """Holds the releases of one copy of a ledger.
 
   Attributes:
-    name: Of the ledger.
-    version: Of its format.
+    name: Name of the ledger.
+    version: Version of its format.
     rounds: Short hashes of its rounds' lines, in order.
-    releases: To the client who is in most of them.
-    heads: Short hashes of its other lines that version 1 may have known it by.
+    releases: Releases to the client that is in most of the rounds.
+    heads: Short hashes of other lines that version 1 may have used to identify
+      the ledger.
   """
 
   name: str
@@ -45,38 +49,39 @@ class Copy:
   heads: frozenset[str] = frozenset()
 
   def begins(self, other: 'Copy') -> bool:
-    """Whether another copy has all releases of this one."""
+    """Returns whether another copy has all releases of this copy."""
     return other.rounds[: len(self.rounds)] == self.rounds
 
   def has(self, head: str) -> bool:
-    """Whether the copy goes at least as far as a line, by its short hash."""
+    """Returns whether the copy has a line, by the short hash of the line."""
     return head in self.heads or head in self.rounds
 
 
 def short(line_hash: str) -> str:
-  """Returns what is kept of the hash of a line."""
+  """Returns the short hash of a line: the digits that are kept."""
   return line_hash[:_DIGITS]
 
 
 def require_one_run(is_one: bool) -> None:
-  """Raises a `UserError` unless two copies of a ledger are of one run."""
+  """Raises a `UserError` unless two copies of a ledger belong to one run."""
   errors.require(
     is_one,
-    'Two copies of one privacy ledger were both gone on with: what they'
-    ' released adds up, and neither tells. No epsilon is true for the clients'
-    ' of both runs: take other clients, or leave out a run that nobody has seen'
-    ' anything of.',
+    'Two copies of one privacy ledger were both resumed: their releases add up,'
+    ' and neither copy records the releases of the other. No epsilon is true'
+    ' for the clients of both runs: use other clients, or leave out a run if'
+    ' nobody has seen anything of it.',
   )
 
 
 class Priors:
-  """The known releases of several ledgers.
+  """Collects the known releases of several ledgers.
 
-  Version 1 recorded of another ledger no list, only its last line (`head`) and
-  how much it had released.  Where a known list has that line, it has those
-  releases.  Where none has, they are counted beside those of the list, and
-  beside those after other heads: they may be the same ones, but nothing shows
-  it, and an upper bound is true.
+  Version 1 recorded no list of another ledger's rounds.  It recorded only the
+  last line of that ledger (`head`) and the releases up to this line.  If a
+  known list has the line, the list includes these releases.  If no list has the
+  line, these releases are added to the releases of the list and to the releases
+  up to other heads.  Some may then be counted twice, but nothing can show this,
+  and the result is a true upper bound.
   """
 
   def __init__(self):
@@ -85,12 +90,12 @@ class Priors:
 
   @property
   def names(self) -> set[str]:
-    """Names of the ledgers."""
+    """Names of all known ledgers."""
     return {*self._copies, *(name for name, _ in self._unlisted)}
 
   @property
   def has_old(self) -> bool:
-    """Whether a ledger of version 1 is among them."""
+    """Whether any known ledger has version 1 of the format."""
     versions = {copy.version for copy in self._copies.values()}
     return bool(self._unlisted) or OLD_VERSION in versions
 
@@ -99,11 +104,11 @@ class Priors:
     return self._copies.get(name)
 
   def heads_of(self, name: str) -> list[str]:
-    """Returns the short hashes of lines by which version 1 knew a ledger."""
+    """Returns the short hashes that version 1 used to identify a ledger."""
     return [short(head) for of, head in self._unlisted if of == name]
 
   def releases(self) -> accountants.Releases:
-    """Returns all releases, to a client who is in most of each ledger's."""
+    """Returns all releases to the most concerned client of each ledger."""
     listed = [entry for c in self._copies.values() for entry in c.releases]
     rest = [
       entry
@@ -114,32 +119,32 @@ class Priors:
     return accountants.merged([*listed, *rest])
 
   def add(self, copy: Copy) -> None:
-    """Takes over a copy, where it has more than is known.
+    """Adds a copy; of two copies of a ledger, the longer one is kept.
 
     Raises:
-      UserError: If it is a fork of the known one.
+      UserError: If the copy is a fork of the known copy.
     """
     self._copies[copy.name] = self._later(copy)
 
   def add_all(self, others: 'Priors') -> None:
-    """Takes over what is known elsewhere.
+    """Adds all releases that `others` knows.
 
     Raises:
-      UserError: If a copy is a fork of a known one.
+      UserError: If a copy is a fork of a known copy.
     """
     for copy in others._copies.values():
       self.add(copy)
     self._unlisted |= others._unlisted
 
   def news(self, others: 'Priors', own: str) -> list[dict[str, Any]]:
-    """Returns records for `read` of what is known elsewhere and not here.
+    """Returns records, for `read`, of releases that only `others` knows.
 
     Args:
-      others: What is known elsewhere.
+      others: Known releases from another ledger.
       own: Name of a ledger to leave out.
 
     Raises:
-      UserError: If a copy is a fork of the known one.
+      UserError: If a copy is a fork of a known copy.
     """
     return [
       *(
@@ -158,7 +163,7 @@ class Priors:
     ]
 
   def read(self, record: Mapping[str, Any]) -> None:
-    """Takes over a record; raises errors of many kinds if it is damaged."""
+    """Adds a record; raises errors of many types for a damaged record."""
     name, releases = record['prior'], _from_json(record['releases'])
     if 'head' in record:  # Of version 1.
       self._unlisted[name, record['head']] = releases
@@ -172,11 +177,11 @@ class Priors:
     self.add(Copy(name, record['version'], (*before, *rounds), releases, heads))
 
   def warn_of_less(self, copy: Copy, place: object) -> None:
-    """Warns where a copy lacks rounds that are known from elsewhere."""
+    """Warns if a copy lacks rounds that another ledger records."""
     more = len(self._copies[copy.name].rounds) - len(copy.rounds)
     if more > 0:
       logging.warning(
-        '%s is an older copy, or was cut short: of its run %d further rounds'
+        '%s is an older copy, or was cut short: %d further rounds of its run'
         ' are known, and counted.',
         place,
         more,

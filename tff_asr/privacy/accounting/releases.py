@@ -1,4 +1,4 @@
-"""Releases of rounds, and the client whom most of them concern."""
+"""Describes the releases of rounds, and finds the most concerned client."""
 
 from collections.abc import Iterable
 import dataclasses
@@ -8,12 +8,12 @@ import dp_accounting
 
 @dataclasses.dataclass(frozen=True)
 class RoundRelease:
-  """The release of one round.
+  """Describes the release of one round.
 
   Attributes:
-    event: The mechanism, as a client sees it who may take part.
-    turn: Which clients may, where they take turns: `(turn, period)`.  A client
-      is in the same turn of all rounds.
+    event: Privacy event for a client that may take part.
+    turn: Turn of the clients that may take part, as `(turn, period)`; `None` if
+      clients do not take turns.  A client always has the same turn.
   """
 
   event: dp_accounting.DpEvent
@@ -23,7 +23,7 @@ class RoundRelease:
 def most_concerned(
   releases: Iterable[RoundRelease],
 ) -> list[tuple[dp_accounting.DpEvent, int]]:
-  """Returns the releases of the client who is in most of them."""
+  """Returns the releases to the client that is in most of them."""
   everybody: list[tuple[dp_accounting.DpEvent, int]] = []
   turns: dict[tuple[int, int], list[tuple[dp_accounting.DpEvent, int]]] = {}
   for release in releases:

@@ -1,1 +1,1 @@
-"""Mechanism: clipping, noise and their aggregation."""
+"""Mechanism: clipping of updates, aggregation, and noise."""

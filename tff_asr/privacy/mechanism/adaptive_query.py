@@ -1,26 +1,26 @@
-r"""Bounds that follow the norms of the updates, layer by layer.
+r"""Adapts the clipping bounds to the norms of the updates, layer by layer.
 
 Andrew et al., "Differentially Private Learning with Adaptive Clipping" (2021,
 arXiv 1905.03871), for H layer groups at once.  Each client also sends H clip
-bits, +1/2 for a group within its bound and -1/2 for one beyond it; their noised
-sum over the expected cohort S, plus 1/2, estimates the share b_h of clients
-within the bound, and
+bits: +1/2 for a group within its bound, -1/2 for a group beyond its bound.  The
+noised sum of the bits of group h, divided by the expected cohort S, plus 1/2,
+estimates the share b_h of clients within the bound.  The next bound is
 
   C_h <- C_h exp(-rate (b_h - quantile)).
 
-Sensitivity.  A client's bits are H numbers of magnitude 1/2: their L2 norm is
-sqrt(H) / 2, and by so much adding or removing a client moves their sum.  They
-are all zero for an update that is not finite; TFF's own processes put zeros for
-such an update before it gets here, and then its bits are those of an update of
-zeros, all +1/2.  With noise of standard deviation
-sigma_b on each sum, the bits are a Gaussian mechanism of multiplier
-2 sigma_b / sqrt(H).  Together with the update, of multiplier z_update for the
-bounds of this round, which were known before it,
+Sensitivity.  A client's bits are H numbers of magnitude 1/2.  Their L2 norm is
+sqrt(H) / 2: adding or removing a client changes the sum of the bits by this
+much.  For an update that is not finite, all bits are zero.  TFF's own processes
+replace such an update by zeros before this query sees it; then its bits are the
+bits of a zero update, all +1/2.  With noise of standard deviation sigma_b on
+each sum, the bits are a Gaussian mechanism of multiplier 2 sigma_b / sqrt(H).
+The update is a Gaussian mechanism of multiplier z_update for the bounds of this
+round, which were known before the round.  The joint multiplier z of both is
 
   z^-2 = z_update^-2 + (2 sigma_b / sqrt(H))^-2
 
-(both scaled to noise of 1, as in `allocation`).  z, the multiplier of the
-whole, is what is accounted for; the bounds follow from what was released.
+(both scaled to noise of 1, as in `allocation`).  The accountant counts z, the
+multiplier of the whole.  The bounds follow from released values.
 """
 
 import collections
@@ -40,9 +40,9 @@ from tff_asr.privacy.mechanism import (
   noise_seeds,
 )
 
-# A bit is at least a step of its grid, which is 2^-22 of the noise.
+# A clip bit must be at least one step of its grid: 2^-22 of the noise.
 _GREATEST_COUNT_STDDEV = discrete_gaussian.STDDEV / 2.0
-# Of the budget z^-2, what the bits get at most if their noise is not given.
+# Largest share of the budget z^-2 for the bits, if their noise is not given.
 _BITS_BUDGET = 0.1
 
 Contribution = collections.namedtuple('Contribution', ['update', 'bits'])
@@ -51,7 +51,7 @@ Contribution = collections.namedtuple('Contribution', ['update', 'bits'])
 def update_multiplier(
   noise_multiplier: float, count_stddev: float, layers: int
 ) -> float:
-  """The multiplier z_update left for the update.
+  """Returns the multiplier z_update that remains for the update.
 
   Args:
     noise_multiplier: Joint multiplier z of update and clip bits.
@@ -67,8 +67,8 @@ def update_multiplier(
   if bits <= noise_multiplier:
     raise ValueError(
       f'Noise of {count_stddev:g} on the clip counts of {layers} layers has the'
-      f' multiplier {bits:g}, and must have more than the whole,'
-      f' {noise_multiplier:g}: at least'
+      f' multiplier {bits:g}. It must be more than the joint multiplier'
+      f' {noise_multiplier:g}: give noise of at least'
       f' {noise_multiplier * math.sqrt(layers) / 2:g}.'
     )
   return (noise_multiplier**-2 - bits**-2) ** -0.5
@@ -77,10 +77,17 @@ def update_multiplier(
 def default_count_stddev(
   noise_multiplier: float, expected_clients: float, layers: int
 ) -> float:
-  """A twentieth of the cohort, or more, lest it cost a tenth of the budget.
+  """Returns the default noise on each sum of clip bits.
 
-  The twentieth is that of Andrew et al.; with few clients and many layers it
-  would cost the update too much.
+  The standard deviation is a twentieth of the cohort, as in Andrew et al.  With
+  few clients and many layers, this would leave too little budget for the
+  update.  Then the noise is larger, so that the bits take at most a tenth of
+  the budget.
+
+  Args:
+    noise_multiplier: Joint multiplier z of update and clip bits.
+    expected_clients: Expected size S of a cohort.
+    layers: Number H of layer groups.
   """
   if noise_multiplier == 0.0:
     return 0.0
@@ -91,7 +98,7 @@ def default_count_stddev(
 class AdaptiveLayerClippedGaussianSumQuery(
   gaussian_query.LayerClippedGaussianSumQuery
 ):
-  """Sum of updates clipped by layers, to bounds that follow a quantile."""
+  """Sums updates, clipped by layer to bounds that follow a quantile."""
 
   def __init__(
     self,
@@ -117,11 +124,12 @@ class AdaptiveLayerClippedGaussianSumQuery(
       rate: Step of the bounds, in the exponent.
       count_stddev: Standard deviation of the noise on each sum of clip bits;
         by default `default_count_stddev`.
-      noise_allocation: How the noise on the update is divided.
-      source: Of the noise's seeds; by default a new one.
+      noise_allocation: Division of the noise on the update over the groups.
+      source: Source of the seeds of the noise; by default a new one.
 
     Raises:
-      ValueError: As for fixed bounds, or if the clip bits cost too much.
+      ValueError: As for fixed bounds, or if the clip bits take all of the
+        budget, or their noise is too large for the grid.
     """
     super().__init__(
       groups,
@@ -143,8 +151,8 @@ class AdaptiveLayerClippedGaussianSumQuery(
         f'Noise of {count_stddev:g} on the clip counts is more than'
         f' {_GREATEST_COUNT_STDDEV:g}: give less, or fixed bounds.'
       )
-    # A bit in steps of its grid, a whole number; so the noise on the counts is
-    # at least `count_stddev`.
+    # Rounding a bit down to whole steps of its grid makes the noise on the
+    # counts at least `count_stddev`.
     self._bit = 1
     self._counts_are_noised = count_stddev > 0.0
     if self._counts_are_noised:
@@ -164,8 +172,8 @@ class AdaptiveLayerClippedGaussianSumQuery(
   ) -> Contribution:
     """Returns the contribution of one client: clipped update and clip bits.
 
-    Bits are int64 `[H]`, +-1/2 in steps of a grid; without noise on the counts
-    a step is 1/2.
+    Bits are int64 `[H]`: +-1/2, counted in steps of a grid.  Without noise on
+    the counts a step is 1/2.
     """
     clipped, norms, finite = self._clip(params, record)
     bit = tf.constant(self._bit, tf.int64)
@@ -175,7 +183,7 @@ class AdaptiveLayerClippedGaussianSumQuery(
   def get_noised_result(
     self, sample_state: Contribution, global_state: gaussian_query.State
   ) -> Any:
-    """Returns the noised sum, the state with the next bounds, the event."""
+    """Returns the noised sum, the state with the next bounds, and the event."""
     seeds = self._source.seeds(global_state.draw, len(self._groups.members) + 1)
     noised = self._add_noise(
       sample_state.update, global_state.bounds, seeds[:-1]

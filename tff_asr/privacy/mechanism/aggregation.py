@@ -1,4 +1,4 @@
-"""The aggregation of client updates under a privacy plan."""
+"""Aggregates client updates under a privacy plan."""
 
 from collections.abc import Callable, Iterator, Mapping
 import math
@@ -12,10 +12,10 @@ from tff_asr import errors
 
 
 class PrivateAggregation(tff.aggregators.UnweightedAggregationFactory):
-  """Clips, sums, adds noise and divides, as a query of the plan says.
+  """Clips, sums, adds noise and divides, by a query of the plan.
 
-  Clipping bounds and noise depend on the sizes of the tensors, which come from
-  the type of the updates.
+  Clipping bounds and noise depend on the sizes of the tensors.  The sizes come
+  from the type of the updates.
   """
 
   def __init__(
@@ -23,10 +23,10 @@ class PrivateAggregation(tff.aggregators.UnweightedAggregationFactory):
     query: Callable[[Mapping[str, int]], tfp.DPQuery],
     layers: Mapping[str, int] | None = None,
   ):
-    """Takes the parts.
+    """Builds the factory.
 
     Args:
-      query: Of a plan, for the sizes of the tensors by name.
+      query: Returns the plan's query for the sizes of the tensors by name.
       layers: Names and sizes of the tensors, in the order of
         `tf.nest.flatten`; by default the names in the type.
     """
@@ -34,11 +34,11 @@ class PrivateAggregation(tff.aggregators.UnweightedAggregationFactory):
     self._layers = layers
 
   def create(self, value_type: tff.Type) -> tff.templates.AggregationProcess:
-    """Returns the aggregation of updates of a type.
+    """Returns the aggregation process for a type of updates.
 
     Raises:
       UserError: If a tensor is not of float32 or has no fixed shape, or the
-        layers have other names or sizes.
+        layers of the type have other names or sizes.
     """
     layers = layer_sizes(value_type)
     if self._layers is not None:
@@ -52,12 +52,12 @@ class PrivateAggregation(tff.aggregators.UnweightedAggregationFactory):
 def layer_sizes(value_type: tff.Type) -> dict[str, int]:
   """Returns the number of coordinates of each tensor in a type, by name.
 
-  They are in the order of `tf.nest.flatten`, in which a query sees them: names
-  in a structure are sorted there.
+  The tensors are in the order of `tf.nest.flatten`, which sorts the names in a
+  structure.  A query sees the tensors in this order.
 
   Args:
-    value_type: Type of the updates.  An element without a name is called by
-      its number.
+    value_type: Type of the updates.  An element without a name has its number
+      as its name.
 
   Raises:
     UserError: If a tensor is not of float32 or has no fixed shape.
@@ -67,7 +67,7 @@ def layer_sizes(value_type: tff.Type) -> dict[str, int]:
     errors.require(
       spec.dtype == tf.float32 and spec.shape.is_fully_defined(),
       f'Tensor {name!r} of the updates is {spec.dtype.name} of shape'
-      f' {spec.shape}: give float32 of a fixed shape.',
+      f' {spec.shape}: use float32 and a fixed shape.',
     )
     sizes[name] = math.prod(spec.shape)
   return sizes
@@ -86,14 +86,14 @@ def _by_name(specs, name: str = '') -> Iterator[tuple[str, tf.TensorSpec]]:
 def _named(
   found: Mapping[str, int], expected: Mapping[str, int]
 ) -> Mapping[str, int]:
-  """Returns the layers of a type, with the names that were given for them."""
-  if all(re.fullmatch('[0-9/]*', name) for name in found):  # It has none.
+  """Returns the layers of a type under their expected names."""
+  if all(re.fullmatch('[0-9/]*', name) for name in found):  # Has no names.
     named, fits = expected, [*found.values()] == [*expected.values()]
   else:
     named, fits = found, dict(found) == dict(expected)
   errors.require(
     fits,
-    f'The layers {dict(expected)} are not those of the updates, {dict(found)}:'
-    ' give the sizes of this model, in its order.',
+    f'The given layers {dict(expected)} differ from the layers of the updates,'
+    f' {dict(found)}: give the layer sizes of this model, in its order.',
   )
   return named

@@ -1,30 +1,31 @@
-r"""How Gaussian noise is divided over layer groups at equal privacy.
+r"""Divides Gaussian noise over layer groups at equal privacy.
 
 Every group h of a client's update is within its bound C_h, and the sum gets
 noise of standard deviation sigma_h on each of the d_h coordinates of the group.
 
-Joint multiplier.  Divide the coordinates of group h by sigma_h.  That changes
-nothing an observer can compute, and makes it one Gaussian mechanism with
-standard deviation 1 on every coordinate.  One client moves the scaled sum by at
-most sqrt(sum_h (C_h / sigma_h)^2), and by exactly that if every group is at its
-bound.  So its noise multiplier, standard deviation over sensitivity, is
+Joint multiplier.  Divide the coordinates of group h by sigma_h.  An observer
+can compute the same values before and after this scaling.  The scaled sum is
+one Gaussian mechanism with standard deviation 1 on every coordinate.  One
+client changes the scaled sum by at most sqrt(sum_h (C_h / sigma_h)^2), and by
+exactly this much if every group is at its bound.  So the noise multiplier, the
+standard deviation divided by the sensitivity, is
 
-  z = (sum_h C_h^2 / sigma_h^2)^(-1/2),
+  z = (sum_h C_h^2 / sigma_h^2)^(-1/2).
 
-and it is accounted for once, not once for each group.  Each allocation below
-meets it:
+The accountant counts the mechanism once, not once for each group.  Each
+allocation below has this z:
 
-  equal      sigma_h = z C, with C^2 = sum_h C_h^2: the paper's.
+  equal      sigma_h = z C, with C^2 = sum_h C_h^2: the paper's allocation.
   per_layer  sigma_h = z sqrt(H) C_h: every group has the same ratio of noise to
              bound, since each of the H terms is 1 / (z^2 H).
   optimal    sigma_h^2 = z^2 (C_h / sqrt(d_h)) sum_i C_i sqrt(d_i): the least
-             total energy sum_h d_h sigma_h^2.  By Cauchy and Schwarz,
-             (sum_h C_h sqrt(d_h))^2 <= (sum_h C_h^2 / sigma_h^2)
-             (sum_h d_h sigma_h^2), so that the energy is at least
-             z^2 (sum_h C_h sqrt(d_h))^2, which this allocation attains.
+             total energy sum_h d_h sigma_h^2.  By the Cauchy-Schwarz
+             inequality, (sum_h C_h sqrt(d_h))^2 <= (sum_h C_h^2 / sigma_h^2)
+             (sum_h d_h sigma_h^2).  So the energy is at least
+             z^2 (sum_h C_h sqrt(d_h))^2.  This allocation attains it.
 
-`equal` has the energy z^2 C^2 sum_h d_h; it is optimal where C_h is in
-proportion to sqrt(d_h), the bounds `dim`.
+`equal` has the energy z^2 C^2 sum_h d_h.  This is optimal where C_h is
+proportional to sqrt(d_h), as for the bounds `dim`.
 """
 
 from collections.abc import Sequence
@@ -37,14 +38,14 @@ PER_LAYER = 'per_layer'
 OPTIMAL = 'optimal'
 NAMES = (EQUAL, PER_LAYER, OPTIMAL)
 
-# With the limits of bounds, and since sigma_h >= z C_h by any allocation, the
-# noise of each group is from 1e-15 to 1e23: neither it nor a mean over the
-# largest cohort overflows float32 or is flushed to zero.
+# sigma_h >= z C_h in every allocation.  With the limits of the bounds, the
+# noise of each group is from 1e-15 to 1e23.  So neither the noise nor a mean
+# over the largest cohort overflows float32 or is flushed to zero.
 LEAST_NOISE_MULTIPLIER, GREATEST_NOISE_MULTIPLIER = 1e-5, 2.0**30
 
 
 def is_noise_multiplier(value: float) -> bool:
-  """Returns whether a noise multiplier is 0, for none, or within the limits."""
+  """Returns whether a noise multiplier is 0 (no noise) or within the limits."""
   return (
     value == 0.0 or LEAST_NOISE_MULTIPLIER <= value <= GREATEST_NOISE_MULTIPLIER
   )
@@ -56,12 +57,12 @@ def standard_deviations(
   bounds: tf.Tensor,
   sizes: Sequence[int],
 ) -> tf.Tensor:
-  """Standard deviation of the noise on the sum, for each layer group.
+  """Returns the standard deviation of the noise on the sum, by layer group.
 
   Args:
     name: One of `NAMES`.
     noise_multiplier: Joint multiplier z.
-    bounds: float64 `[H]`, C_h.
+    bounds: float64 `[H]`, the bounds C_h.
     sizes: Number of coordinates d_h of each group.
 
   Returns:

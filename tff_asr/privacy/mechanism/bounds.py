@@ -1,8 +1,8 @@
-"""Per-layer clipping bounds (Pelikan et al., 2025, definition 3).
+"""Computes, reads and writes the clipping bounds of layers.
 
-Bounds C_1 .. C_H of layer groups belong to a total bound
-C = sqrt(C_1^2 + ... + C_H^2), so that a client whose layers are clipped to them
-contributes at most C, whatever the update.
+The bounds C_1 .. C_H of the layer groups (Pelikan et al., 2025, definition 3)
+have the total bound C = sqrt(C_1^2 + ... + C_H^2).  A client whose layers are
+clipped to these bounds contributes at most C, for every update.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +17,14 @@ ADAPTIVE = 'adaptive'
 GIVEN = 'given'
 NAMES = (UNIFORM, DIM, ADAPTIVE, GIVEN)
 
-# Bounds beyond all sense: sums of squares, noise and means stay far from where
-# float32 overflows or is flushed to zero.
+# No useful bound is outside of these limits.  Within them, sums of squares,
+# noise and means stay far from values where float32 overflows or is flushed to
+# zero.
 LEAST, GREATEST = 1e-10, 1e10
 
 
 def uniform(clip_norm: float, sizes: Sequence[int]) -> list[float]:
-  """The same bound for every layer, C / sqrt(H).
+  """Returns the same bound for every layer, C / sqrt(H).
 
   Args:
     clip_norm: Total bound C.
@@ -33,7 +34,7 @@ def uniform(clip_norm: float, sizes: Sequence[int]) -> list[float]:
 
 
 def dim(clip_norm: float, sizes: Sequence[int]) -> list[float]:
-  """Bounds by size, C * sqrt(d_h / (d_1 + ... + d_H)).
+  """Returns bounds by layer size, C * sqrt(d_h / (d_1 + ... + d_H)).
 
   Args:
     clip_norm: Total bound C.
@@ -45,23 +46,27 @@ def dim(clip_norm: float, sizes: Sequence[int]) -> list[float]:
 BY_RULE: dict[str, Callable[[float, Sequence[int]], list[float]]] = {
   UNIFORM: uniform,
   DIM: dim,
-  ADAPTIVE: uniform,  # Where they begin.
+  ADAPTIVE: uniform,  # The initial bounds.
 }
 
 
 def total(bounds: Sequence[float]) -> float:
-  """C = sqrt(C_1^2 + ... + C_H^2)."""
+  """Returns the total bound C = sqrt(C_1^2 + ... + C_H^2)."""
   return math.sqrt(math.fsum(b * b for b in bounds))
 
 
 def read(path: pathlib.Path) -> dict[str, float]:
-  """Reads bounds by the name of the layer.
+  """Reads a file of layer bounds.
 
   Args:
-    path: Text file, on each line a name, a tab and a bound.
+    path: Text file.  Each line has the name of a layer, a tab and its bound.
+
+  Returns:
+    Bounds by the name of the layer.
 
   Raises:
-    UserError: If it cannot be read or a line is not so; says which.
+    UserError: If the file cannot be read or a line has another form; names the
+      line.
   """
   if not path.is_file():
     raise errors.UserError(f'There is no file of layer bounds at {path}.')
@@ -84,7 +89,7 @@ def read(path: pathlib.Path) -> dict[str, float]:
 
 
 def write(path: pathlib.Path, layer_bounds: Mapping[str, float]) -> None:
-  """Writes what `read` reads."""
+  """Writes a file of layer bounds for `read`."""
   checksums.write(
     path,
     ''.join(f'{name}\t{bound!r}\n' for name, bound in layer_bounds.items()),

@@ -1,8 +1,8 @@
-"""What one client contributes is bounded here and nowhere else.
+"""Clips client updates; no other module bounds the contribution of a client.
 
-Norms are taken in float64, in which no finite float32 value overflows.  Where
-there is to be noise, a client sends its update in whole steps of a grid,
-rounded towards zero, so that rounding makes no coordinate longer.
+Norms are computed in float64, where no finite float32 value overflows.  If the
+query adds noise, a client sends its update in whole steps of a grid, rounded
+towards zero.  So rounding never makes a coordinate longer.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ CLIP = 'clip'
 NORMALISE = 'normalise'
 MODES = (CLIP, NORMALISE)
 
-# Scaling rounds each coordinate by at most one part in 2^24, and the norm of
-# 2^28 coordinates is off by at most one in 2^25; the bound is aimed at from
-# below by more than both, so that rounding cannot pass it.
+# Scaling rounds each coordinate by at most one part in 2^24.  The norm of 2^28
+# coordinates is wrong by at most one part in 2^25.  The target is below the
+# bound by more than both, so that rounding cannot exceed the bound.
 _ROUNDING_MARGIN = 1.0 - 2.0**-22
 
 
 def finite_or_zero(
   tensors: Sequence[tf.Tensor],
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
-  """Puts zeros for an update that has a NaN or an infinity anywhere.
+  """Replaces an update that contains a NaN or an infinity by zeros.
 
   Returns:
-    The tensors or zeros, and whether all is finite, a boolean scalar.
+    The tensors or zeros, and a boolean scalar: whether the update is finite.
   """
   finite = tf.reduce_all([_is_finite(t) for t in tensors])
   return [_kept_if(finite, t) for t in tensors], finite
@@ -47,7 +47,7 @@ def _kept_if(condition, tensor):
 def norms(
   tensors: Sequence[tf.Tensor], groups: grouping.LayerGroups
 ) -> tf.Tensor:
-  """L2 norms of the layer groups, float64 `[H]`, of finite tensors."""
+  """Returns the L2 norms of layer groups, float64 `[H]`, of finite tensors."""
   squares = [_sum_of_squares(t) for t in tensors]
   return tf.sqrt(
     tf.stack(
@@ -65,35 +65,35 @@ def _sum_of_squares(tensor):
 
 
 def clip_factors(layer_norms: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
-  """By how much each group is scaled so that its norm is at most its bound.
+  """Returns the factor that scales the norm of each group to its bound.
 
-  Definition 3 of Pelikan et al. (2025, arXiv 2310.00098): groups within their
-  bounds stay as they are.
+  Definition 3 of Pelikan et al. (2025, arXiv 2310.00098).  The scaled norm of a
+  group is at most its bound.  Groups within their bounds do not change.
 
   Args:
-    layer_norms: float64 `[H]`.
-    bounds: float64 `[H]`, C_h.
+    layer_norms: float64 `[H]`, norms of the groups.
+    bounds: float64 `[H]`, bounds C_h of the groups.
 
   Returns:
-    float64 `[H]`.
+    float64 `[H]`, factors of the groups.
   """
   aims = bounds * _ROUNDING_MARGIN
   return tf.where(layer_norms > aims, aims / layer_norms, 1.0)
 
 
 def normalise_factors(layer_norms: tf.Tensor, bounds: tf.Tensor) -> tf.Tensor:
-  """The scaling in the code published with the paper, for replication.
+  """Returns the factors of the code published with the paper, for replication.
 
-  An update whose norm over all groups is at most C = sqrt(sum C_h^2) stays as
-  it is; in any other every group is scaled, up or down, to exactly C_h.  The
-  whole is within C either way, but a group need not be within C_h.
+  An update whose norm over all groups is at most C = sqrt(sum C_h^2) does not
+  change.  In any other update every group is scaled, up or down, to exactly
+  C_h.  In both cases the whole update is within C, but a group may exceed C_h.
 
   Args:
-    layer_norms: float64 `[H]`.
-    bounds: float64 `[H]`, C_h.
+    layer_norms: float64 `[H]`, norms of the groups.
+    bounds: float64 `[H]`, bounds C_h of the groups.
 
   Returns:
-    float64 `[H]`.
+    float64 `[H]`, factors of the groups.
   """
   within = tf.norm(layer_norms) <= tf.norm(bounds) * _ROUNDING_MARGIN
   scaled = tf.math.divide_no_nan(bounds * _ROUNDING_MARGIN, layer_norms)
@@ -108,7 +108,7 @@ def scale(
   factors: tf.Tensor,
   groups: grouping.LayerGroups,
 ) -> list[tf.Tensor]:
-  """Scales every tensor by the factor of its group, float64 `[H]`."""
+  """Scales every tensor by the factor of its group; factors: float64 `[H]`."""
   return [
     _scaled(t, factors[group])
     for t, group in zip(tensors, groups.members, strict=True)
@@ -129,13 +129,13 @@ def scale_to_steps(
   """Scales every tensor, and counts its coordinates in steps of a grid.
 
   Args:
-    tensors: Finite floats.
-    factors: float64 `[H]`, of each group.
-    steps: float64 `[H]`, length of a step of each group.
-    groups: The groups.
+    tensors: Tensors of finite floats.
+    factors: float64 `[H]`, factor of each group.
+    steps: float64 `[H]`, length of a grid step of each group.
+    groups: The layer groups of the tensors.
 
   Returns:
-    int64 tensors, rounded towards zero.
+    int64 tensors of steps, rounded towards zero.
   """
   return [
     _in_steps(t, factors[group] / steps[group])

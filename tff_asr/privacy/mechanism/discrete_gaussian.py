@@ -1,20 +1,20 @@
 r"""Draws Gaussian noise on the integers, exact to 2^-109.
 
-Clients send integers, so that their sum is exact, and the noise is an integer,
-too: no rounding of floating-point numbers is between the noise that the
-accountant assumes and the noise that is added (Mironov, 2012; Holohan and
+Clients send integers, so their sum is exact.  The noise is an integer, too.  So
+no rounding of floating-point numbers separates the noise that the accountant
+assumes from the noise that is added (Mironov, 2012; Holohan and
 Braghin, 2021, arXiv 2107.10138; Canonne, Kamath and Steinke, 2020, arXiv
 2004.00010).
 
-The noise of a coordinate is N = X_0 + K X_1 + K^2 X_2, where the X_j are
-independent and X_j = k with a probability in proportion to exp(-k^2 / 2 s^2).
+The noise of a coordinate is N = X_0 + K X_1 + K^2 X_2.  The X_j are
+independent, and X_j = k with a probability proportional to exp(-k^2 / 2 s^2).
 K is 128, s is 256.
 
-Claim.  Whatever can be learnt from x + N, of an integer vector x, can be learnt
-from x + G, where G is normal with the standard deviation `STDDEV` on each
-coordinate: x + N is a randomised rounding of x + G.  So each bound on the
-privacy of the Gaussian mechanism holds for this one, with any sampling of
-clients and any composition of rounds.
+Claim.  For an integer vector x, x + N is a randomised rounding of x + G, where
+G is normal with the standard deviation `STDDEV` on each coordinate.  So x + N
+reveals nothing about x that x + G does not reveal.  Every bound on the privacy
+of the Gaussian mechanism therefore holds for this mechanism, with any sampling
+of clients and any composition of rounds.
 
 Proof.  1. By Poisson's summation formula, for each real c,
 
@@ -22,33 +22,37 @@ Proof.  1. By Poisson's summation formula, for each real c,
     = sqrt(2 pi) (t / K) (1 + 2 sum_{m >= 1} exp(-2 (pi m t / K)^2)
                                              cos(2 pi m c / K)).
 
-For t / K >= 1.9999 it is the same for all c, but for a factor within
+For t / K >= 1.9999 this sum is the same for all c, up to a factor within
 1 +- 2^-112.
 
-2. Let A be such a Gaussian of scale a on K Z, and B of scale b on Z. Then
+2. Let A be a discrete Gaussian of scale a on K Z, and B one of scale b on Z.
+Then
 
   P(A + B = v) ~ exp(-v^2 / 2 (a^2 + b^2))
                  sum over k in K Z of exp(-(k - c)^2 / 2 t^2),
 
 with t = a b / sqrt(a^2 + b^2) and c = v a^2 / (a^2 + b^2).  With b = s and
-a >= K s, t / K is at least 1.9999.  So, by 1, A + B is such a Gaussian of scale
-sqrt(a^2 + b^2) on Z.  Hence N is one of scale S, S^2 = s^2 (1 + K^2 + K^4).
+a >= K s, t / K is at least 1.9999.  So, by 1, A + B is a discrete Gaussian of
+scale sqrt(a^2 + b^2) on Z.  Hence N is a discrete Gaussian on Z of scale S,
+with S^2 = s^2 (1 + K^2 + K^4).
 
-3. Let G be normal with variance S^2 - 4, and round y = x + G to the integer v
-with a probability in proportion to exp(-(v - y)^2 / 8).  By 1, with K = 1 and
-t = 2, the sum of these weights does not depend on y, so that
+3. Let G be normal with variance S^2 - 4.  Round y = x + G to the integer v with
+a probability proportional to exp(-(v - y)^2 / 8).  By 1, with K = 1 and t = 2,
+the sum of these weights does not depend on y.  So
 
   P(v) ~ integral of exp(-(y - x)^2 / 2 (S^2 - 4)) exp(-(v - y)^2 / 8) dy
        ~ exp(-(v - x)^2 / 2 S^2).
 
-The rounding knows y alone, and `STDDEV` is less than sqrt(S^2 - 4).
+The rounding depends on y alone, and `STDDEV` is less than sqrt(S^2 - 4).
 
-The factors add less than 2^-109 to epsilon for each coordinate and round:
-2^-70 for 2^28 coordinates in 2^11 rounds.  Probabilities are multiples of
-2^-128, so that the distribution of a coordinate is off by less than 2^-114 in
-total variation: by less than 2^-75 for as many.
-The random bits are those of Philox, a generator that was not made for
-cryptography; see `noise` for its seeds.
+The factors add less than 2^-109 to epsilon for each coordinate and round.  For
+2^28 coordinates in 2^11 rounds they add less than 2^-70.  Probabilities are
+rounded to multiples of 2^-128.  This changes the distribution of a coordinate
+by less than 2^-114 in total variation, and the distribution of 2^28 coordinates
+in 2^11 rounds by less than 2^-75.
+
+The random bits come from Philox, a generator that was not designed for
+cryptography.  See `noise_seeds` for its seeds.
 """
 
 from collections.abc import Sequence
@@ -69,28 +73,28 @@ _LEVELS = 3
 STDDEV = (
   _SCALE
   * math.sqrt(sum(_RATIO ** (2 * level) for level in range(_LEVELS)))
-  * (1.0 - 2.0**-40)  # Less than sqrt(S^2 - 4), and than float64 rounds.
+  * (1.0 - 2.0**-40)  # Below sqrt(S^2 - 4) in spite of float64 rounding.
 )
 """Standard deviation of the noise, in steps of the grid: about 2^22."""
 
-# X_j is drawn by the alias method from as many columns as it has values, 16
-# scales to each side.  A column is chosen by 13 bits of a word, and its upper
-# or lower part by the other 51 bits and, where these do not decide, 64 more.
+# The alias method draws X_j from one column for each of its values, 16 scales
+# to each side.  13 bits of a word choose a column.  The other 51 bits choose
+# its upper or lower part; if they do not decide, 64 more bits do.
 _COLUMN_BITS = 13
 _COLUMNS = 2**_COLUMN_BITS
 _WORD_BITS = 64
 _HIGH_BITS = _WORD_BITS - _COLUMN_BITS
 _TOTAL = 2 ** (_COLUMN_BITS + _HIGH_BITS + _WORD_BITS)
-_DIGITS = 80  # Decimal digits of the probabilities, of which 39 are needed.
+_DIGITS = 80  # Decimal digits of the probabilities; 39 would be enough.
 
 
 class Table(NamedTuple):
-  """The alias table of X_j; each an int64 `[8192]`.
+  """Holds the alias table of X_j; each field is an int64 `[8192]`.
 
   Attributes:
-    high: Where a column's lower part ends: upper 51 bits, less 2^50.
-    low: Lower 64 bits of the same, less 2^63.
-    other: The value of a column's upper part.
+    high: End of each column's lower part: its upper 51 bits, minus 2^50.
+    low: End of each column's lower part: its lower 64 bits, minus 2^63.
+    other: Value of each column's upper part.
   """
 
   high: np.ndarray | tf.Tensor
@@ -99,7 +103,7 @@ class Table(NamedTuple):
 
 
 def masses() -> list[int]:
-  """Returns the probabilities of X_j in units of 2^-128, from -4096 up."""
+  """Returns the probabilities of X_j = -4096, -4095 ... in units of 2^-128."""
   half = _COLUMNS // 2
   with decimal.localcontext() as context:
     context.prec = _DIGITS
@@ -127,7 +131,7 @@ def table() -> Table:
     end[long[-1]] -= height - end[column]
     if end[long[-1]] < height:
       short.append(long.pop())
-  # A full column has one value, whatever is compared.
+  # A full column has one value, so the comparison must not matter.
   end = [0 if other[i] == i else e for i, e in enumerate(end)]
   high, low = zip(*(divmod(e, 2**_WORD_BITS) for e in end), strict=True)
   return Table(
@@ -144,7 +148,7 @@ def add_noise(
 
   Args:
     totals: int64 tensors, of any shapes.
-    seeds: int64 `[2]` each, for that tensor alone.
+    seeds: int64 `[2]` for each tensor, used for this tensor alone.
 
   Returns:
     int64 tensors, of the shapes of `totals`.
@@ -166,7 +170,7 @@ def _add_noise(total, seed, *arrays):
   upper = tf.bitwise.right_shift(words, _COLUMN_BITS)
   end = tf.gather(high, column)
   tie = tf.equal(upper, end)
-  # Once in 2^51 draws the first word does not decide.
+  # In one of 2^51 draws the first word does not decide.
   is_lower = tf.cond(
     tf.reduce_any(tie),
     lambda: (
@@ -181,7 +185,7 @@ def _add_noise(total, seed, *arrays):
 
 
 def _words(shape, seed):
-  """Random bits, int64."""
+  """Returns random bits, int64."""
   return tf.random.stateless_uniform(
     shape, seed, minval=None, maxval=None, dtype=tf.int64, alg='philox'
   )

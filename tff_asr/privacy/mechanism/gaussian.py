@@ -1,4 +1,4 @@
-"""The Gaussian mechanism on layer-clipped updates."""
+"""Applies the Gaussian mechanism to layer-clipped updates."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -20,11 +20,11 @@ from tff_asr.privacy.mechanism import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gaussian(mechanism_protocol.Mechanism):
-  """Discrete Gaussian noise on the sum of layer-clipped updates.
+  """Adds discrete Gaussian noise to the sum of layer-clipped updates.
 
   Raises:
-    UserError: As `Mechanism`, or if the noise would not cover the contribution
-      of a clipped client.
+    UserError: As for `Mechanism`, or if the noise would not cover the
+      contribution of a clipped client.
   """
 
   name = 'gaussian'
@@ -35,25 +35,26 @@ class Gaussian(mechanism_protocol.Mechanism):
     errors.require(
       self.clipping.covers(self.noise_allocation),
       '`mode=normalise` bounds the whole update, not each layer:'
-      f' `noise_allocation={self.noise_allocation}` would not cover it. Use'
-      ' `noise_allocation=equal`.',
+      f' `noise_allocation={self.noise_allocation}` would not cover the update.'
+      ' Use `noise_allocation=equal`.',
     )
 
   @property
   def noise_stddev(self) -> float:
-    """Standard deviation on each coordinate of the sum, if it is `equal`."""
+    """Standard deviation on each coordinate of the sum, for `equal` noise."""
     return self.noise_multiplier * self.clipping.clip_norm
 
   def check_answers(
     self, over_selection: float, client_drop_out: float
   ) -> None:
-    # A client who drops out counts as half a one within the bound.
+    # A client that drops out sends no clip bit: it counts half as within the
+    # bound.
     most = min(1.0, over_selection * (1.0 - client_drop_out)) / 2.0 + 0.5
     errors.require(
       not self._is_adaptive or self.clipping.quantile < most,
-      f'`quantile` of a cohort in which {client_drop_out:.0%} drop out'
-      f' must be less than {most:g}, or the bounds grow without end: lower it,'
-      ' or raise `over_selection`.',
+      f'`quantile` must be less than {most:g} for a cohort in which'
+      f' {client_drop_out:.0%} drop out, or the bounds grow without limit:'
+      ' lower `quantile`, or raise `over_selection`.',
     )
 
   def event(self, contributions: float) -> dp_accounting.DpEvent:

@@ -1,21 +1,23 @@
-"""The clipped Gaussian sum as a tensorflow_privacy query.
+"""Computes the clipped Gaussian sum as a tensorflow_privacy query.
 
-Each layer group of an update is scaled down to its bound if it is longer
-(definition 3 of Pelikan et al., 2025, arXiv 2310.00098), and an update with a
-NaN or an infinity counts as zero.  So adding or removing one client moves the
-sum by at most the total bound C = sqrt(C_1^2 + ... + C_H^2), and each group by
-at most C_h.  The noise has the joint multiplier z of `allocation`: the sum is
-one Gaussian mechanism, accounted for once, not once for each layer.
+Each layer group of an update that is longer than its bound is scaled down to
+the bound (definition 3 of Pelikan et al., 2025, arXiv 2310.00098).  An update
+with a NaN or an infinity counts as zero.  So adding or removing one client
+changes the sum by at most the total bound C = sqrt(C_1^2 + ... + C_H^2), and
+each group by at most C_h.  The noise has the joint multiplier z of
+`allocation`: the sum is one Gaussian mechanism, which the accountant counts
+once, not once for each layer.
 
-A client sends integers, steps of a grid, rounded towards zero: they are within
-the bounds exactly.  Their sum is exact for any number of clients in any order,
-and the noise on it is drawn from the integers (`discrete_gaussian`).  A step of
-group h is its noise sigma_h over `discrete_gaussian.STDDEV`, 2^-22 of it.  A
-client sends at most 2^22 / z steps for a coordinate, so that sums of 64 bits
-hold 2^41 z clients.  An overflow would spoil the sum, and not the guarantee: it
-can be computed from the exact noised sum.
+A client sends integers: steps of a grid, rounded towards zero.  The integers
+are within the bounds exactly.  Their sum is exact for any number of clients in
+any order.  The noise on the sum is an integer, too (`discrete_gaussian`).  A
+step of group h is its noise sigma_h divided by `discrete_gaussian.STDDEV`,
+about 2^-22 of sigma_h.  A client sends at most 2^22 / z steps for a coordinate,
+so that sums of 64 bits hold 2^41 z clients.  An overflow would spoil the sum,
+but not the guarantee: the overflowed sum can be computed from the exact noised
+sum.
 
-Without noise there is no grid: updates are summed as they are.
+Without noise there is no grid: updates are summed without rounding.
 """
 
 import collections
@@ -44,9 +46,9 @@ Params = collections.namedtuple('Params', ['bounds', 'steps'])
 
 
 class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
-  """Sum of updates, each layer group clipped to its bound, plus noise.
+  """Sums updates, with each layer group clipped to its bound, and adds noise.
 
-  Updates are of float32, and so is the noised sum.
+  Updates and the noised sum are of float32.
   """
 
   def __init__(
@@ -61,22 +63,22 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     """Builds the query.
 
     Args:
-      groups: The layer groups, in which the tensors of an update come in the
-        order of `tf.nest.flatten`.
+      groups: The layer groups.  Their tensors are in the order of
+        `tf.nest.flatten`.
       layer_bounds: L2 bound C_h of every group.
       noise_multiplier: Joint multiplier z of the noise on the sum; 0 for none.
-      noise_allocation: How the noise is divided over the groups.
-      mode: How an update is brought within its bounds.
-      source: Of the noise's seeds; by default a new one.
+      noise_allocation: Division of the noise over the groups.
+      mode: Rule that brings an update within its bounds.
+      source: Source of the seeds of the noise; by default a new one.
 
     Raises:
-      ValueError: If a bound, or the noise of a group, is beyond all sense, or
-        the groups of a normalised update, which keep within the total bound
-        only, were to get unequal noise.
+      ValueError: If a bound or the noise multiplier is out of its range, or
+        the groups of a normalised update would get unequal noise: such an
+        update is within the total bound, but its groups may exceed theirs.
     """
     if len(layer_bounds) != len(groups.names):
       raise ValueError(
-        f'{len(layer_bounds)} bounds, {len(groups.names)} groups.'
+        f'There are {len(layer_bounds)} bounds for {len(groups.names)} groups.'
       )
     for name, bound in zip(groups.names, layer_bounds, strict=True):
       if not bounds.LEAST <= bound <= bounds.GREATEST:
@@ -122,7 +124,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
   def preprocess_record(self, params: Params, record: Any) -> Any:
     """Returns the contribution of one client: finite, clipped by groups.
 
-    In steps of the grids, int64, if there is to be noise.
+    If the query adds noise, the contribution is int64, in steps of the grids.
     """
     clipped, _, _ = self._clip(params, record)
     return clipped
@@ -135,10 +137,10 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     return noised, state, dp_accounting.GaussianDpEvent(self._noise_multiplier)
 
   def noise_stddevs(self, bounds: tf.Tensor) -> tf.Tensor:
-    """Standard deviation of the noise on the sum, float64 `[H]`.
+    """Returns the standard deviation of the noise on the sum, float64 `[H]`.
 
     Args:
-      bounds: Those of the round, float64 `[H]`.
+      bounds: Bounds of the round, float64 `[H]`.
     """
     return allocation.standard_deviations(
       self._allocation, self._update_multiplier, bounds, self._groups.sizes
@@ -148,11 +150,11 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     return self.noise_stddevs(bounds) / discrete_gaussian.STDDEV
 
   def _clip(self, params: Params, record: Any) -> Any:
-    """Returns the clipped update, norms before, and if all was finite."""
+    """Returns the clipped update, its norms before, and if it was finite."""
     tensors = tf.nest.flatten(record)
     if len(tensors) != len(self._groups.members):
       raise ValueError(
-        f'The update has {len(tensors)} tensors, the query'
+        f'The update has {len(tensors)} tensors, the query expects'
         f' {len(self._groups.members)}.'
       )
     tensors, finite = clipping.finite_or_zero(tensors)
@@ -167,7 +169,7 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
     return tf.nest.pack_sequence_as(record, clipped), norms, finite
 
   def _add_noise(self, total: Any, bounds: tf.Tensor, seeds: tf.Tensor) -> Any:
-    """Adds noise to the update, to each tensor from a seed of its own."""
+    """Adds noise to each tensor of the update, from a separate seed."""
     if not self._is_noised:
       return total
     steps = self._steps(bounds)

@@ -1,4 +1,4 @@
-"""Layer groups: which tensors of an update are clipped together."""
+"""Groups the tensors of an update that are clipped together."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -13,10 +13,10 @@ NAMES = (TENSOR, BLOCK, MODEL)
 
 @dataclasses.dataclass(frozen=True)
 class LayerGroups:
-  """The groups of an update's tensors.
+  """Assigns the tensors of an update to groups.
 
   Attributes:
-    names: Name of every group, H of them.
+    names: Names of the H groups.
     sizes: Number of coordinates d_h of every group.
     members: For each tensor of an update, in order, the index of its group.
   """
@@ -26,7 +26,7 @@ class LayerGroups:
   members: tuple[int, ...]
 
   def tensors_of(self, group: int) -> list[int]:
-    """Indices of the tensors in a group."""
+    """Returns the indices of the tensors in a group."""
     return [i for i, g in enumerate(self.members) if g == group]
 
 
@@ -36,17 +36,20 @@ def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
   Args:
     layers: Number of coordinates of each tensor by its name, in the order of
       the update.
-    by: `tensor` (each is a group of its own), `block` (tensors whose names
-      agree up to the first slash, such as `block_0/qkv`) or `model` (one group
-      of all).
+    by: `tensor` (each tensor is a group), `block` (a group has all tensors
+      whose names agree up to the first slash, such as `block_0/qkv`) or `model`
+      (one group of all tensors).
 
   Raises:
-    UserError: If there is no such grouping, or a tensor without coordinates.
+    UserError: If `by` has another value, the update has no tensors, or a
+      tensor has no coordinates.
   """
   if by not in NAMES:
     raise errors.UserError(f'`layer_groups={by}` must be one of {NAMES}.')
   if not layers or min(layers.values()) < 1:
-    raise errors.UserError('An update needs tensors with coordinates.')
+    raise errors.UserError(
+      'An update needs at least one tensor, and each tensor needs coordinates.'
+    )
   group_of = {
     TENSOR: lambda name: name,
     BLOCK: lambda name: name.partition('/')[0],

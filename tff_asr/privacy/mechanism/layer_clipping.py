@@ -1,4 +1,4 @@
-"""How client updates are clipped."""
+"""Holds the settings of the clipping of client updates."""
 
 import dataclasses
 import math
@@ -14,22 +14,22 @@ from tff_asr.privacy.mechanism import (
 
 @dataclasses.dataclass(frozen=True)
 class LayerClipping:
-  """Clipping of an update by layer groups.
+  """Describes the clipping of an update by layer groups.
 
   Attributes:
-    clip_norm: Most that one client contributes, C, in L2 norm over all groups;
-      of adaptive bounds, where they begin.
-    layer_groups: `tensor`, `block` or `model`, see `groups`.
+    clip_norm: Largest contribution C of one client, in L2 norm over all groups.
+      With adaptive bounds, this holds in the first round.
+    layer_groups: `tensor`, `block` or `model`, see `grouping`.
     layer_bounds: `uniform`, `dim`, `given` or `adaptive`.
-    given_bounds: Names and bounds of all groups, if they are given.
-    mode: `clip`, or `normalise` as the code published with the paper does.
+    given_bounds: Names and bounds of all groups, for `given`.
+    mode: `clip`, or `normalise` as in the code published with the paper.
     quantile: Share of clients that adaptive bounds leave unclipped.
-    adaptation_rate: Step of adaptive bounds.
-    count_stddev: Noise on the clip counts of adaptive bounds; `None` for
-      `adaptive_query.default_count_stddev`.
+    adaptation_rate: Step of adaptive bounds, in the exponent.
+    count_stddev: Standard deviation of the noise on the clip counts of adaptive
+      bounds; `None` for `adaptive_query.default_count_stddev`.
 
   Raises:
-    UserError: If a value is out of its range, or values do not go together.
+    UserError: If a value is out of its range, or values contradict each other.
   """
 
   clip_norm: float
@@ -65,14 +65,14 @@ class LayerClipping:
       total = bounds.total([bound for _, bound in self.given_bounds])
       require(
         math.isclose(total, self.clip_norm, rel_tol=1e-6),
-        f'`clip_norm={self.clip_norm:g}` is not that of the given bounds,'
-        f' {total:g}: leave it out.',
+        f'`clip_norm={self.clip_norm:g}` differs from the total of the given'
+        f' bounds, {total:g}: leave `clip_norm` out.',
       )
     if self.layer_bounds == bounds.ADAPTIVE:
       require(
         self.mode == clipping.CLIP,
-        '`layer_bounds=adaptive` needs `mode=clip`: a normalised'
-        ' update need not be within its bounds.',
+        '`layer_bounds=adaptive` needs `mode=clip`: the groups of a normalised'
+        ' update may exceed their bounds.',
       )
       require(
         0.0 < self.quantile < 1.0,
@@ -88,17 +88,19 @@ class LayerClipping:
       )
 
   def bounds_of(self, groups: grouping.LayerGroups) -> list[float]:
-    """Bounds C_h of the groups, of the first round if they are adaptive.
+    """Returns the bounds C_h of the groups in the first round.
+
+    Adaptive bounds change afterwards; all others stay.
 
     Raises:
-      UserError: If other layers' bounds were given.
+      UserError: If the given bounds are for other groups.
     """
     if self.layer_bounds != bounds.GIVEN:
       return bounds.BY_RULE[self.layer_bounds](self.clip_norm, groups.sizes)
     given = dict(self.given_bounds)
     for problem, names in (
       ('lack', sorted(set(groups.names) - set(given))),
-      ('name what is no layer group', sorted(set(given) - set(groups.names))),
+      ('have names of no layer group', sorted(set(given) - set(groups.names))),
     ):
       errors.require(
         not names,
@@ -109,7 +111,7 @@ class LayerClipping:
     return [given[name] for name in groups.names]
 
   def covers(self, noise_allocation: str) -> bool:
-    """Whether noise so divided covers what a clipped client contributes."""
+    """Returns whether a noise allocation covers a client's contribution."""
     return self.mode == clipping.CLIP or noise_allocation == allocation.EQUAL
 
   def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The interface of a mechanism."""
+"""Defines the interface of a mechanism."""
 
 import abc
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ from tff_asr.privacy.mechanism import (
 
 
 class NoiseNorms(Protocol):
-  """Norms of the noise in the rounds of a run, from public values."""
+  """Computes the norms of the noise in a run's rounds, from public values."""
 
   def of_round(
     self, bounds: Mapping[str, float] | None = None
   ) -> Mapping[str, float]:
-    """Root mean square of the norm of the noise in the mean, by tensor.
+    """Returns the root mean square norm of the noise in the mean, by tensor.
 
     Args:
-      bounds: State of the round, as `Mechanism.released_bounds` gives it; by
-        default the state of the first round.
+      bounds: Bounds of the round from `Mechanism.released_bounds`; by default
+        the bounds of the first round.
     """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mechanism(abc.ABC):
-  """Clipping, noise and aggregation of client updates.
+  """Clips and aggregates client updates, and adds noise.
 
   To add a mechanism, write a subclass and add it to `mechanisms.MECHANISMS`.
 
@@ -43,12 +43,13 @@ class Mechanism(abc.ABC):
     assumed: Assumption on the party that runs the mechanism, in words.
 
   Attributes:
-    clipping: How updates are clipped.
-    noise_multiplier: Standard deviation z of the noise on the sum, over the
-      clip norm C, for all releases of a round together.  Zero means no
-      guarantee, `None` that the noise is not yet calibrated.
-    noise_allocation: How noise is divided over layers, see `allocation`.
-    insecure_noise_seed: Debugging only: noise that repeats.  No guarantee.
+    clipping: Settings of the clipping of updates.
+    noise_multiplier: Standard deviation z of the noise on the sum, divided by
+      the clip norm C, for all releases of a round together.  Zero means no
+      guarantee.  `None` means that the noise is not yet calibrated.
+    noise_allocation: Division of the noise over layers, see `allocation`.
+    insecure_noise_seed: Seed of repeatable noise, for debugging only.  With a
+      seed there is no guarantee.
 
   Raises:
     UserError: If a value is out of its range.
@@ -57,7 +58,7 @@ class Mechanism(abc.ABC):
   name: ClassVar[str]
   help: ClassVar[str]
   assumed: ClassVar[str] = (
-    'clipping and noise are applied as planned, by whoever adds up the updates'
+    'the party that adds up the updates applies clipping and noise as planned'
   )
 
   clipping: layer_clipping.LayerClipping
@@ -81,11 +82,11 @@ class Mechanism(abc.ABC):
 
   @property
   def is_private(self) -> bool:
-    """Whether the noise is, or will be, fresh and more than zero."""
+    """Whether the noise is, or will be, fresh and greater than zero."""
     return self.noise_multiplier != 0.0 and self.insecure_noise_seed is None
 
   def with_noise(self, noise_multiplier: float) -> Self:
-    """Returns this mechanism with other noise."""
+    """Returns this mechanism with another noise multiplier."""
     return dataclasses.replace(self, noise_multiplier=noise_multiplier)
 
   def check_answers(  # noqa: B027  No mechanism must.
@@ -94,7 +95,7 @@ class Mechanism(abc.ABC):
     """Raises a `UserError` if too few clients would answer.
 
     Args:
-      over_selection: Clients selected for each of the expected cohort.
+      over_selection: Selected clients for each client of the expected cohort.
       client_drop_out: Probability that a selected client does not answer.
     """
 
@@ -144,8 +145,8 @@ class Mechanism(abc.ABC):
     """Returns the aggregation of client updates.
 
     Args:
-      layers: As for `noised_sum`, checked against the type of the updates; by
-        default from that type.
+      layers: As for `noised_sum`; they must agree with the type of the updates.
+        By default, the layers of that type.
       expected_cohort: As for `noised_sum`.
     """
     return aggregation.PrivateAggregation(
@@ -155,14 +156,14 @@ class Mechanism(abc.ABC):
   def released_bounds(
     self, layers: Mapping[str, int], measurements: Mapping[str, Any]
   ) -> dict[str, float]:
-    """Returns the bounds of the next round, where the mechanism adapts them.
+    """Returns the bounds of the next round, if the mechanism adapts bounds.
 
     Args:
       layers: As for `noised_sum`.
       measurements: Measurements of the aggregation, which are public.
 
     Returns:
-      Bounds by layer group, empty for a mechanism that keeps no such state.
+      Bounds by layer group; empty for a mechanism without adaptive bounds.
     """
     del layers, measurements
     return {}
@@ -180,18 +181,21 @@ class Mechanism(abc.ABC):
 
   @abc.abstractmethod
   def noise_in_words(self) -> str:
-    """Returns the noise for a reader; `str(clipping)` is the clipping."""
+    """Describes the noise in words; `str(clipping)` describes the clipping."""
 
   def facts(self) -> dict[str, Any]:
-    """Returns the settings as the ledger records them."""
+    """Returns the settings of the mechanism, as the ledger records them."""
     return dataclasses.asdict(self)
 
   @classmethod
   def recorded(cls, facts: Mapping[str, Any]) -> Self:
-    """Returns the mechanism from its recorded settings.
+    """Returns the mechanism with recorded settings.
+
+    Args:
+      facts: The settings from `facts`.
 
     Raises:
-      KeyError, TypeError, ValueError: If they are none of this release.
+      KeyError, TypeError, ValueError: If this release cannot read the settings.
     """
     clipping = dict(facts['clipping'])
     clipping['given_bounds'] = tuple(map(tuple, clipping['given_bounds']))

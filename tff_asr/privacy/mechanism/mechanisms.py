@@ -1,4 +1,4 @@
-"""The table of mechanisms."""
+"""Lists the mechanisms by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ MECHANISMS: dict[str, type[mechanism_protocol.Mechanism]] = {
 }
 DEFAULT = gaussian.Gaussian.name
 UNRECORDED = gaussian.Gaussian.name
-"""The mechanism of runs whose records name none: there was no other."""
+"""Name of the mechanism if the record of a run has no name."""
 
 
 def register(mechanism: type[mechanism_protocol.Mechanism]) -> None:
@@ -33,10 +33,10 @@ def register(mechanism: type[mechanism_protocol.Mechanism]) -> None:
 
 
 def named(name: str) -> type[mechanism_protocol.Mechanism]:
-  """Returns the mechanism of a name.
+  """Returns the mechanism with a name.
 
   Raises:
-    UserError: If there is none.
+    UserError: If no mechanism has the name.
   """
   errors.require(
     name in MECHANISMS,
@@ -46,7 +46,7 @@ def named(name: str) -> type[mechanism_protocol.Mechanism]:
 
 
 def in_words() -> str:
-  """Returns the mechanisms with their names, for the help of a setting."""
+  """Describes the mechanisms by name, for the help of a setting."""
   return ' '.join(f'{name}: {m.help}.' for name, m in MECHANISMS.items())
 
 
@@ -61,15 +61,16 @@ def make(
   """Returns a mechanism, or `None` where updates are not clipped.
 
   Args:
-    name: In `MECHANISMS`.
-    clipping: How updates are clipped, or `None`: then nothing is promised.
+    name: Name of the mechanism in `MECHANISMS`.
+    clipping: Settings of the clipping, or `None` for no clipping and no
+      guarantee.
     noise_multiplier: As in `Mechanism`.
     noise_allocation: As in `Mechanism`.
     insecure_noise_seed: As in `Mechanism`.
 
   Raises:
-    UserError: If there is no such mechanism, its settings contradict each
-      other, or there were noise without clipping.
+    UserError: If no mechanism has the name, the settings contradict each
+      other, or there is noise without clipping.
   """
   mechanism = named(name)
   if clipping is None:
@@ -89,19 +90,22 @@ def make(
 
 
 def facts(mechanism: mechanism_protocol.Mechanism) -> dict[str, Any]:
-  """Returns a mechanism as the ledger records it; see `recorded`."""
+  """Returns the settings of a mechanism, as the ledger records them.
+
+  See `recorded`.
+  """
   name = {'mechanism': mechanism.name} if mechanism.name != UNRECORDED else {}
   return name | mechanism.facts()
 
 
 def recorded(record: Mapping[str, Any]) -> mechanism_protocol.Mechanism:
-  """Returns the mechanism of a ledger's record.
+  """Returns the mechanism that a ledger records.
 
   Args:
-    record: See `facts`.
+    record: The settings from `facts`.
 
   Raises:
-    KeyError, TypeError, ValueError: If it is none of this release.
+    KeyError, TypeError, ValueError: If this release cannot read the settings.
   """
   rest = dict(record)
   return named(rest.pop('mechanism', UNRECORDED)).recorded(rest)

@@ -1,7 +1,7 @@
-"""How much noise there is in the mean update, layer by layer.
+"""Computes the norms of the noise in the mean update, layer by layer.
 
-From the query that adds it.  Settings and public bounds decide it, so that it
-tells nothing of the clients.
+The norms come from the query that adds the noise.  They depend on settings and
+public bounds alone, so they reveal nothing about the clients.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tff_asr.privacy.mechanism import gaussian_query, grouping
 
 
 class QueryNoiseNorms:
-  """Norms of the noise that a query adds."""
+  """Computes the norms of the noise that a query adds."""
 
   def __init__(
     self,
@@ -22,13 +22,13 @@ class QueryNoiseNorms:
     layers: Mapping[str, int],
     denominator: float,
   ):
-    """Takes the parts.
+    """Stores the query and its sizes.
 
     Args:
-      query: Adds the noise to the sum.
-      groups: Its layer groups.
+      query: Query that adds the noise to the sum.
+      groups: Layer groups of the query.
       layers: Number of coordinates of each tensor by its name.
-      denominator: Divides the sum.
+      denominator: Denominator of the mean.
     """
     self._query = query
     self._groups = groups
@@ -38,10 +38,11 @@ class QueryNoiseNorms:
   def of_round(
     self, bounds: Mapping[str, float] | None = None
   ) -> dict[str, float]:
-    """Root mean square of the norm of the noise in the mean, by tensor.
+    """Returns the root mean square norm of the noise in the mean, by tensor.
 
     Args:
-      bounds: Of the round, by layer group; by default those of the first.
+      bounds: Bounds of the round by layer group; by default the bounds of the
+        first round.
     """
     of_groups = self._query.initial_global_state().bounds
     if bounds is not None:

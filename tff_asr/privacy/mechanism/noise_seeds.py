@@ -1,12 +1,16 @@
-"""Seeds of the noise.
+"""Gives the seeds of the noise.
 
-The seed of every draw is the exclusive or of a secret, which the operating
-system gives each process that builds a mechanism, of numbers that TensorFlow's
-runtime takes anew each time it executes the graph, and of the clock.  The
-secret makes the seeds unpredictable (the runtime's own numbers start from 32
-bits) and keeps processes apart; the runtime's numbers keep apart the rounds and
-the tensors of a process; the clock, processes that were forked.  No seed that a
-program sets, in TensorFlow or Python, enters.  A seed has 128 bits.
+The seed of every draw is the exclusive or of three values:
+
+* A secret that the operating system gives to each process that builds a
+  mechanism.  It makes the seeds unpredictable (the runtime's own numbers start
+  from 32 bits), and different between processes.
+* Numbers that TensorFlow's runtime draws again at each execution of the graph.
+  They make the seeds of the rounds and of the tensors of a process different.
+* The clock.  It makes the seeds of forked processes different.
+
+The seeds do not depend on any seed that a program sets in TensorFlow or Python.
+A seed has 128 bits.
 """
 
 import secrets
@@ -15,24 +19,24 @@ import tensorflow as tf
 
 
 class SeedSource:
-  """Gives seeds that are fresh in every execution of a graph."""
+  """Gives fresh seeds at every execution of a graph."""
 
   def __init__(self, insecure_seed: int | None = None):
-    """Takes a secret from the operating system.
+    """Gets a secret from the operating system.
 
     Args:
-      insecure_seed: For debugging: the noise follows from this number and that
-        of the draw.  Noise that can be predicted protects nobody.
+      insecure_seed: Seed for debugging: the noise follows from this seed and
+        from the number of the draw.  Predictable noise protects nobody.
     """
     self._insecure_seed = insecure_seed
     self._secret = tuple(secrets.randbits(64) - 2**63 for _ in range(2))
 
   def seeds(self, draw: tf.Tensor, count: int) -> tf.Tensor:
-    """Seeds of one draw.
+    """Returns the seeds of one draw.
 
     Args:
-      draw: int64 scalar, number of the draw; only an insecure seed needs it.
-      count: How many seeds.
+      draw: int64 scalar, number of the draw.  Only an insecure seed uses it.
+      count: Number of seeds.
 
     Returns:
       int64 `[count, 2]`.

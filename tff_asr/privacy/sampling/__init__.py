@@ -1,1 +1,1 @@
-"""Sampling: cohorts, and schemes by which they are drawn."""
+"""Sampling: cohorts, and the schemes that draw them."""

@@ -1,4 +1,4 @@
-"""When clients can take part: at some hours of the day."""
+"""Models availability: clients can take part at some hours of the day."""
 
 import dataclasses
 import hashlib
@@ -6,26 +6,28 @@ import statistics
 
 from tff_asr import errors
 
-# Of the middles of clients' hours: time zones and habits.
+# Clients differ in the middle of their hours: time zones and habits.
 _SPREAD = statistics.NormalDist(sigma=0.25)  # In days.
 
 
 @dataclasses.dataclass(frozen=True)
 class Daily:
-  """Each client is there for the same part of every day, not all at once.
+  """Makes each client available at its own hours, the same every day.
 
-  A phone, for instance, that takes part while it charges at night.  The middle
-  of a client's hours lies around one time of the day, with a standard deviation
-  of six hours, so that many more clients are there at some rounds than at
-  others.  It follows from the client's name alone: nobody's coming or going
-  moves anybody else, and nothing of it depends on data.
+  An example is a phone that takes part while it charges at night.  All clients
+  are available for the same number of hours.  The middles of their hours lie
+  around one time of the day, with a standard deviation of six hours, so that
+  many more clients are available in some rounds than in others.  A client's
+  hours follow from its name alone: a client that joins or leaves the population
+  does not change the hours of any other client.  Availability does not depend
+  on data.
 
   Attributes:
-    hours: For which a client is there, of 24.
+    hours: Hours per day, of 24, for which a client is available.
     rounds_a_day: Number of rounds in 24 hours.
 
   Raises:
-    UserError: If a number is out of its range, or the hours are less than a
+    UserError: If a number is out of its range, or the hours are less than one
       round.
   """
 
@@ -45,24 +47,24 @@ class Daily:
 
   @property
   def share(self) -> float:
-    """Of the rounds of a day, those in which a client is there."""
+    """Share of the rounds of a day in which a client is available."""
     return self._window / self.rounds_a_day
 
   def is_there(self, client_id: str, round_number: int) -> bool:
-    """Whether a client can take part in a round."""
+    """Returns whether a client can take part in a round."""
     digest = hashlib.sha256(client_id.encode()).digest()
-    # In (0, 1), of 53 bits: all that a float tells apart.
-    chance = ((int.from_bytes(digest[:8], 'big') >> 11) + 0.5) / 2**53
-    first = round(_SPREAD.inv_cdf(chance) * self.rounds_a_day)
+    # In (0, 1), of 53 bits: the precision of a float.
+    uniform = ((int.from_bytes(digest[:8], 'big') >> 11) + 0.5) / 2**53
+    first = round(_SPREAD.inv_cdf(uniform) * self.rounds_a_day)
     return (round_number - first) % self.rounds_a_day < self._window
 
   @property
   def _window(self) -> int:
-    """Number of rounds for which a client is there without a break."""
+    """Number of consecutive rounds in which a client is available."""
     return round(self.hours / 24.0 * self.rounds_a_day)
 
   def __str__(self) -> str:
     return (
-      f'{self._window} of the {self.rounds_a_day} rounds of a day, each at'
-      ' hours of their own'
+      f'{self._window} of the {self.rounds_a_day} rounds of a day, each'
+      ' client at its own hours'
     )

@@ -1,4 +1,4 @@
-"""Who takes part in a round."""
+"""Draws the cohort of a round: the clients that take part."""
 
 from collections.abc import Callable, Sequence
 import hashlib
@@ -10,19 +10,22 @@ Cohorts = Callable[[int], list[str]]
 """Maps the number of a round to the names of its clients."""
 
 IsThere = Callable[[str, int], bool]
-"""Whether a client can take part in the round of a number."""
+"""Maps a client and the number of a round to the client's availability."""
 
-# Chance that is drawn from the same seed for different ends.
+# One seed serves two purposes, and their random numbers must be independent.
 _SAMPLING, _DROP_OUT = 0, 1
 
 
 def _generator(
-  seed: int | None, round_number: int, end: int = _SAMPLING
+  seed: int | None, round_number: int, purpose: int = _SAMPLING
 ) -> np.random.Generator:
-  """Chance of one round: from the system, or from a seed and the round."""
+  """Returns the random generator of a round.
+
+  Its seed comes from the operating system, or from `seed` and the round.
+  """
   if seed is None:
     return np.random.default_rng(secrets.randbits(128))
-  return np.random.default_rng([seed, round_number, end])
+  return np.random.default_rng([seed, round_number, purpose])
 
 
 def _always(client_id: str, round_number: int) -> bool:
@@ -36,17 +39,19 @@ def poisson(
   seed: int | None = None,
   is_there: IsThere = _always,
 ) -> Cohorts:
-  """Each client is in each round with the same probability, independently.
+  """Returns a sampler that draws each client independently.
 
-  So the size of a cohort varies, down to nobody: an empty cohort is a valid
-  round.  This is the sampling that the privacy accountant assumes.
+  Each client is in each round with the same probability.  The size of a cohort
+  varies and may be zero: an empty cohort is a valid round.  The privacy
+  accountant assumes this sampling.
 
   Args:
     client_ids: The population.
-    probability: With which a client who is there is in a round, in (0, 1].
-    seed: For repeatable cohorts, which an attacker who knows the seed can
-      predict; by default chance comes from the operating system.
-    is_there: Who can take part in which round.
+    probability: Probability that an available client is in a round, in (0, 1].
+    seed: Seed of repeatable cohorts.  An attacker who knows the seed can
+      predict the cohorts.  By default the operating system gives the
+      randomness.
+    is_there: Returns whether a client can take part in a round.
 
   Raises:
     ValueError: If the probability is out of its range.
@@ -71,14 +76,17 @@ def fixed_size(
   seed: int | None = None,
   is_there: IsThere = _always,
 ) -> Cohorts:
-  """Every round has `size` different clients, all sets equally likely.
+  """Returns a sampler that draws `size` different clients for every round.
+
+  All sets of that size are equally likely.
 
   Args:
     client_ids: The population.
-    size: Number of clients in a round, at most the population; all who are
-      there, where they are fewer.
-    seed: For repeatable cohorts; by default chance comes from the system.
-    is_there: Who can take part in which round.
+    size: Number of clients in a round, at most the population.  If fewer
+      clients are available, all of them are in the round.
+    seed: Seed of repeatable cohorts.  By default the operating system gives the
+      randomness.
+    is_there: Returns whether a client can take part in a round.
 
   Raises:
     ValueError: If the population is smaller than the cohort.
@@ -89,23 +97,25 @@ def fixed_size(
     )
 
   def sample(round_number: int) -> list[str]:
-    there = [c for c in client_ids if is_there(c, round_number)]
+    available = [c for c in client_ids if is_there(c, round_number)]
     rng = _generator(seed, round_number)
-    return [there[i] for i in rng.permutation(len(there))[:size]]
+    return [available[i] for i in rng.permutation(len(available))[:size]]
 
   return sample
 
 
 def rotation(client_ids: Sequence[str], period: int) -> Cohorts:
-  """Each client is in one round of every `period`, always the same one.
+  """Returns a sampler in which clients take turns.
 
-  Which one follows from the client's name alone, so that nobody's coming or
-  going moves anybody else.  In T rounds a client takes part at most
-  ceil(T / period) times, which is all that the accountant assumes.
+  Each client is in one round of every `period` rounds, always in the same turn.
+  The turn follows from the client's name alone: a client that joins or leaves
+  the population does not change the turn of any other client.  In T rounds a
+  client takes part at most ceil(T / period) times.  The accountant assumes
+  nothing else.
 
   Args:
     client_ids: The population.
-    period: Number of rounds P between the rounds of a client.
+    period: Number of rounds P from one round of a client to its next.
 
   Raises:
     ValueError: If the period is less than one round.
@@ -122,15 +132,16 @@ def rotation(client_ids: Sequence[str], period: int) -> Cohorts:
 def with_drop_out(
   cohorts: Cohorts, share: float, seed: int | None = None
 ) -> Cohorts:
-  """Some clients of each cohort do not answer, each by chance.
+  """Returns a sampler in which clients of each cohort drop out at random.
 
-  Who drops out does not depend on data, and adds nothing to the sum: what is
-  promised for the whole cohort holds.
+  Clients drop out independently of each other and of their data.  A client that
+  drops out adds nothing to the sum.  The guarantee for the whole cohort holds.
 
   Args:
-    cohorts: Who is selected.
-    share: Probability with which a client drops out, in [0, 1).
-    seed: For repeatable cohorts; by default chance comes from the system.
+    cohorts: Sampler of the selected clients.
+    share: Probability that a selected client drops out, in [0, 1).
+    seed: Seed of repeatable cohorts.  By default the operating system gives the
+      randomness.
 
   Raises:
     ValueError: If the share is out of its range.

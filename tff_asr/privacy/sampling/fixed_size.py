@@ -1,4 +1,4 @@
-"""Cohorts of a fixed size, without replacement."""
+"""Draws cohorts of a fixed size, without replacement."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -13,32 +13,34 @@ from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FixedSize(sampling_protocol.Scheme):
-  """Every round has as many different clients, all sets equally likely.
+  """Draws the same number of different clients for every round.
 
-  Population sizes are public, and neighbours differ in the data of one client,
-  which moves the sum by up to 2 C.
+  All sets of that size are equally likely.  The size of the population is
+  public.  Neighbours differ in the data of one client, which changes the sum by
+  up to 2 C.
   """
 
   name = 'fixed'
   help = 'a set of a fixed size, all sets equally likely'
   neighbours = (
-    'the data of one client replaced by any other; how many there are is public'
+    'the data of one client replaced by any other data; the number of clients'
+    ' is public'
   )
-  assumed = 'who is in a round stays unknown'
+  assumed = 'the clients of a round stay unknown'
   relation = accountants.Relation.REPLACE_ONE
   contributions = 2.0
 
   @property
   def selected(self) -> int:
-    """Clients selected in every round."""
+    """Number of clients that every round selects."""
     return math.ceil(super().selected)
 
   def check_accountable(self) -> None:
     errors.require(
       self.availability is None,
-      '`sampling=fixed` with `available_hours`: the number of clients who are'
-      ' there changes by the round, which the accountant does not know of. Take'
-      ' `sampling=poisson`.',
+      '`sampling=fixed` with `available_hours`: the number of available clients'
+      ' changes from round to round, and the accountant does not cover this.'
+      ' Use `sampling=poisson`.',
     )
 
   def _sampler(

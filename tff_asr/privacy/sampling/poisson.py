@@ -1,4 +1,4 @@
-"""Poisson sampling."""
+"""Draws cohorts by Poisson sampling."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -12,23 +12,23 @@ from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Poisson(sampling_protocol.Scheme):
-  """Each client is in each round with the same probability, independently.
+  """Draws each client for each round independently, with one probability.
 
   `cohort_size` is the expected number of clients in a round.
   """
 
   name = 'poisson'
   help = 'each client independently with the same probability'
-  neighbours = 'one client there or not, at the same probability of sampling'
-  assumed = 'who is in a round stays unknown'
+  neighbours = 'with or without one client, at the same probability of sampling'
+  assumed = 'the clients of a round stay unknown'
 
   def __post_init__(self):
     super().__post_init__()
     errors.require(
       self.probability <= 1.0,
-      f'A cohort of {self.cohort_size} on average is more than the'
-      f' {self.population} clients can give who are there'
-      f' {self._available_share:.0%} of the time: lower `cohort_size`'
+      f'A cohort of {self.cohort_size} on average is too large:'
+      f' {self.population} clients are available'
+      f' {self._available_share:.0%} of the time. Lower `cohort_size`'
       ' or `over_selection`, or raise `available_hours`.',
     )
 
@@ -53,8 +53,8 @@ class Poisson(sampling_protocol.Scheme):
     )
 
   def in_words(self) -> str:
-    available = ' they are there for' if self.availability else ''
+    available = 'available ' if self.availability else ''
     return (
-      f'each client is in a round{available} with probability'
+      f'each {available}client is in a round with probability'
       f' {self.probability:.4g}, independently{self._settings_in_words()}'
     )

@@ -1,4 +1,4 @@
-"""The interface of a sampling scheme."""
+"""Defines the interface of a sampling scheme."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,25 @@ from tff_asr.privacy.sampling import available_hours, cohorts
 class Scheme(abc.ABC):
   """Draws the clients of a round, and gives the privacy event of a round.
 
-  To add a scheme, write a subclass and add it to `schemes.SCHEMES`.  All
-  selected clients are accounted for, whether or not they drop out, and in all
-  rounds, whether or not a client was available.
+  To add a scheme, write a subclass and add it to `schemes.SCHEMES`.  The
+  accounting counts every selected client, whether or not the client drops out.
+  It counts every round, whether or not a client was available.
 
   Class attributes:
     name: Value of the setting `sampling`.
-    help: How cohorts are drawn, for the help of that setting.
+    help: How the scheme draws cohorts, for the help of that setting.
     neighbours: Neighbouring populations, in words.
     assumed: Assumption of the accounting on the cohorts, in words.
-    relation: Which populations are neighbours.
+    relation: The neighbouring relation between populations.
     contributions: Largest difference between the sums of neighbours, in
       contributions of a client: 2 where one client replaces another.
 
   Attributes:
     population: Number of clients K that may be sampled.
-    cohort_size: Clients S <= K that a round is to have.
-    over_selection: Clients selected for each that a round is to have, at least
-      1: more than are needed, since some drop out.
-    availability: When clients can take part, or `None` for always.
+    cohort_size: Planned number of clients S <= K in a round.
+    over_selection: Number of selected clients for each planned client, at least
+      1.  Above 1, it compensates for clients that drop out.
+    availability: Hours at which clients can take part, or `None` for always.
 
   Raises:
     UserError: If a value is out of its range; names the value and the range.
@@ -72,16 +72,16 @@ class Scheme(abc.ABC):
     )
 
   def check_accountable(self) -> None:  # noqa: B027  No scheme must.
-    """Raises a `UserError` if no accountant knows this sampling."""
+    """Raises a `UserError` if no accountant covers this sampling."""
 
   @property
   def selected(self) -> float:
-    """Clients selected in a round, on average."""
+    """Average number of clients that a round selects."""
     return self.over_selection * self.cohort_size
 
   @property
   def expected_cohort(self) -> float:
-    """The denominator of the mean, however many clients answered."""
+    """Denominator of the mean, for any number of clients that answer."""
     return float(self.cohort_size)
 
   @property
@@ -95,19 +95,19 @@ class Scheme(abc.ABC):
   def _sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
   ) -> cohorts.Cohorts:
-    """Returns the sampler of a population that was checked."""
+    """Returns the sampler of a checked population."""
 
   def cohorts(
     self, client_ids: Sequence[str], insecure_seed: int | None = None
   ) -> cohorts.Cohorts:
-    """Returns the sampler, unpredictable unless there is a seed.
+    """Returns the sampler, which is unpredictable without `insecure_seed`.
 
     Args:
       client_ids: The population.
-      insecure_seed: For repeatable cohorts, where nothing is promised.
+      insecure_seed: Seed of repeatable cohorts, for runs without a guarantee.
 
     Raises:
-      UserError: If it is not this population, or a client is in it twice.
+      UserError: If the population has another size, or contains a client twice.
     """
     if len(set(client_ids)) != len(client_ids):
       raise errors.UserError('A client is in the population twice.')
@@ -122,7 +122,7 @@ class Scheme(abc.ABC):
   def release(
     self, number: int, event: dp_accounting.DpEvent
   ) -> releases.RoundRelease:
-    """Returns the release of a round to a client who may take part.
+    """Returns the release of a round, for a client that may take part.
 
     The event is the same in all rounds.
 
@@ -132,23 +132,30 @@ class Scheme(abc.ABC):
     """
 
   def participations(self, rounds: int) -> int:
-    """Returns the most rounds, of so many, in which a client may take part."""
+    """Returns the maximum number of participations of a client.
+
+    Args:
+      rounds: Number of rounds in all.
+    """
     return rounds
 
   @abc.abstractmethod
   def in_words(self) -> str:
-    """Returns how clients are chosen, for a reader."""
+    """Describes the choice of clients in words."""
 
   def facts(self) -> dict[str, Any]:
-    """Returns the scheme as the ledger records it."""
+    """Returns the settings of the scheme, as the ledger records them."""
     return {'sampling': self.name, **dataclasses.asdict(self)}
 
   @classmethod
   def recorded(cls, facts: Mapping[str, Any]) -> Self:
-    """Returns the scheme from its recorded facts, but for its name.
+    """Returns the scheme with recorded settings.
+
+    Args:
+      facts: The settings from `facts`, without the name of the scheme.
 
     Raises:
-      KeyError, TypeError, ValueError: If they are none of this release.
+      KeyError, TypeError, ValueError: If this release cannot read the settings.
     """
     hours = facts.get('availability')
     available = hours and available_hours.Daily(**hours)
@@ -160,10 +167,13 @@ class Scheme(abc.ABC):
     return self.availability.share if self.availability else 1.0
 
   def _settings_in_words(self) -> str:
-    """Returns over-selection and availability, to end a sentence."""
+    """Describes over-selection and availability, for the end of a sentence."""
     more = ''
     if self.over_selection != 1.0:
-      more = f'; {self.over_selection:g} are selected for each that is needed'
+      more = (
+        f'; {self.over_selection:g} clients are selected for each client that'
+        ' is needed'
+      )
     if self.availability:
-      more += f'; clients are there in {self.availability}'
+      more += f'; clients are available in {self.availability}'
     return more

@@ -1,4 +1,4 @@
-"""The table of sampling schemes, and the settings that choose among them."""
+"""Lists the sampling schemes, and defines the settings that choose one."""
 
 import dataclasses
 
@@ -32,10 +32,10 @@ def register(scheme: type[sampling_protocol.Scheme]) -> None:
 
 
 def named(name: str) -> type[sampling_protocol.Scheme]:
-  """Returns the scheme of a name.
+  """Returns the scheme with a name.
 
   Raises:
-    UserError: If there is none.
+    UserError: If no scheme has the name.
   """
   errors.require(
     name in SCHEMES, f'`sampling={name}` must be one of {tuple(SCHEMES)}.'
@@ -44,13 +44,13 @@ def named(name: str) -> type[sampling_protocol.Scheme]:
 
 
 def in_words() -> str:
-  """Returns the schemes with their names, for the help of a setting."""
+  """Describes the schemes by name, for the help of a setting."""
   return ' '.join(f'{name}: {s.help}.' for name, s in SCHEMES.items())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
-  """A sampling scheme whose population is not yet known.
+  """Holds the settings of a scheme until its population is known.
 
   Attributes:
     sampling: Name of the scheme in `SCHEMES`.
@@ -71,7 +71,8 @@ class SamplingSettings:
       population: Number of clients that may be sampled.
 
     Raises:
-      UserError: If there is no such scheme, or it cannot draw such cohorts.
+      UserError: If no scheme has the name, or the scheme cannot draw cohorts
+        with these settings.
     """
     return named(self.sampling)(
       population=population,

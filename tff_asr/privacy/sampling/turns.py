@@ -1,4 +1,4 @@
-"""Clients who take turns, without chance."""
+"""Lets clients take turns, without random sampling."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -13,29 +13,29 @@ from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Turns(sampling_protocol.Scheme):
-  """Clients take turns; no privacy is gained by chance.
+  """Lets clients take turns; sampling does not amplify privacy.
 
-  `cohort_size` is about the number of clients in a round, see
+  `cohort_size` is the approximate number of clients in a round.  See
   `expected_cohort`.
   """
 
   name = 'none'
-  help = 'not by chance: clients take turns'
-  neighbours = 'one client there or not, at the same period of turns'
+  help = 'no random sampling: clients take turns'
+  neighbours = 'with or without one client, at the same period of turns'
   assumed = 'clients keep to their turns'
 
   def __post_init__(self):
     errors.require(
       self.over_selection == 1.0 and self.availability is None,
-      '`sampling=none`: clients keep to their turns, whoever drops out and'
-      ' whenever they are there. Leave out `over_selection` and'
-      ' `available_hours`, or take `sampling=poisson`.',
+      '`sampling=none`: clients keep to their turns, even if they drop out or'
+      ' are not available. Leave out'
+      ' `over_selection` and `available_hours`, or use `sampling=poisson`.',
     )
     super().__post_init__()
 
   @property
   def turns(self) -> int:
-    """Number of rounds after which it is a client's turn again."""
+    """Number of rounds from one turn of a client to its next."""
     return max(1, round(self.population / self.cohort_size))
 
   @property
@@ -45,7 +45,7 @@ class Turns(sampling_protocol.Scheme):
   def _sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
   ) -> cohorts.Cohorts:
-    del insecure_seed  # Nothing is drawn.
+    del insecure_seed  # Turns are not random.
     return cohorts.rotation(client_ids, self.turns)
 
   def release(
@@ -59,6 +59,6 @@ class Turns(sampling_protocol.Scheme):
 
   def in_words(self) -> str:
     return (
-      f'clients take turns, each in one of {self.turns} rounds; nothing is'
-      ' gained by chance'
+      f'clients take turns, each in one of {self.turns} rounds; sampling'
+      ' does not amplify privacy'
     )
