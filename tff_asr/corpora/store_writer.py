@@ -20,6 +20,8 @@ from tff_asr.audio import features
 from tff_asr.corpora import client_store, store_names, store_summary, utterance
 
 _COMMIT_SECONDS = 2.0
+# Settings of a store in words; the others have words for names.
+_WORDS = {'kind': '`store`', 'source': 'corpus, or other settings of it'}
 _TABLES = (
   'CREATE TABLE records (number INTEGER PRIMARY KEY, client_id TEXT NOT NULL,'
   ' utterance_id TEXT NOT NULL, samples INTEGER NOT NULL,'
@@ -174,8 +176,9 @@ class StoreWriter:
     for name in begun | self.settings:
       if begun.get(name) != self.settings.get(name):
         raise errors.UserError(
-          f'{self.partial} was begun with another `{name}`: give the same'
-          ' settings to resume, or remove that folder to start again.'
+          f'{self.partial} was begun with another {_WORDS.get(name, name)}:'
+          ' give the same settings to resume, or remove that folder to start'
+          ' again.'
         )
 
   def check(self, number: int, fingerprint: str, is_last: bool = False) -> None:

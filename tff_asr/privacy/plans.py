@@ -6,6 +6,7 @@ accountant cannot justify cannot be built.  The guarantee is for one user: all
 data of one client.
 """
 
+import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
 import pathlib
@@ -56,6 +57,13 @@ class PrivacyPlan:
       self.noise_multiplier is not None,
       'A plan needs `noise_multiplier`, the size of the noise.',
     )
+    require(
+      not self.is_guarantee
+      or self.mechanism.event(1.0) != self.mechanism.event(2.0),
+      f'The mechanism {self.mechanism.name!r} gives the same privacy event for'
+      ' one and for two contributions of a client.',
+    )
+    self.facts()  # Checks that a ledger can record the plan.
     require(
       0.0 < self.delta < 1.0 / self.population
       or (self.population == 1 and 0.0 < self.delta < 1.0),
@@ -198,13 +206,27 @@ class PrivacyPlan:
 
     The dictionary is flat.  It has no number of rounds, since a later call may
     ask for more rounds.  See `recorded_plan`.
+
+    Raises:
+      UserError: If two parts of the plan have a setting of one name.
     """
-    return {
-      **self.sampling.facts(),
-      **mechanisms.facts(self.mechanism),
-      'delta': self.delta,
-      'unprotected_metrics': self.unprotected_metrics,
-    }
+    parts = (
+      self.sampling.facts(),
+      mechanisms.facts(self.mechanism),
+      {
+        'delta': self.delta,
+        'unprotected_metrics': self.unprotected_metrics,
+      },
+    )
+    names = collections.Counter(name for part in parts for name in part)
+    twice = [name for name, count in names.items() if count > 1]
+    errors.require(
+      not twice,
+      f'The sampling scheme {self.sampling.name!r} and the mechanism'
+      f' {self.mechanism.name!r} cannot be recorded in one plan: rename the'
+      f' fields {twice} of one of them.',
+    )
+    return {name: value for part in parts for name, value in part.items()}
 
   def with_noise(self, noise_multiplier: float) -> 'PrivacyPlan':
     """Returns this plan with another noise multiplier."""

@@ -232,6 +232,8 @@ class PrivacyConfig:
         self.accounting_cohort_size, self.accounting_population
       )
     except errors.UserError as error:
+      # Its settings are not the settings that the user gave.
+      reason = str(error).replace('`', '')
       raise errors.UserError(
-        f'`accounting_cohort_size` and `accounting_population`: {error}'
+        f'`accounting_cohort_size` and `accounting_population`: {reason}'
       ) from error

@@ -105,7 +105,7 @@ def _joint(runs: Sequence[_Named]) -> str:
     )
     epsilons = accountants.epsilons(releases, relation, delta)
   except errors.UserError as error:
-    reason = str(error)
+    reason = str(error).replace('`', '')  # A page names no flags.
     for name, run in runs:  # The page that shows the reason has no paths.
       reason = reason.replace(str(run.paths.path), name)
     together = f'cannot be given ({reason})'

@@ -28,7 +28,6 @@ class FixedSize(sampling_protocol.Scheme):
   )
   assumed = 'the clients of a round stay unknown'
   relation = accountants.Relation.REPLACE_ONE
-  contributions = 2.0
 
   @property
   def selected(self) -> int:

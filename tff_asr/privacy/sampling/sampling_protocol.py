@@ -26,8 +26,6 @@ class Scheme(abc.ABC):
     neighbours: Neighbouring populations, in words.
     assumed: Assumption of the accounting on the cohorts, in words.
     relation: The neighbouring relation between populations.
-    contributions: Largest difference between the sums of neighbours, in
-      contributions of a client: 2 where one client replaces another.
 
   Attributes:
     population: Number of clients K that may be sampled.
@@ -47,7 +45,6 @@ class Scheme(abc.ABC):
   relation: ClassVar[accountants.Relation] = (
     accountants.Relation.ADD_OR_REMOVE_ONE
   )
-  contributions: ClassVar[float] = 1.0
 
   population: int
   cohort_size: int
@@ -91,6 +88,15 @@ class Scheme(abc.ABC):
       return {}
     return {'is_there': self.availability.is_there}
 
+  @property
+  def contributions(self) -> float:
+    """Largest difference between the sums of neighbours.
+
+    In contributions of one client: 2 where one client replaces another.
+    """
+    is_replaced = self.relation == accountants.Relation.REPLACE_ONE
+    return 2.0 if is_replaced else 1.0
+
   @abc.abstractmethod
   def _sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
@@ -108,6 +114,8 @@ class Scheme(abc.ABC):
 
     Raises:
       UserError: If the population has another size, or contains a client twice.
+        The sampler raises it if the scheme draws a client twice in a round, or
+        a client outside of the population.
     """
     if len(set(client_ids)) != len(client_ids):
       raise errors.UserError('A client is in the population twice.')
@@ -116,7 +124,22 @@ class Scheme(abc.ABC):
         f'The plan is for a population of {self.population}, found'
         f' {len(client_ids)} clients.'
       )
-    return self._sampler(client_ids, insecure_seed)
+    sampler, population = (
+      self._sampler(client_ids, insecure_seed),
+      frozenset(client_ids),
+    )
+
+    def checked(number: int) -> list[str]:
+      cohort = sampler(number)
+      errors.require(
+        len(set(cohort)) == len(cohort) and population.issuperset(cohort),
+        f'The sampling scheme {self.name!r} drew a client twice in round'
+        f' {number}, or a client outside of the population: no epsilon covers'
+        ' this.',
+      )
+      return cohort
+
+    return checked
 
   @abc.abstractmethod
   def release(
