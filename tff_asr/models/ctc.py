@@ -1,8 +1,8 @@
-"""CTC loss and greedy decoding.
+"""Computes the CTC loss and decodes greedily.
 
-Connectionist temporal classification: Graves et al., ICML 2006.  The blank is
-token 0.  Labels go to TensorFlow in sparse form, which is several times faster
-on a CPU than the dense form.
+Connectionist temporal classification (CTC) is by Graves et al., ICML 2006.  The
+blank is token 0.  TensorFlow gets the labels in sparse form, which is several
+times faster on a CPU than the dense form.
 """
 
 from typing import NamedTuple
@@ -18,16 +18,16 @@ def loss(
   tokens: tf.Tensor,
   token_lengths: tf.Tensor,
 ) -> tf.Tensor:
-  """Negative log-probability of each utterance's tokens.
+  """Returns the negative log-probability of each utterance's tokens.
 
   Args:
     logits: float32 `[batch, frames, vocabulary]`.
-    lengths: int32 `[batch]`, valid frames of `logits`.
+    lengths: int32 `[batch]`, numbers of valid frames of `logits`.
     tokens: int32 `[batch, tokens]`, padded.
-    token_lengths: int32 `[batch]`, none of them 0.
+    token_lengths: int32 `[batch]`, numbers of tokens, 1 or more.
 
   Returns:
-    float32 `[batch]`, in nats, not divided by the length.
+    float32 `[batch]`, in nats, not divided by the number of tokens or frames.
   """
   present = tf.sequence_mask(token_lengths, tf.shape(tokens)[1])
   indices = tf.where(present)
@@ -46,14 +46,14 @@ def loss(
 
 
 def least_frames(tokens: tf.Tensor, token_lengths: tf.Tensor) -> tf.Tensor:
-  """Returns the least numbers of output frames on which CTC emits the tokens.
+  """Returns the least number of output frames for each utterance's tokens.
 
   Args:
     tokens: int32 `[batch, tokens]`, padded.
-    token_lengths: int32 `[batch]`.
+    token_lengths: int32 `[batch]`, numbers of tokens.
 
   Returns:
-    int32 `[batch]`, as `vocabulary.ctc_frames` of each utterance.
+    int32 `[batch]`, `vocabulary.ctc_frames` of each utterance.
   """
   is_repeat = tf.equal(tokens[:, 1:], tokens[:, :-1])
   is_pair = tf.sequence_mask(token_lengths - 1, tf.shape(tokens)[1] - 1)
