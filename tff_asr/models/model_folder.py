@@ -1,7 +1,7 @@
-"""A trained encoder on disk, with its vocabulary.
+"""Saves and loads a trained encoder with its vocabulary.
 
-`model.json` (the kind of the encoder and its settings), `vocabulary.json` and
-`model.weights.h5` in one folder, with their check sums.
+A folder contains `model.json` (kind and settings of the encoder),
+`vocabulary.json` and `model.weights.h5`, and the check sums of these files.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _CONFIG = 'model.json'
 _WEIGHTS = 'model.weights.h5'
 _VOCABULARY = 'vocabulary.json'
 _VERSION = 2
-# Earlier releases had one kind and did not record it.
+# A model of an earlier release has this kind, which is not recorded.
 _KIND_BEFORE = transformer.TransformerConfig.kind
 
 
@@ -30,13 +30,13 @@ def save(
   encoder: Encoder,
   vocabulary: vocabulary_lib.Vocabulary,
 ) -> None:
-  """Writes an encoder and its vocabulary into `folder`, made if needed.
+  """Writes an encoder and its vocabulary into `folder`; creates it if needed.
 
-  Each file is written aside and renamed, so that a reader finds the old one or
-  the new one.
+  Each file is written under another name and renamed: a reader finds the old
+  file or the new file, never a part of one.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  # The configuration is the last: with it the model is complete.
+  # The configuration comes last, because it marks the model as complete.
   paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
   contents = dict(
     version=_VERSION,
@@ -50,7 +50,7 @@ def save(
 
 
 class _Memory:
-  """Stands for the zip archive into which Keras can save."""
+  """Keeps in memory the file that Keras would write into a zip archive."""
 
   def writestr(self, name: str, content: bytes) -> None:
     del name
@@ -58,9 +58,9 @@ class _Memory:
 
 
 def _weights(encoder: Encoder) -> bytes:
-  """Returns what `save_weights` writes, which HDF5 does in memory.
+  """Returns the HDF5 file of `save_weights`, which is built in memory.
 
-  On a full disk it fails in many ways, SIGSEGV among them.
+  On a full disk, HDF5 itself fails in many ways, SIGSEGV among them.
   """
   memory = _Memory()
   weights = saving_lib.H5IOStore(_WEIGHTS, archive=memory, mode='w')
@@ -70,35 +70,35 @@ def _weights(encoder: Encoder) -> bytes:
 
 
 def digest(folder: pathlib.Path) -> str:
-  """Returns a hash of the weights in a folder: SHA-256, hexadecimal."""
+  """Returns the hash of the weights in a folder: SHA-256, hexadecimal."""
   with open(folder / _WEIGHTS, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def is_complete(folder: pathlib.Path) -> bool:
-  """Whether `save` has finished there.
+  """Returns whether `save` has finished in a folder.
 
   Raises:
-    UserError: If it has, and the configuration was removed.
+    UserError: If `save` has finished, but the configuration was removed.
   """
   return checksums.exists(folder / _CONFIG)
 
 
 def find(folder: pathlib.Path) -> pathlib.Path:
-  """The folder itself, or its sub-folder `model` if the model is there."""
+  """Returns the folder, or its sub-folder `model/` if that has the model."""
   inner = folder / 'model'
   return inner if is_complete(inner) and not is_complete(folder) else folder
 
 
 def read_config(folder: pathlib.Path) -> EncoderConfig:
-  """Returns the settings of the encoder in `folder`, or in its `model`.
+  """Returns the encoder's settings in `folder`, or in its sub-folder `model/`.
 
   Args:
-    folder: A model's, or a run's.
+    folder: Folder of a model or of a run.
 
   Raises:
-    UserError: If there is none, or it is of another version or of a kind that
-      is not registered.
+    UserError: If the folder has no model, if the model is of another version,
+      or if the kind of its encoder is not registered.
   """
   folder = find(folder)
   try:
@@ -139,14 +139,15 @@ def load(
   """Returns the encoder in `folder`, or in its sub-folder `model/`.
 
   Args:
-    folder: A model's, or a run's.
-    precision_name: What the encoder computes in, one of `precision.NAMES`.
+    folder: Folder of a model or of a run.
+    precision_name: Number format that the encoder computes in, one of
+      `precision.NAMES`.
     regularisation: Rates of `dropout` and `layer_drop` for further training,
-      in place of the recorded rates. They change no weight.
+      in place of the recorded rates.  The rates change no weight.
 
   Raises:
-    UserError: If there is none, if it is damaged, or as in `read_config`, or
-      if its encoder has no such rate.
+    UserError: If `read_config` raises it, if the model is damaged, or if its
+      encoder has no rate of a name in `regularisation`.
   """
   folder = find(folder)
   config = read_config(folder).with_regularisation(regularisation or {})
