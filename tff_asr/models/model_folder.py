@@ -113,7 +113,7 @@ def read_config(folder: pathlib.Path) -> EncoderConfig:
     ) from error
   if version != _VERSION:
     raise errors.UserError(
-      f'{folder} holds a model of version {version}, this release reads version'
+      f'{folder} has a model of version {version}; this release reads version'
       f' {_VERSION}: train it again.'
     )
   kind = config.get('kind', _KIND_BEFORE)

@@ -41,7 +41,7 @@ def check(name: str, cpu_flags: frozenset[str] | None = None) -> None:
       if capability < _GPU_CAPABILITY:
         raise errors.UserError(
           f'`precision={name}` needs GPUs of compute capability'
-          f' {_GPU_CAPABILITY[0]}.{_GPU_CAPABILITY[1]}, {gpu.name} has'
+          f' {_GPU_CAPABILITY[0]}.{_GPU_CAPABILITY[1]}; {gpu.name} has'
           f' {capability[0]}.{capability[1]}: give `precision={FLOAT32}`.'
         )
     return
@@ -50,7 +50,7 @@ def check(name: str, cpu_flags: frozenset[str] | None = None) -> None:
   if not cpu_flags.intersection(_CPU_FLAGS):
     raise errors.UserError(
       f'`precision={name}` needs a processor with {" or ".join(_CPU_FLAGS)},'
-      f' which this one has not: give `precision={FLOAT32}`.'
+      f' which this machine lacks: give `precision={FLOAT32}`.'
     )
 
 

@@ -1,9 +1,9 @@
 """Defines presets: encoders by name.
 
 `paper` and its variants are the encoders of Pelikan et al. (2025, arXiv
-2310.00098, appendix F and table 21).  `tiny` and `small` are for hours of speech,
-not for thousands of hours.  Both have convolutions before the blocks and weaker
-regularisation.
+2310.00098, appendix F and table 21).  `tiny` and `small` are for hours of
+speech, not for thousands of hours.  Both have convolutions before the blocks
+and weaker regularisation.
 """
 
 from tff_asr import errors

@@ -64,7 +64,8 @@ class TransformerConfig(encoder.EncoderConfig):
   def __post_init__(self):
     if self.width % self.heads or self.width % 2:
       raise ValueError(
-        f'width {self.width} must be even and a multiple of {self.heads} heads.'
+        f'`width={self.width}` must be even and a multiple of'
+        f' `heads={self.heads}`.'
       )
 
   @property
