@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tff_asr.models import beam_search, ctc
-from tff_asr.text import arpa, vocabulary
+from tff_asr.text import arpa, vocabularies
 
 WIDE = 10_000
 ALL = -math.inf
@@ -153,7 +153,7 @@ def test_a_sure_model_is_decoded_as_by_greedy_decoding():
   logits = rng.integers(0, 30, [3, 40])
   logits = 30.0 * np.eye(30, dtype=np.float32)[logits]
   greedy = ctc.greedy_tokens(logits, np.array([40, 40, 40])).to_list()
-  pieces = vocabulary.CharacterVocabulary().pieces
+  pieces = vocabularies.CharacterVocabulary().pieces
   for width in 1, 8:
     searcher = beam_search.BeamSearch(pieces, beam_search.BeamConfig(width))
     found = [list(searcher.best(normalised(rows))) for rows in logits]
@@ -162,7 +162,7 @@ def test_a_sure_model_is_decoded_as_by_greedy_decoding():
 
 def heard(texts):
   """Log-probabilities of one character a frame, those of `texts` alike."""
-  english = vocabulary.CharacterVocabulary()
+  english = vocabularies.CharacterVocabulary()
   tokens = [english.encode(text) for text in texts]
   logits = np.zeros([len(tokens[0]), english.size])
   for sequence in tokens:

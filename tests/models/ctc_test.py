@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tff_asr.models import ctc
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 
 def collapse(path):
@@ -52,7 +52,7 @@ def test_the_least_frames_are_those_on_which_a_path_exists(texts):
   found = ctc.least_frames(
     tokens.to_tensor(2), tf.cast(tokens.row_lengths(), tf.int32)
   )
-  assert found.numpy().tolist() == [vocabulary.ctc_frames(t) for t in texts]
+  assert found.numpy().tolist() == [vocabularies.ctc_frames(t) for t in texts]
 
 
 def test_padding_of_tokens_and_frames_does_not_matter():

@@ -16,7 +16,7 @@ from tff_asr.corpora import batching, client_datasets, client_store, parallel
 from tff_asr.learning import speech_model
 from tff_asr.models import beam_search, ctc
 from tff_asr.models.encoder import Encoder
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 BATCH_SECONDS = 200.0
 _BATCHES_AT_ONCE = 2
@@ -114,7 +114,7 @@ class Evaluator:
   def __init__(
     self,
     encoder: Encoder,
-    vocabulary: vocabulary_lib.Vocabulary,
+    vocabulary: vocabularies.Vocabulary,
     search: beam_search.BeamSearch | None = None,
   ):
     """Builds the evaluator.
@@ -135,7 +135,7 @@ class Evaluator:
         log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         return log_probs, lengths, losses
       best = ctc.greedy_tokens(logits, lengths)
-      return best.to_tensor(vocabulary_lib.BLANK), best.row_lengths(), losses
+      return best.to_tensor(vocabularies.BLANK), best.row_lengths(), losses
 
     self._outputs = outputs
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tff_asr.text import arpa
-from tff_asr.text.vocabulary import BLANK
+from tff_asr.text.vocabularies import BLANK
 
 
 @dataclasses.dataclass(frozen=True)

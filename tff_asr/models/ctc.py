@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 
 def loss(
@@ -41,7 +41,7 @@ def loss(
     logits=tf.transpose(logits, [1, 0, 2]),
     label_length=None,
     logit_length=lengths,
-    blank_index=vocabulary.BLANK,
+    blank_index=vocabularies.BLANK,
   )
 
 
@@ -53,7 +53,7 @@ def least_frames(tokens: tf.Tensor, token_lengths: tf.Tensor) -> tf.Tensor:
     token_lengths: int32 `[batch]`, numbers of tokens.
 
   Returns:
-    int32 `[batch]`, `vocabulary.ctc_frames` of each utterance.
+    int32 `[batch]`, `vocabularies.ctc_frames` of each utterance.
   """
   is_repeat = tf.equal(tokens[:, 1:], tokens[:, :-1])
   is_pair = tf.sequence_mask(token_lengths - 1, tf.shape(tokens)[1] - 1)
@@ -87,7 +87,7 @@ def greedy_runs(logits: tf.Tensor, lengths: tf.Tensor) -> Runs:
   best = tf.argmax(logits, axis=-1, output_type=tf.int32)
   batch, frames = tf.unstack(tf.shape(best))
   present = tf.sequence_mask(lengths, frames)
-  best = tf.where(present, best, vocabulary.BLANK)
+  best = tf.where(present, best, vocabularies.BLANK)
   before = tf.pad(best, [[0, 0], [1, 0]], constant_values=-1)[:, :-1]
   # Every run of equal tokens has a number, in the whole batch.
   run = tf.cumsum(tf.cast(tf.reshape(best != before, [-1]), tf.int32)) - 1
@@ -104,7 +104,7 @@ def greedy_runs(logits: tf.Tensor, lengths: tf.Tensor) -> Runs:
       (tf.math.segment_min, row),
     )
   )
-  kept = tf.not_equal(of_run, vocabulary.BLANK)
+  kept = tf.not_equal(of_run, vocabularies.BLANK)
   row = tf.boolean_mask(row, kept)
   return Runs(
     *(

@@ -14,8 +14,7 @@ from keras.src.saving import saving_lib
 from tff_asr import checksums, errors, text_files
 from tff_asr.models import kinds, precision, transformer
 from tff_asr.models.encoder import Encoder, EncoderConfig
-from tff_asr.text import vocabularies
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies, vocabulary_loading
 
 _CONFIG = 'model.json'
 _WEIGHTS = 'model.weights.h5'
@@ -28,7 +27,7 @@ _KIND_BEFORE = transformer.TransformerConfig.kind
 def save(
   folder: pathlib.Path,
   encoder: Encoder,
-  vocabulary: vocabulary_lib.Vocabulary,
+  vocabulary: vocabularies.Vocabulary,
 ) -> None:
   """Writes an encoder and its vocabulary into `folder`; creates it if needed.
 
@@ -135,7 +134,7 @@ def load(
   folder: pathlib.Path,
   precision_name: str = precision.FLOAT32,
   regularisation: Mapping[str, float] | None = None,
-) -> tuple[Encoder, vocabulary_lib.Vocabulary]:
+) -> tuple[Encoder, vocabularies.Vocabulary]:
   """Returns the encoder in `folder`, or in its sub-folder `model/`.
 
   Args:
@@ -156,7 +155,7 @@ def load(
     checksums.check(folder / _WEIGHTS)
     encoder.load_weights(folder / _WEIGHTS)
     vocabulary = text_files.read_json(folder / _VOCABULARY)
-    return encoder, vocabularies.from_json(vocabulary)
+    return encoder, vocabulary_loading.from_json(vocabulary)
   except errors.UserError:
     raise
   except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:

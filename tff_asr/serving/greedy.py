@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tff_asr.models import ctc
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 
 class Heard(NamedTuple):
@@ -38,7 +38,7 @@ def hear(logits: tf.Tensor, frames: tf.Tensor) -> Heard:
     logits: float32 `[batch, frames, vocabulary]`.
     frames: int32 `[batch]`, number of valid frames.
   """
-  blanks = tf.nn.log_softmax(logits)[..., vocabulary_lib.BLANK]
+  blanks = tf.nn.log_softmax(logits)[..., vocabularies.BLANK]
   present = tf.sequence_mask(frames, tf.shape(logits)[1], tf.float32)
   number = tf.maximum(tf.cast(frames, tf.float32), 1.0)
   return Heard(

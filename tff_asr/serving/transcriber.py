@@ -12,7 +12,7 @@ import tensorflow as tf
 from tff_asr.audio import features
 from tff_asr.models.encoder import Encoder
 from tff_asr.serving import greedy, wav
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 MAX_SECONDS = 60.0
 _MAX_BATCH = 16  # Most utterances of the greatest length.
@@ -46,7 +46,7 @@ class Transcriber(tf.Module):
   def __init__(
     self,
     encoder: Encoder,
-    vocabulary: vocabulary_lib.Vocabulary,
+    vocabulary: vocabularies.Vocabulary,
     beam: int = 16,
     max_seconds: float = MAX_SECONDS,
   ):
