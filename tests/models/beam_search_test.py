@@ -160,7 +160,7 @@ def test_a_sure_model_is_decoded_as_by_greedy_decoding():
     assert found == greedy
 
 
-def heard(texts):
+def ambiguous(texts):
   """Log-probabilities of one character a frame, those of `texts` alike."""
   english = vocabularies.CharacterVocabulary()
   tokens = [english.encode(text) for text in texts]
@@ -171,7 +171,7 @@ def heard(texts):
 
 
 def decoded(texts, lm, **config):
-  log_probs, english = heard(texts)
+  log_probs, english = ambiguous(texts)
   config = beam_search.BeamConfig(8, **config)
   return english.decode(
     beam_search.BeamSearch(english.pieces, config, lm).best(log_probs)
@@ -190,7 +190,7 @@ def test_a_language_model_decides_between_words_that_sound_alike():
     assert decoded(['a red', 'a rod'], lm) == f'a {word}'
   lm = arpa.LanguageModel(unigrams, {})
   assert decoded(['a red', 'a rid'], lm) == 'a red'
-  assert decoded(['a rid'], lm) == 'a rid'  # Unknown, and clearly heard.
+  assert decoded(['a rid'], lm) == 'a rid'  # Unknown, but the audio is clear.
 
 
 def test_words_without_their_spaces_do_not_fill_the_beam():
@@ -198,7 +198,7 @@ def test_words_without_their_spaces_do_not_fill_the_beam():
   words = ['ab', 'ba', 'cd', 'dc']
   lm = arpa.LanguageModel({(w,): -1.0 for w in [*words, '</s>']}, {})
   text = ' '.join(words * 3)
-  log_probs, english = heard([text, text.replace(' ', 'e')])
+  log_probs, english = ambiguous([text, text.replace(' ', 'e')])
   config = beam_search.BeamConfig(4, 1.0)
   found = beam_search.BeamSearch(english.pieces, config, lm).best(log_probs)
   assert english.decode(found) == text

@@ -61,37 +61,46 @@ def least_frames(tokens: tf.Tensor, token_lengths: tf.Tensor) -> tf.Tensor:
   return token_lengths + repeats
 
 
-class Runs(NamedTuple):
-  """Tokens of utterances, each with the frames on which it is the best.
+class Hypotheses(NamedTuple):
+  """Hypotheses of greedy decoding: the most probable tokens of utterances.
+
+  Repeats on adjacent frames are one token, and blanks are left out.
 
   Attributes:
     tokens: int32 ragged `[batch, (tokens)]`.
-    starts: int32, of the same shape: the first frame of each.
-    ends: int32, of the same shape: the frame after its last.
-    log_probabilities: float32, of the same shape: the greatest on its frames.
+    starts: First frame of each token, int32, the shape of `tokens`.
+    ends: Frame after the last frame of each token, int32, the same shape.
+    log_probabilities: Greatest log-probability of each token over its frames,
+      float32, the same shape.
+    frames: Number of valid frames of each utterance, int32 `[batch]`.
+    blanks: Mean log-probability of the blank over these frames, float32
+      `[batch]`; 0 without frames.
   """
 
   tokens: tf.RaggedTensor
   starts: tf.RaggedTensor
   ends: tf.RaggedTensor
   log_probabilities: tf.RaggedTensor
+  frames: tf.Tensor
+  blanks: tf.Tensor
 
 
-def greedy_runs(logits: tf.Tensor, lengths: tf.Tensor) -> Runs:
-  """Best token of every frame, repeats collapsed, blanks left out.
+def greedy_decode(logits: tf.Tensor, lengths: tf.Tensor) -> Hypotheses:
+  """Returns the hypotheses of greedy decoding.
 
   Args:
     logits: float32 `[batch, frames, vocabulary]`.
-    lengths: int32 `[batch]`, valid frames.
+    lengths: int32 `[batch]`, numbers of valid frames.
   """
   best = tf.argmax(logits, axis=-1, output_type=tf.int32)
   batch, frames = tf.unstack(tf.shape(best))
   present = tf.sequence_mask(lengths, frames)
   best = tf.where(present, best, vocabularies.BLANK)
   before = tf.pad(best, [[0, 0], [1, 0]], constant_values=-1)[:, :-1]
-  # Every run of equal tokens has a number, in the whole batch.
+  # Each run of equal tokens gets a number, unique in the batch.
   run = tf.cumsum(tf.cast(tf.reshape(best != before, [-1]), tf.int32)) - 1
-  score = tf.reduce_max(tf.nn.log_softmax(logits), axis=-1)
+  log_probabilities = tf.nn.log_softmax(logits)
+  score = tf.reduce_max(log_probabilities, axis=-1)
   frame = tf.tile(tf.range(frames)[None], [batch, 1])
   row = tf.tile(tf.range(batch)[:, None], [1, frames])
   first, last, of_run, score, row = (
@@ -106,16 +115,22 @@ def greedy_runs(logits: tf.Tensor, lengths: tf.Tensor) -> Runs:
   )
   kept = tf.not_equal(of_run, vocabularies.BLANK)
   row = tf.boolean_mask(row, kept)
-  return Runs(
+  blanks = log_probabilities[..., vocabularies.BLANK] * tf.cast(
+    present, tf.float32
+  )
+  number = tf.maximum(tf.cast(lengths, tf.float32), 1.0)
+  return Hypotheses(
     *(
       tf.RaggedTensor.from_value_rowids(
         tf.boolean_mask(values, kept), row, nrows=batch, validate=False
       )
       for values in (of_run, first, last + 1, score)
-    )
+    ),
+    lengths,
+    tf.reduce_sum(blanks, axis=1) / number,
   )
 
 
 def greedy_tokens(logits: tf.Tensor, lengths: tf.Tensor) -> tf.RaggedTensor:
-  """The tokens of `greedy_runs`, int32 ragged `[batch, (tokens)]`."""
-  return greedy_runs(logits, lengths).tokens
+  """Returns the tokens of `greedy_decode`, int32 ragged `[batch, (tokens)]`."""
+  return greedy_decode(logits, lengths).tokens
