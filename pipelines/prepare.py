@@ -22,7 +22,7 @@ from tff_asr import durable, errors
 from tff_asr.commands import prepare
 from tff_asr.corpora import client_store, holdouts, preparation
 from tff_asr.corpora.readers import by_name
-from tff_asr.text import vocabularies
+from tff_asr.text import vocabulary_loading
 
 _SOURCE = flags.DEFINE_enum(
   'source',
@@ -73,7 +73,7 @@ def main() -> str:
   """Prepares the store and returns a table of its contents."""
   errors.require_positive(max_seconds=_MAX_SECONDS.value)
   config = preparation.StoreConfig(
-    vocabularies.by_name(_VOCABULARY.value, command_line.path('')),
+    vocabulary_loading.by_name(_VOCABULARY.value, command_line.path('')),
     _STORE.value,
     _MAX_SECONDS.value,
   )

@@ -13,7 +13,7 @@ import pathlib
 from absl import flags
 
 from pipelines import command_line, flag_kinds
-from tff_asr.text import sentence_pieces, vocabulary
+from tff_asr.text import sentence_pieces, vocabularies
 
 _TEXT = flag_kinds.define_paths(
   'text',
@@ -28,7 +28,7 @@ _SIZE = flags.DEFINE_integer(
 _ALPHABET = flags.DEFINE_enum(
   'alphabet',
   'en',
-  sorted(vocabulary.ALPHABETS),
+  sorted(vocabularies.ALPHABETS),
   'Language of the text; its alphabet decides how the text is normalised.',
 )
 _OUTPUT = flag_kinds.define_path(
@@ -45,7 +45,7 @@ def main() -> str:
   lines = sentence_pieces.train(
     [pathlib.Path(text) for text in _TEXT.value],
     _SIZE.value,
-    vocabulary.ALPHABETS[_ALPHABET.value],
+    vocabularies.ALPHABETS[_ALPHABET.value],
     output,
   )
   return f'{_SIZE.value} pieces from {lines} lines: {output}'

@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from tff_asr.corpora import client_store, preparation, utterance
 from tff_asr.corpora.readers import sources
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
-ENGLISH = vocabulary.CharacterVocabulary()
+ENGLISH = vocabularies.CharacterVocabulary()
 
 
 def make(client, name, samples=4_800, text='yes', seed=0):

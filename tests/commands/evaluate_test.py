@@ -8,9 +8,9 @@ from tff_asr.commands import evaluate
 from tff_asr.learning import personalisation
 from tff_asr.models import model_folder, presets
 from tff_asr.runs import lineage
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
-ENGLISH = vocabulary.CharacterVocabulary()
+ENGLISH = vocabularies.CharacterVocabulary()
 ARPA = """\\data\\
 ngram 1=3
 

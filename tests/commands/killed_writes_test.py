@@ -9,9 +9,9 @@ from tff_asr import checksums
 from tff_asr.models import model_folder, presets
 from tff_asr.reports import model_card, run_page, run_report
 from tff_asr.runs import lineage, records
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
-_ENGLISH = vocabulary.CharacterVocabulary()
+_ENGLISH = vocabularies.CharacterVocabulary()
 
 
 def test_every_file_is_read_wherever_a_run_was_killed(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from tff_asr.models import model_folder, presets
 from tff_asr.programs import progress
 from tff_asr.reports import comparison, model_card, run_report
 from tff_asr.runs import checkpoints, records
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 # Long enough not to come about by chance, for instance in a plot.
 WORDS = st.text('qxzvkjw', min_size=9, max_size=12)
@@ -176,12 +176,12 @@ def test_durations_of_an_earlier_private_run_are_not_told_on(tmp_path):
 
 
 def test_models_and_checkpoints_have_no_times_in_them(tmp_path):
-  config = presets.preset('tiny', vocabulary.CharacterVocabulary().size)
+  config = presets.preset('tiny', vocabularies.CharacterVocabulary().size)
   encoder = config.build()
 
   def write(name):
     folder = tmp_path / name
-    model_folder.save(folder, encoder, vocabulary.CharacterVocabulary())
+    model_folder.save(folder, encoder, vocabularies.CharacterVocabulary())
     kept = checkpoints.Checkpoints(folder / 'checkpoints', 1)
     state = {'a': np.arange(3.0), 'b': 'text'}
     asyncio.run(kept.save(state, 1))

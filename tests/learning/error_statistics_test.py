@@ -8,8 +8,8 @@ import pytest
 from tff_asr.learning import error_statistics, evaluation
 
 
-def said(client, number, words, errors):
-  """An utterance of which some words were heard as others."""
+def transcript(client, number, words, errors):
+  """An utterance whose first words have errors."""
   reference = ['a'] * words
   return evaluation.Transcript(
     client,
@@ -22,7 +22,7 @@ def said(client, number, words, errors):
 def corpus(rates, words=20, utterances=4):
   """Speakers with given word error rates."""
   return [
-    said(f's{i:03d}', j, words, round(rate * words))
+    transcript(f's{i:03d}', j, words, round(rate * words))
     for i, rate in enumerate(rates)
     for j in range(utterances)
   ]
@@ -37,7 +37,9 @@ def test_the_worst_tenth_and_the_median_are_of_speakers():
 
 
 def test_utterances_are_grouped_by_their_words():
-  transcripts = [said('a', n, n, n % 2) for n in (1, 2, 3, 5, 6, 20, 21, 50)]
+  transcripts = [
+    transcript('a', n, n, n % 2) for n in (1, 2, 3, 5, 6, 20, 21, 50)
+  ]
   found = error_statistics.statistics(transcripts).by_length
   assert {name: rates.utterances for name, rates in found.items()} == {
     '1 to 2': 2,
@@ -50,7 +52,7 @@ def test_utterances_are_grouped_by_their_words():
 
 
 def test_the_weighted_rate_counts_two_more_words():
-  transcripts = [said('a', 0, 8, 8), said('a', 1, 1, 0)]
+  transcripts = [transcript('a', 0, 8, 8), transcript('a', 1, 1, 0)]
   found = error_statistics.statistics(transcripts)
   assert found.weighted_wer == pytest.approx(10 / 13)
   assert found.total.wer == pytest.approx(8 / 9)
@@ -65,7 +67,7 @@ def test_the_weighted_rate_counts_two_more_words():
 )
 def test_any_transcripts_have_statistics(utterances):
   transcripts = [
-    said(f'{client}', number, words, min(errors, words))
+    transcript(f'{client}', number, words, min(errors, words))
     for number, (client, words, errors) in enumerate(utterances)
   ]
   found = error_statistics.statistics(transcripts)

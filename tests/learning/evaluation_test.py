@@ -63,11 +63,11 @@ def test_every_utterance_is_transcribed_whatever_the_batches(
   ]
 
 
-def test_a_beam_search_hears_with_its_language_model(speech):
+def test_a_beam_search_decodes_with_its_language_model(speech):
   encoder = dataclasses.replace(presets.preset('tiny', 30), width=16).build()
   pieces = speech.vocabulary.pieces
 
-  def heard(config, lm=None):
+  def decoded(config, lm=None):
     search = beam_search.BeamSearch(pieces, config, lm)
     evaluator = evaluation.Evaluator(encoder, speech.vocabulary, search)
     return evaluator.transcribe(evaluation.batches(speech))
@@ -75,10 +75,11 @@ def test_a_beam_search_hears_with_its_language_model(speech):
   greedy = evaluation.Evaluator(encoder, speech.vocabulary).transcribe(
     evaluation.batches(speech)
   )
-  # Bonuses that outdo what an encoder without training hears.
+  # Bonuses greater than any score of an encoder without training.
   lm = arpa.LanguageModel({('x',): -9.0, ('</s>',): -9.0}, {})
   many, few = (
-    heard(beam_search.BeamConfig(8, 1.0, bonus), lm) for bonus in (50.0, -99.0)
+    decoded(beam_search.BeamConfig(8, 1.0, bonus), lm)
+    for bonus in (50.0, -99.0)
   )
   for transcripts in many, few:
     assert [t.reference for t in transcripts] == [t.reference for t in greedy]

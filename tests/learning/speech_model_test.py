@@ -8,9 +8,9 @@ from tests import convolution_encoder
 from tff_asr.corpora import utterance
 from tff_asr.learning import evaluation, speech_model
 from tff_asr.models import ctc
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
-ENGLISH = vocabulary.CharacterVocabulary()
+ENGLISH = vocabularies.CharacterVocabulary()
 CONFIG = convolution_encoder.ConvolutionConfig(ENGLISH.size)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tff_asr.models import beam_search, ctc
-from tff_asr.text import arpa, vocabulary
+from tff_asr.text import arpa, vocabularies
 
 WIDE = 10_000
 ALL = -math.inf
@@ -153,16 +153,16 @@ def test_a_sure_model_is_decoded_as_by_greedy_decoding():
   logits = rng.integers(0, 30, [3, 40])
   logits = 30.0 * np.eye(30, dtype=np.float32)[logits]
   greedy = ctc.greedy_tokens(logits, np.array([40, 40, 40])).to_list()
-  pieces = vocabulary.CharacterVocabulary().pieces
+  pieces = vocabularies.CharacterVocabulary().pieces
   for width in 1, 8:
     searcher = beam_search.BeamSearch(pieces, beam_search.BeamConfig(width))
     found = [list(searcher.best(normalised(rows))) for rows in logits]
     assert found == greedy
 
 
-def heard(texts):
+def ambiguous(texts):
   """Log-probabilities of one character a frame, those of `texts` alike."""
-  english = vocabulary.CharacterVocabulary()
+  english = vocabularies.CharacterVocabulary()
   tokens = [english.encode(text) for text in texts]
   logits = np.zeros([len(tokens[0]), english.size])
   for sequence in tokens:
@@ -171,7 +171,7 @@ def heard(texts):
 
 
 def decoded(texts, lm, **config):
-  log_probs, english = heard(texts)
+  log_probs, english = ambiguous(texts)
   config = beam_search.BeamConfig(8, **config)
   return english.decode(
     beam_search.BeamSearch(english.pieces, config, lm).best(log_probs)
@@ -190,7 +190,7 @@ def test_a_language_model_decides_between_words_that_sound_alike():
     assert decoded(['a red', 'a rod'], lm) == f'a {word}'
   lm = arpa.LanguageModel(unigrams, {})
   assert decoded(['a red', 'a rid'], lm) == 'a red'
-  assert decoded(['a rid'], lm) == 'a rid'  # Unknown, and clearly heard.
+  assert decoded(['a rid'], lm) == 'a rid'  # Unknown, but the audio is clear.
 
 
 def test_words_without_their_spaces_do_not_fill_the_beam():
@@ -198,7 +198,7 @@ def test_words_without_their_spaces_do_not_fill_the_beam():
   words = ['ab', 'ba', 'cd', 'dc']
   lm = arpa.LanguageModel({(w,): -1.0 for w in [*words, '</s>']}, {})
   text = ' '.join(words * 3)
-  log_probs, english = heard([text, text.replace(' ', 'e')])
+  log_probs, english = ambiguous([text, text.replace(' ', 'e')])
   config = beam_search.BeamConfig(4, 1.0)
   found = beam_search.BeamSearch(english.pieces, config, lm).best(log_probs)
   assert english.decode(found) == text

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tff_asr.models import ctc
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 
 def collapse(path):
@@ -52,7 +52,7 @@ def test_the_least_frames_are_those_on_which_a_path_exists(texts):
   found = ctc.least_frames(
     tokens.to_tensor(2), tf.cast(tokens.row_lengths(), tf.int32)
   )
-  assert found.numpy().tolist() == [vocabulary.ctc_frames(t) for t in texts]
+  assert found.numpy().tolist() == [vocabularies.ctc_frames(t) for t in texts]
 
 
 def test_padding_of_tokens_and_frames_does_not_matter():
@@ -81,14 +81,14 @@ def test_greedy_tokens():
   ),
   st.integers(0, 99),
 )
-def test_runs_are_where_a_token_is_the_best(paths, seed):
+def test_tokens_are_where_they_are_the_best(paths, seed):
   """Best tokens of the frames of a batch; behind an utterance, of anything."""
   rng = np.random.default_rng(seed)
   lengths = [len(path) for path in paths]
   logits = rng.normal(size=[len(paths), max(lengths), 4]).astype(np.float32)
   for row, path in zip(logits, paths, strict=True):
     row[np.arange(len(path)), path] += 9.0
-  found = ctc.greedy_runs(tf.constant(logits), tf.constant(lengths))
+  found = ctc.greedy_decode(tf.constant(logits), tf.constant(lengths))
   scores = tf.nn.log_softmax(logits).numpy()
   for row, path in enumerate(paths):
     runs, at = [], 0
@@ -97,8 +97,12 @@ def test_runs_are_where_a_token_is_the_best(paths, seed):
       if token:
         runs.append((token, at, end, scores[row, at:end, token].max()))
       at = end
-    columns = [value[row].numpy().tolist() for value in found]
+    columns = [value[row].numpy().tolist() for value in found[:4]]
     assert [list(c) for c in zip(*columns[:3], strict=True)] == [
       list(run[:3]) for run in runs
     ]
     np.testing.assert_allclose(columns[3], [r[3] for r in runs], rtol=1e-5)
+    assert found.frames[row] == len(path)
+    np.testing.assert_allclose(
+      found.blanks[row], scores[row, : len(path), 0].mean(), rtol=1e-5
+    )

@@ -13,9 +13,9 @@ from tests import convolution_encoder
 from tff_asr import checksums, errors
 from tff_asr.audio import features
 from tff_asr.models import kinds, model_folder, presets
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
-ENGLISH = vocabulary.CharacterVocabulary()
+ENGLISH = vocabularies.CharacterVocabulary()
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from tff_asr import checksums, errors
 from tff_asr.models import model_folder, presets
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
-CHARACTERS = vocabulary.CharacterVocabulary()
+CHARACTERS = vocabularies.CharacterVocabulary()
 
 
 @pytest.fixture

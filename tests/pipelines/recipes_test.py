@@ -17,7 +17,7 @@ from tff_asr.corpora import batching
 from tff_asr.learning import federated
 from tff_asr.optimizers import schedules
 from tff_asr.privacy.mechanism import layer_clipping
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 FILES = sorted(
@@ -71,7 +71,7 @@ def next_type(encoder, precision_name, is_clipped):
 def test_a_recipe_is_a_run(recipe):
   """Its flags fit each other, and its process its model: shapes alone."""
   run = config(recipe)
-  encoder = run.encoder(vocabulary.CharacterVocabulary().size)
+  encoder = run.encoder(vocabularies.CharacterVocabulary().size)
   assert bool(run.rounds) or run.seed_clients != 0
   if not run.rounds:
     return

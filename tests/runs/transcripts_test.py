@@ -6,10 +6,10 @@ from tff_asr import checksums, errors
 from tff_asr.learning import evaluation
 from tff_asr.runs import transcripts
 
-SAID = 'one two three four'
+REFERENCE = 'one two three four'
 FOUND = [
   evaluation.Transcript(
-    'bob', f'bob-{i}', SAID, ' '.join(SAID.split()[:i]), loss=i / 3
+    'bob', f'bob-{i}', REFERENCE, ' '.join(REFERENCE.split()[:i]), loss=i / 3
   )
   for i in range(5)
 ]
@@ -36,7 +36,9 @@ def test_a_damaged_file_is_named(tmp_path, damage):
 
 def test_examples_are_the_same_each_time_and_from_all_error_rates():
   many = [
-    evaluation.Transcript('bob', f'{t.utterance_id}-{i}', SAID, t.hypothesis)
+    evaluation.Transcript(
+      'bob', f'{t.utterance_id}-{i}', REFERENCE, t.hypothesis
+    )
     for t in FOUND
     for i in range(4)
   ]
@@ -48,7 +50,7 @@ def test_examples_are_the_same_each_time_and_from_all_error_rates():
 
 
 @pytest.mark.parametrize(
-  ('said', 'heard', 'wrong_said', 'wrong_heard'),
+  ('reference', 'hypothesis', 'wrong_reference', 'wrong_hypothesis'),
   [
     ('play some jazz now', 'play jazz no', ['some', 'now'], ['no']),
     ('stop', 'stop it', [], ['it']),
@@ -56,13 +58,13 @@ def test_examples_are_the_same_each_time_and_from_all_error_rates():
   ],
 )
 def test_words_that_differ_are_marked_on_both_sides(
-  said, heard, wrong_said, wrong_heard
+  reference, hypothesis, wrong_reference, wrong_hypothesis
 ):
-  found = evaluation.Transcript('bob', '1', said, heard)
+  found = evaluation.Transcript('bob', '1', reference, hypothesis)
   for marked, text, expected in zip(
     transcripts.marked(found),
-    (said, heard),
-    (wrong_said, wrong_heard),
+    (reference, hypothesis),
+    (wrong_reference, wrong_hypothesis),
     strict=True,
   ):
     assert [word for word, _ in marked] == text.split()

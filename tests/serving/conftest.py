@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from tff_asr.models import presets
 from tff_asr.serving import client, saved_model, tflite, transcriber
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 
 @pytest.fixture(scope='session')
 def letters():
-  return vocabulary.CharacterVocabulary()
+  return vocabularies.CharacterVocabulary()
 
 
 @pytest.fixture(scope='session')

@@ -1,4 +1,4 @@
-"""Models for phones hear what the encoder hears."""
+"""Models for phones decode as the encoder does."""
 
 import jiwer
 import numpy as np

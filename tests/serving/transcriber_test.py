@@ -10,7 +10,7 @@ from tests.serving import conftest
 from tff_asr.audio import features
 from tff_asr.models import ctc
 from tff_asr.serving import server_files, transcriber
-from tff_asr.text import sentence_pieces, vocabulary
+from tff_asr.text import sentence_pieces, vocabularies
 
 
 def served_texts(served, name, **inputs):
@@ -102,7 +102,7 @@ def brute_force(log_probabilities):
 
 def test_the_beam_finds_the_most_probable_text(encoder, monkeypatch):
   """Which is not that of the most probable tokens."""
-  alphabet = vocabulary.CharacterVocabulary(' ab')
+  alphabet = vocabularies.CharacterVocabulary(' ab')
   model = transcriber.Transcriber(encoder, alphabet, beam=64)
   for seed in range(5):
     rng = np.random.default_rng(seed)
@@ -248,7 +248,7 @@ def test_word_pieces_are_written_as_they_are_decoded(encoder, tmp_path):
   text = tmp_path / 'text'
   text.write_text('turn on the lights\nplay some jazz\n' * 9)
   sentence_pieces.train(
-    [text], 32, vocabulary.ALPHABETS['en'], tmp_path / 'model'
+    [text], 32, vocabularies.ALPHABETS['en'], tmp_path / 'model'
   )
   pieces = sentence_pieces.SentencePieceVocabulary(
     (tmp_path / 'model').read_bytes()

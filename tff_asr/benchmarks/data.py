@@ -17,9 +17,9 @@ from tff_asr.audio import features
 from tff_asr.benchmarks import corpora
 from tff_asr.corpora import batching, client_store, preparation
 from tff_asr.corpora.readers import librispeech
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
-_TEXTS = vocabulary.CharacterVocabulary()
+_TEXTS = vocabularies.CharacterVocabulary()
 _REPETITIONS = 3
 _OPENED_CLIENTS = 200
 

@@ -18,7 +18,7 @@ import tqdm
 from tff_asr.benchmarks import hostile_requests
 from tff_asr.models import model_folder, presets
 from tff_asr.serving import saved_model, transcriber
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 _TURNS = 9
 _SUBJECT = 'tff_asr.benchmarks.hostile'
@@ -44,7 +44,7 @@ def run(run_dir: pathlib.Path | None, model: str) -> str:
   if run_dir:
     encoder, vocabulary = model_folder.load(run_dir)
   else:
-    vocabulary = vocabulary_lib.CharacterVocabulary()
+    vocabulary = vocabularies.CharacterVocabulary()
     encoder = presets.preset(model, vocabulary.size).build()
   with tempfile.TemporaryDirectory() as scratch:
     served = transcriber.Transcriber(encoder, vocabulary)

@@ -26,7 +26,7 @@ from tff_asr.corpora import client_store, preparation
 from tff_asr.corpora.readers import librispeech
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.programs import execution
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 _SUBJECT = 'tff_asr.benchmarks.subject'
 _LONG_RUN = 'tff_asr.benchmarks.long_run'
@@ -239,7 +239,7 @@ def _paper(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
   preparation.prepare(
     corpora.Noise(2, _PAPER_SECONDS, _PAPER_TEXT),
     path,
-    preparation.StoreConfig(vocabulary.CharacterVocabulary()),
+    preparation.StoreConfig(vocabularies.CharacterVocabulary()),
   )
   config = _Config(
     execution.DEVICE,
@@ -295,7 +295,7 @@ def _long(folder: pathlib.Path, settings: _Config) -> Iterator[_Row]:
       synthetic_corpus.SyntheticConfig(2, 1, held_out_voices=True)
     ),
     held_out,
-    preparation.StoreConfig(vocabulary.CharacterVocabulary()),
+    preparation.StoreConfig(vocabularies.CharacterVocabulary()),
   )
   run = [settings.store, held_out, folder / 'run', 'tiny', _LONG_ROUNDS]
   process = subprocess.run(
@@ -372,7 +372,7 @@ def run(
       preparation.prepare(
         corpus,
         folder / kind,
-        preparation.StoreConfig(vocabulary.CharacterVocabulary(), kind),
+        preparation.StoreConfig(vocabularies.CharacterVocabulary(), kind),
       )
     settings = _Config(execution.DEVICE, str(folder / 'audio'), model)
     for part in tqdm.tqdm(parts, 'measuring', unit='part', disable=None):

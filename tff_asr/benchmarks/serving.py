@@ -26,7 +26,7 @@ from tff_asr.serving import (
   tflite,
   transcriber,
 )
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 _BATCH = 8
 _TURNS = 7
@@ -52,7 +52,7 @@ def run(
   if run_dir:
     encoder, vocabulary = model_folder.load(run_dir)
   else:
-    vocabulary = vocabulary_lib.CharacterVocabulary()
+    vocabulary = vocabularies.CharacterVocabulary()
     encoder = presets.preset(model, vocabulary.size).build()
   corpus = (
     librispeech.LibriSpeech([input_dir])

@@ -13,8 +13,7 @@ from tff_asr.learning import error_statistics, evaluation, personalisation
 from tff_asr.models import beam_search, model_folder
 from tff_asr.models.encoder import Encoder
 from tff_asr.runs import lineage
-from tff_asr.text import arpa
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import arpa, vocabularies
 
 # The defaults of pyctcdecode; they are not tuned on any corpus of this project.
 LM_WEIGHT = 0.5
@@ -77,7 +76,7 @@ class Decoding:
     )
 
   def search(
-    self, vocabulary: vocabulary_lib.Vocabulary
+    self, vocabulary: vocabularies.Vocabulary
   ) -> beam_search.BeamSearch | None:
     """Returns the beam search, or None for greedy decoding.
 
@@ -148,7 +147,7 @@ class _Subject:
   """
 
   encoder: Encoder
-  vocabulary: vocabulary_lib.Vocabulary
+  vocabulary: vocabularies.Vocabulary
   store: client_store.ClientStore
   notes: list[str]
 

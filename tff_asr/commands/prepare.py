@@ -24,7 +24,7 @@ from tff_asr.corpora import (
 from tff_asr.corpora.readers import sources
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 from tff_asr.reports import plots
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 _CACHE_VARIABLE = 'XDG_CACHE_HOME'
 _WAIT_SECONDS = 0.5
@@ -66,7 +66,7 @@ def cached_synthetic(config: synthetic_corpus.SyntheticConfig) -> pathlib.Path:
   path = (
     _cache() / 'tff_asr' / f'synthetic-{config.digest}-v{client_store.VERSION}'
   )
-  store_config = preparation.StoreConfig(vocabulary.CharacterVocabulary())
+  store_config = preparation.StoreConfig(vocabularies.CharacterVocabulary())
   is_waiting = False
   while not path.exists():
     try:

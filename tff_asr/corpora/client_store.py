@@ -32,7 +32,7 @@ import tensorflow as tf
 from tff_asr import checksums, errors, text_files
 from tff_asr.audio import features
 from tff_asr.corpora import queries, store_names
-from tff_asr.text import vocabularies, vocabulary
+from tff_asr.text import vocabularies, vocabulary_loading
 
 VERSION = 3
 DATABASE = 'clients.sqlite'
@@ -325,9 +325,9 @@ def _read_metadata(path: pathlib.Path) -> dict:
   return metadata
 
 
-def _vocabulary(path: pathlib.Path, metadata: dict) -> vocabulary.Vocabulary:
+def _vocabulary(path: pathlib.Path, metadata: dict) -> vocabularies.Vocabulary:
   try:
-    return vocabularies.from_json(metadata['vocabulary'])
+    return vocabulary_loading.from_json(metadata['vocabulary'])
   except ValueError as error:
     raise errors.UserError(
       f'The vocabulary of {path} cannot be read ({error}): prepare the store'

@@ -39,8 +39,7 @@ from tff_asr.corpora.utterance import (
   UnusableError,
   Utterance,
 )
-from tff_asr.text import normalisation
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import normalisation, vocabularies
 
 # Items decoded in advance, for each core.
 _AHEAD = 8
@@ -57,7 +56,7 @@ class StoreConfig:
       left out.
   """
 
-  vocabulary: vocabulary_lib.Vocabulary
+  vocabulary: vocabularies.Vocabulary
   kind: str = 'audio'
   max_seconds: float = 30.0
 

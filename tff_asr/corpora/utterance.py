@@ -11,7 +11,7 @@ import unicodedata
 import numpy as np
 
 from tff_asr.audio import features
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 # Feature frames for one output of the models that a store is prepared for.
 STRIDE = 3
@@ -129,7 +129,7 @@ class UnusableError(ValueError):
 
 def tokens_of(
   utterance: Utterance,
-  vocabulary: vocabulary_lib.Vocabulary,
+  vocabulary: vocabularies.Vocabulary,
   max_seconds: float,
 ) -> list[int]:
   """Returns the tokens of an utterance, after all checks for training.
@@ -147,7 +147,7 @@ def tokens_of(
     raise UnusableError('empty transcript')
   try:
     tokens = vocabulary.encode(utterance.text)
-  except vocabulary_lib.OutOfVocabularyError as error:
+  except vocabularies.OutOfVocabularyError as error:
     raise UnusableError('outside the vocabulary', str(error)) from error
   if not len(utterance.audio):
     raise UnusableError('empty audio')
@@ -156,7 +156,7 @@ def tokens_of(
   if utterance.seconds > max_seconds:
     raise UnusableError('too long', f'{utterance.seconds:.1f} s')
   frames = features.num_frames(len(utterance.audio)) // STRIDE
-  needed = vocabulary_lib.ctc_frames(tokens)
+  needed = vocabularies.ctc_frames(tokens)
   if frames < needed:
     raise UnusableError(
       'transcript longer than its frames',

@@ -1,4 +1,4 @@
-"""Central training, for a seed model from speakers whose data may be pooled."""
+"""Trains a seed model centrally, on speakers whose data may be pooled."""
 
 import collections
 from collections.abc import Callable, Sequence
@@ -18,7 +18,8 @@ ADAM, LARS = OPTIMIZERS = ('adam', 'lars')
 
 _WARMUP_COSINE = schedules.Schedule(schedules.COSINE, warmup_steps=300)
 
-# Features take 32 kB a second; up to this much audio they are kept in memory.
+# Features take 32 kB of memory per second of audio: a longer epoch is not
+# cached.
 _CACHED_SECONDS = 10 * 3600.0
 
 
@@ -26,24 +27,24 @@ _CACHED_SECONDS = 10 * 3600.0
 class CentralConfig:
   """Optimizer and length of central training.
 
-  By default Adam with a linear warm-up and a cosine decay to zero.  Pelikan et
-  al. (2025, arXiv 2310.00098) have LARS for a number of steps, without warm-up,
-  at a rate that is constant at first and then falls.
+  The default is Adam with a linear warm-up and a cosine decay to zero.  Pelikan
+  et al. (2025, arXiv 2310.00098) use LARS for a fixed number of steps, without
+  warm-up.  Their learning rate is constant at first and then decays.
 
   Attributes:
-    batch_seconds: Audio in a batch, padding included.
-    learning_rate: The greatest.
-    epochs: Passes over the data, or `None` with `steps`.
-    steps: Batches, or `None` with `epochs`.
+    batch_seconds: Seconds of audio in a batch, padding included.
+    learning_rate: Greatest learning rate.
+    epochs: Number of passes over the data, or `None` if `steps` is given.
+    steps: Number of batches, or `None` if `epochs` is given.
     optimizer: One of `OPTIMIZERS`.
-    schedule: Which share of the learning rate a step takes.
+    schedule: Share of the learning rate at each step.
     gradient_clip: Greatest L2 norm of a gradient.
-    max_tempo_change: Utterances are spoken faster or slower by up to this, as
-      a fraction.
+    max_tempo_change: Greatest change of an utterance's tempo, faster or slower,
+      as a fraction.
 
   Raises:
-    UserError: If a number is not positive and finite, or the length is given
-      twice or not at all.
+    UserError: If a number is not positive and finite, or if not exactly one of
+      `epochs` and `steps` is given.
   """
 
   batch_seconds: float
@@ -69,7 +70,7 @@ class CentralConfig:
 
 
 class _Rate(tf.keras.optimizers.schedules.LearningRateSchedule):
-  """The learning rate of a step, the first being 0."""
+  """Learning rate of a step; the first step has number 0."""
 
   def __init__(self, config: CentralConfig, steps: int):
     self._config = config
@@ -86,16 +87,16 @@ def batches(
   config: CentralConfig,
   stride: int,
 ) -> tf.data.Dataset:
-  """One epoch of the pooled utterances of some clients.
+  """Returns one epoch of the pooled utterances of some clients.
 
-  Utterances of all clients are mixed anew each epoch and grouped by length.
-  All random numbers follow from TensorFlow's global seed.
+  Each epoch shuffles the utterances of all clients and groups them by length.
+  TensorFlow's global seed determines all random numbers.
 
   Args:
-    store: The clients.
-    client_ids: The clients whose utterances are pooled.
-    config: Batches and tempo.
-    stride: Feature frames for each output frame of the encoder.
+    store: Store that contains the clients.
+    client_ids: Clients whose utterances are pooled.
+    config: Settings of the batches and of the tempo.
+    stride: Number of feature frames for each output frame of the encoder.
 
   Returns:
     Elements as in `batching.BATCH_SPEC`.
@@ -107,7 +108,7 @@ def batches(
   )
   if sum(store.client_seconds[c] for c in client_ids) <= _CACHED_SECONDS:
     examples = examples.cache()
-  # Drawn in order: the examples are changed side by side.
+  # The seeds are drawn in order, because the map below runs in parallel.
   seeds = tf.data.Dataset.random(rerandomize_each_iteration=True).batch(2)
   examples = tf.data.Dataset.zip((examples.shuffle(4_000), seeds)).map(
     lambda example, seed: _at_another_tempo(
@@ -121,7 +122,7 @@ def batches(
 
 
 def _at_another_tempo(example, max_change: float, stride: int, seed):
-  """Changes the tempo, but not so that CTC could not emit the tokens."""
+  """Changes the tempo, but keeps enough frames for CTC to emit the tokens."""
   tokens = example['tokens']
   repeats = tf.math.count_nonzero(tokens[1:] == tokens[:-1], dtype=tf.int32)
   needed = example['token_lengths'] + repeats
@@ -140,11 +141,12 @@ def train(
   """Trains the encoder in place.
 
   Args:
-    encoder: What is trained.
-    epoch: Batches of one epoch, elements as in `batching.BATCH_SPEC`.
-    config: Optimizer and length.
-    on_epoch: Called after every epoch, and at the end, with its number, from 1,
-      the steps done until then, and its mean training loss in nats.
+    encoder: Encoder to train.
+    epoch: Batches of one epoch; elements as in `batching.BATCH_SPEC`.
+    config: Optimizer and length of the training.
+    on_epoch: Called after every epoch, and at the end.  Its arguments are the
+      number of the epoch, from 1, the number of steps so far, and the mean
+      training loss of the epoch in nats.
 
   Raises:
     UserError: If there is no batch.
@@ -155,7 +157,7 @@ def train(
     steps = config.epochs * int(epoch.reduce(0, lambda n, _: n + 1))
 
   def is_finished(number: int, done: int) -> bool:
-    # Tempo and chance let the number of batches differ from epoch to epoch.
+    # Tempo and order are random, so epochs differ in their number of batches.
     return done >= steps if config.steps else number >= config.epochs
 
   mean_loss = tf.keras.metrics.Mean()

@@ -1,4 +1,4 @@
-"""How error rates spread over speakers and utterances, how sure they are."""
+"""Computes error rates over speakers and lengths, and their confidence."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -13,25 +13,28 @@ from tff_asr.learning import evaluation
 _CONFIDENCE = 0.95
 _RESAMPLES = 2_000
 _SEED = 0  # The same transcripts give the same interval.
-# Words in an utterance, up to.
+# Greatest number of words in each group of utterances.
 _LENGTHS = (2, 5, 10, 20, math.inf)
 
 
 @dataclasses.dataclass(frozen=True)
 class ErrorStatistics:
-  """Word error rates over some transcripts; 1.0 is 100 %.
+  """Statistics of word error rates (WER) over transcripts; 1.0 is 100 %.
 
   Attributes:
-    total: Rates over all.
+    total: Error rates over all transcripts.
     interval: 95 % confidence interval of the total WER, by bootstrap over
-      speakers (BCa; Efron, 1987), or `None` for fewer than two speakers or
-      where all have the same rate.
-    weighted_wer: The mean of the utterances' rates, weighted by their words and
-      two more, as Pelikan et al. (2025, arXiv 2310.00098) count.
-    median_speaker: WER of the speaker in the middle.
-    worst_tenth: Rates over the tenth of the speakers who fare worst.
-    worst_speakers: How many these are.
-    by_length: Rates by the number of words in an utterance, such as `3 to 5`.
+      speakers (BCa; Efron, 1987).  `None` for fewer than two speakers, or if
+      all speakers have the same WER.
+    weighted_wer: Mean of the utterances' WERs.  The weight of an utterance is
+      its number of words plus two, as in Pelikan et al. (2025, arXiv
+      2310.00098).
+    median_speaker: Median of the speakers' WERs.
+    worst_tenth: Error rates over the tenth of the speakers with the highest
+      WERs.
+    worst_speakers: Number of speakers in the worst tenth.
+    by_length: Error rates by the number of words in an utterance.  A key is,
+      for example, `3 to 5`.
   """
 
   total: evaluation.ErrorRates
@@ -46,7 +49,7 @@ class ErrorStatistics:
 def statistics(
   transcripts: Sequence[evaluation.Transcript],
 ) -> ErrorStatistics:
-  """Returns the statistics of transcripts, one or more."""
+  """Returns the statistics of one or more transcripts."""
   clients = evaluation.by_client(transcripts)
   worst = list(clients)[: math.ceil(len(clients) / 10)]
   words = np.array([len(t.reference.split()) for t in transcripts])
@@ -66,8 +69,8 @@ def statistics(
 
 
 def in_words(found: ErrorStatistics) -> list[str]:
-  """Returns what else there is to say of the total, a line each."""
-  interval = 'none: speakers do not differ, or there is one'
+  """Returns a line each for the interval, the median and the weighted WER."""
+  interval = 'none: all speakers have the same WER, or there is one speaker'
   if found.interval:
     low, high = found.interval
     interval = f'{low:.1%} to {high:.1%}, by bootstrap over speakers'
@@ -82,14 +85,15 @@ def interval_of_change(
   before: Sequence[evaluation.Transcript],
   after: Sequence[evaluation.Transcript],
 ) -> tuple[float, float] | None:
-  """95 % confidence interval of how much the total WER changes.
+  """Returns the 95 % confidence interval of the change of the total WER.
 
-  By bootstrap over speakers, as that of the total; `None` for fewer than two
-  speakers or where all change alike.
+  The interval is by bootstrap over speakers, as `ErrorStatistics.interval`.
+  The result is `None` for fewer than two speakers, or if the WERs of all
+  speakers change by the same amount.
 
   Args:
     before: Transcripts of some utterances.
-    after: Other transcripts of the same ones.
+    after: Later transcripts of the same utterances.
   """
   clients = list(evaluation.by_client(before))
   errors, words = _counts(after, clients)
@@ -97,7 +101,7 @@ def interval_of_change(
 
 
 def _counts(transcripts, clients) -> tuple[np.ndarray, np.ndarray]:
-  """Errors and words by client."""
+  """Returns the numbers of errors and of words, float64 `[clients]` each."""
   errors, words = np.zeros([2, len(clients)])
   numbers = {client: i for i, client in enumerate(clients)}
   for transcript in transcripts:

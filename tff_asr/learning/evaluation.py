@@ -1,7 +1,7 @@
-"""Word and character error rates of a model on the speakers of a store.
+"""Computes word and character error rates of a model on a store's speakers.
 
-Rates are corpus rates, that is, errors over reference words (characters) in
-all, as jiwer counts them.
+Rates are corpus rates, as jiwer counts them: the number of errors in all
+utterances, divided by the number of words (characters) in all references.
 """
 
 import collections
@@ -16,7 +16,7 @@ from tff_asr.corpora import batching, client_datasets, client_store, parallel
 from tff_asr.learning import speech_model
 from tff_asr.models import beam_search, ctc
 from tff_asr.models.encoder import Encoder
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 BATCH_SECONDS = 200.0
 _BATCHES_AT_ONCE = 2
@@ -24,13 +24,13 @@ _BATCHES_AT_ONCE = 2
 
 @dataclasses.dataclass(frozen=True)
 class Transcript:
-  """What was said and what the model heard.
+  """Reference and hypothesis of an utterance.
 
   Attributes:
-    client_id: The speaker.
-    utterance_id: Its name in the corpus.
-    reference: What was said.
-    hypothesis: What the model heard.
+    client_id: Name of the speaker.
+    utterance_id: Name of the utterance in the corpus.
+    reference: Text of the utterance in the corpus.
+    hypothesis: Text that the model decodes.
     loss: CTC loss of the reference, in nats; infinite if the encoder's output
       is too short for the reference.
   """
@@ -43,19 +43,19 @@ class Transcript:
 
   @property
   def wer(self) -> float:
-    """Word error rate of this utterance alone."""
+    """Word error rate of this single utterance."""
     return jiwer.wer(self.reference, self.hypothesis)
 
 
 @dataclasses.dataclass(frozen=True)
 class ErrorRates:
-  """Error rates over some utterances.
+  """Error rates over utterances.
 
   Attributes:
-    utterances: How many there are.
+    utterances: Number of utterances.
     words: Number of words in the references.
-    wer: Word error rate, 1.0 is 100 %.
-    cer: Character error rate.
+    wer: Word error rate; 1.0 is 100 %.
+    cer: Character error rate; 1.0 is 100 %.
   """
 
   utterances: int
@@ -65,7 +65,7 @@ class ErrorRates:
 
 
 def error_rates(transcripts: Iterable[Transcript]) -> ErrorRates:
-  """Returns the rates over `transcripts`, one or more."""
+  """Returns the error rates over one or more transcripts."""
   transcripts = list(transcripts)
   references = [t.reference for t in transcripts]
   hypotheses = [t.hypothesis for t in transcripts]
@@ -78,7 +78,7 @@ def error_rates(transcripts: Iterable[Transcript]) -> ErrorRates:
 
 
 def by_client(transcripts: Iterable[Transcript]) -> dict[str, ErrorRates]:
-  """Returns the rates of every speaker, the worst word error rate first."""
+  """Returns the error rates of each speaker, the highest WER first."""
   groups: dict[str, list[Transcript]] = {}
   for transcript in transcripts:
     groups.setdefault(transcript.client_id, []).append(transcript)
@@ -89,14 +89,14 @@ def by_client(transcripts: Iterable[Transcript]) -> dict[str, ErrorRates]:
 def batches(
   store: client_store.ClientStore, client_ids: Sequence[str] | None = None
 ) -> tf.data.Dataset:
-  """Batches of all utterances of some speakers.
+  """Returns batches of all utterances of some speakers.
 
-  To be made once where speakers are heard again: TensorFlow keeps the functions
-  of each dataset until the process ends.
+  Call this function once and use the dataset for each evaluation: TensorFlow
+  keeps the functions of each dataset until the process ends.
 
   Args:
-    store: Of the speakers.
-    client_ids: Those of interest, by default all.
+    store: Store that contains the speakers.
+    client_ids: Speakers to evaluate; by default all.
   """
   if client_ids is None:
     client_ids = store.client_ids
@@ -105,24 +105,24 @@ def batches(
 
 
 class Evaluator:
-  """Transcribes a store's utterances, by greedy decoding or a beam search.
+  """Transcribes utterances of a store by greedy decoding or beam search.
 
-  The encoder's forward pass is traced once; its weights may change between
-  calls.
+  TensorFlow traces the encoder's forward pass once.  The weights may change
+  between calls.
   """
 
   def __init__(
     self,
     encoder: Encoder,
-    vocabulary: vocabulary_lib.Vocabulary,
+    vocabulary: vocabularies.Vocabulary,
     search: beam_search.BeamSearch | None = None,
   ):
-    """Prepares the evaluation.
+    """Builds the evaluator.
 
     Args:
-      encoder: Gives the logits.
-      vocabulary: Of the encoder and the store.
-      search: Finds the tokens of an utterance; by default greedy decoding does.
+      encoder: Encoder that computes the logits.
+      vocabulary: Vocabulary of the encoder and the store.
+      search: Beam search for the tokens; by default, decoding is greedy.
     """
     self._vocabulary = vocabulary
     self._search = search
@@ -135,15 +135,15 @@ class Evaluator:
         log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         return log_probs, lengths, losses
       best = ctc.greedy_tokens(logits, lengths)
-      return best.to_tensor(vocabulary_lib.BLANK), best.row_lengths(), losses
+      return best.to_tensor(vocabularies.BLANK), best.row_lengths(), losses
 
     self._outputs = outputs
 
   def transcribe(self, dataset: tf.data.Dataset) -> list[Transcript]:
-    """Returns the transcript of every utterance, in order of speaker and name.
+    """Returns the transcripts of all utterances, sorted by speaker and name.
 
     Args:
-      dataset: As of `batches`.
+      dataset: Result of `batches`.
     """
     transcripts = [
       transcript

@@ -1,13 +1,14 @@
-"""The federated learning process.
+"""Builds the federated learning process.
 
-Algorithm 1 of Pelikan et al. (2025, arXiv 2310.00098) from TFF's own parts:
-every client of the cohort starts from the server's weights and takes SGD steps
-whose gradients are clipped; updates are clipped by layers, summed, noised and
-divided by the expected cohort; the server takes a LAMB step along the result.
+The process is Algorithm 1 of Pelikan et al. (2025, arXiv 2310.00098), built of
+TFF's own parts.  Each client of the cohort starts from the server's weights and
+takes SGD steps with clipped gradients.  The updates are clipped by layers,
+summed, noised and divided by the expected cohort size.  The server takes a LAMB
+step along the result.
 
-`tests/learning/algorithm_1.py` is the same round on one page, in plain
-TensorFlow and NumPy; `tests/learning/algorithm_1_test.py` compares the two.
-The steps of a round are in these files:
+`tests/learning/algorithm_1.py` writes the same round on one page, in plain
+TensorFlow and NumPy.  `tests/learning/algorithm_1_test.py` compares the two.
+These files contain the steps of a round:
 
 ```
 draw the cohort          tff_asr/privacy/sampling/poisson.py
@@ -56,11 +57,12 @@ class FederatedConfig:
   """Optimizers of a federated run.
 
   Attributes:
-    client_learning_rate: Of SGD on the clients.
-    client_gradient_clip: Greatest L2 norm of a local gradient.
+    client_learning_rate: Learning rate of SGD on the clients.
+    client_gradient_clip: Greatest L2 norm of a client's gradient.
     server_optimizer: A name in `SERVER_OPTIMIZERS`.
-    server_learning_rate: Of the server's optimizer.
-    server_schedule: Which share of it a round takes; a step is a round.
+    server_learning_rate: Learning rate of the server's optimizer.
+    server_schedule: Share of the server's learning rate in each round.  A step
+      of the schedule is a round.
 
   Raises:
     UserError: If a number is not positive and finite.
@@ -83,9 +85,9 @@ class FederatedConfig:
 def server_optimizer(
   config: FederatedConfig,
 ) -> tff.learning.optimizers.Optimizer:
-  """Returns the server's optimizer; round t takes the schedule's step t.
+  """Returns the server's optimizer; round t takes step t of the schedule.
 
-  A round whose update is rejected, since it is not finite, does not count.
+  A round does not count if its update is rejected because it is not finite.
   """
   optimizer = SERVER_OPTIMIZERS[config.server_optimizer](
     config.server_learning_rate
@@ -110,18 +112,19 @@ def build_learning_process(
   """Builds federated averaging for a speech model.
 
   `next` maps the server's state and the cohort's datasets of batches
-  (`batching.CLIENT_BATCH_SPEC`) to a new state and metrics.  Metrics
-  have the norm of the aggregate by layer, taken after the noise; what is
-  measured of clients without noise is there only without a privacy plan, or if
-  the plan has it.
+  (`batching.CLIENT_BATCH_SPEC`) to a new state and metrics.  The metrics
+  contain the norm of the aggregate by layer, measured after the noise.  They
+  contain measurements of clients without noise only without a privacy plan, or
+  if the plan sets `unprotected_metrics`.
 
   Args:
     model_config: Settings of the encoder.
-    config: Optimizers.
-    plan: The privacy plan that makes the aggregation, or `None` for a plain
-      mean over the clients that answered.
-    precision_name: What clients compute in, one of `precision.NAMES`.
-    loop: How clients go through their batches.
+    config: Optimizers of the clients and the server.
+    plan: Privacy plan that builds the aggregation, or `None` for a plain mean
+      over the clients that answer.
+    precision_name: Number format that clients compute in, one of
+      `precision.NAMES`.
+    loop: TFF's implementation of the loop over a client's batches.
   """
   unprotected = plan is None or plan.unprotected_metrics
 

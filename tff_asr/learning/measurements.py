@@ -1,4 +1,4 @@
-"""What is measured of updates, at the server and, unprotected, at clients."""
+"""Measures the aggregate at the server and, unprotected, clients' updates."""
 
 import collections
 
@@ -8,7 +8,7 @@ from tff_asr import compat
 
 
 def norms_of_aggregate(aggregate: compat.Value) -> collections.OrderedDict:
-  """Measures the L2 norm of every tensor of an aggregate, after the noise."""
+  """Measures the L2 norm of each tensor of an aggregate, after the noise."""
 
   @compat.tf_computation(aggregate.type_signature.member)
   def norms(value):
@@ -20,15 +20,16 @@ def norms_of_aggregate(aggregate: compat.Value) -> collections.OrderedDict:
 
 
 def unprotected_sums(updates: compat.Value) -> collections.OrderedDict:
-  """Adds up what clients' updates look like, without any noise.
+  """Sums measurements of clients' updates, without any noise.
 
-  Nothing protects these figures: they are for research, and are only released
-  when that was asked for.
+  No guarantee covers these figures.  They are for research, and are released
+  only on request.
 
   Returns:
-    `clients`: how many answered; `failed`: how many of them sent an update that
-    is zero everywhere, as TFF makes it where a loss was not finite; and
-    `layer_norms`: float32 `[tensors]`, sums of the norms before clipping.
+    `clients`: the number of clients that answered; `failed`: the number of them
+    whose update is zero everywhere, because TFF replaces the update of a client
+    whose loss is not finite; and `layer_norms`: float32 `[tensors]`, sums of
+    the norms before clipping.
   """
 
   @compat.tf_computation(updates.type_signature.member)

@@ -1,9 +1,9 @@
-"""What a speaker gains when a model is fine-tuned on their own data.
+"""Compares transcripts before and after a model is tuned on each speaker.
 
-Each speaker's utterances are put in order of length; the model is tuned on
-every second one, as a client does in a federated round, and the others are
-transcribed before and after.  `tff.learning` builds such an evaluation for
-metrics that are TensorFlow operations; word error rates are of text.
+A speaker's utterances are sorted by length.  The model is fine-tuned on every
+second utterance, as on a client in a federated round.  The other utterances are
+transcribed before and after.  The evaluation that `tff.learning` builds accepts
+only metrics that are TensorFlow operations; word error rates need text.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ _SHUFFLED = 64  # Batches.
 
 @dataclasses.dataclass(frozen=True)
 class PersonalisationConfig:
-  """How a model is tuned on a speaker: SGD, as on the clients of a round.
+  """Settings of fine-tuning by SGD, as on the clients of a round.
 
   Attributes:
-    epochs: Passes over the speaker's utterances.
-    learning_rate: Of SGD.
-    batch_seconds: Audio in a batch, padding included.
+    epochs: Number of passes over the speaker's utterances.
+    learning_rate: Learning rate of SGD.
+    batch_seconds: Seconds of audio in a batch, padding included.
     gradient_clip: Greatest L2 norm of a gradient.
 
   Raises:
@@ -51,12 +51,12 @@ class PersonalisationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-  """What a speaker's utterances become before and after.
+  """Transcripts of a speaker's utterances before and after fine-tuning.
 
   Attributes:
-    client_id: The speaker.
-    before: Transcripts by the model as it was.
-    after: Of the same utterances, by the tuned model.
+    client_id: Name of the speaker.
+    before: Transcripts by the original model.
+    after: Transcripts of the same utterances by the tuned model.
   """
 
   client_id: str
@@ -70,13 +70,13 @@ def compare(
   config: PersonalisationConfig,
   on_speaker: Callable[[], None] = lambda: None,
 ) -> list[Comparison]:
-  """Tunes a model on each speaker in turn; leaves it as it was.
+  """Tunes a model on each speaker in turn, and restores its weights.
 
   Args:
-    encoder: The model.
-    store: The speakers; those with one utterance are left out.
-    config: How it is tuned.
-    on_speaker: Called after each.
+    encoder: Model to tune.
+    store: Store of the speakers; a speaker with one utterance is left out.
+    config: Settings of the fine-tuning.
+    on_speaker: Called after each speaker.
   """
   evaluator = evaluation.Evaluator(encoder, store.vocabulary)
   weights = encoder.get_weights()
@@ -84,13 +84,13 @@ def compare(
   comparisons = []
   for client_id in store.client_ids:
     own, others = (_every_second(store, client_id, i) for i in range(2))
-    heard = batching.by_length(others, evaluation.BATCH_SECONDS)
-    before = evaluator.transcribe(heard)
+    held_out = batching.by_length(others, evaluation.BATCH_SECONDS)
+    before = evaluator.transcribe(held_out)
     if before:
       batches = batching.by_length(own, config.batch_seconds).cache()
       for batch in batches.shuffle(_SHUFFLED).repeat(config.epochs):
         step({name: batch[name] for name in batching.BATCH_SPEC})
-      after = evaluator.transcribe(heard)
+      after = evaluator.transcribe(held_out)
       encoder.set_weights(weights)
       comparisons.append(Comparison(client_id, before, after))
     on_speaker()
@@ -100,7 +100,7 @@ def compare(
 def _every_second(
   store: client_store.ClientStore, client_id: str, first: int
 ) -> tf.data.Dataset:
-  """Examples of a speaker, from the first or the second shortest one on."""
+  """Returns every second example of a speaker; `first` is 0 or 1."""
   examples = client_datasets.pooled_examples(store, [client_id])
   return examples.shard(2, first)
 
@@ -113,7 +113,7 @@ def _update(
     config.gradient_clip,
   )
   variables = encoder.trainable_variables
-  # Without momentum, nothing of its state changes.
+  # SGD without momentum never changes its optimizer state.
   state = optimizer.initialize(
     [tf.TensorSpec(v.shape, v.dtype) for v in variables]
   )

@@ -1,7 +1,7 @@
-"""Federated averaging whose outputs the guarantee of a plan covers.
+"""Builds federated averaging whose outputs a plan's guarantee covers.
 
-TFF's own builders hand out the training metrics of the clients of a round, sums
-without noise, beside a model that is private.  A process from here has none.
+TFF's own builders return, beside a private model, the clients' training metrics
+of each round: sums without noise.  The process of this module returns none.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ import tensorflow_federated as tff
 from tff_asr import compat
 from tff_asr.privacy import plans
 
-# A function that reduces a dataset is compiled anew for each client.
+# A function that reduces a dataset is compiled again for each client.
 DEFAULT_LOOP = tff.learning.LoopImplementation.DATASET_ITERATOR
 
 
@@ -26,19 +26,19 @@ def build_private_fed_avg(
 ) -> tff.learning.templates.LearningProcess:
   """Builds federated averaging for any model, without client metrics.
 
-  The plan covers states and metrics of all rounds if each round is given the
-  cohort that `plan.cohorts` draws, and is recorded in the plan's ledger before
-  anybody sees its output.
+  The plan's guarantee covers the states and metrics of all rounds on two
+  conditions.  Each round gets the cohort that `plan.cohorts` draws.  The plan's
+  ledger records each round before anybody sees its output.
 
   Args:
-    model_fn: As TFF's `build_unweighted_fed_avg` takes it.  A model's
-      variables that are not trainable stay as they are.
-    plan: The privacy plan.
-    client_optimizer: Of the clients.
-    server_optimizer: Of the server.
-    layers: Sizes of the trainable tensors by name, in the order of the model;
-      needed where bounds are given by name, or layers are blocks.
-    loop: How clients go through their batches.
+    model_fn: Argument of TFF's `build_unweighted_fed_avg`.  Variables of the
+      model that are not trainable keep their values.
+    plan: Privacy plan that builds the aggregation.
+    client_optimizer: Optimizer of the clients.
+    server_optimizer: Optimizer of the server.
+    layers: Sizes of the trainable tensors by name, in the order of the model.
+      Needed if the bounds are given by name, or if layers are blocks.
+    loop: TFF's implementation of the loop over a client's batches.
   """
   return tff.learning.algorithms.build_unweighted_fed_avg(
     model_fn,
@@ -51,9 +51,9 @@ def build_private_fed_avg(
 
 
 def no_metrics(finalizers, metrics_type=None) -> tff.Computation:
-  """Returns a computation that releases nothing of the clients' metrics.
+  """Returns a computation that releases none of the clients' metrics.
 
-  For TFF's argument `metrics_aggregator`.
+  The function is a value for TFF's argument `metrics_aggregator`.
   """
   del finalizers, metrics_type
 

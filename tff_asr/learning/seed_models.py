@@ -1,4 +1,4 @@
-"""The model with which the federated rounds begin."""
+"""Loads or trains the seed model, from which the federated rounds start."""
 
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
@@ -16,12 +16,12 @@ from tff_asr.models.encoder import Encoder
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
-  """Loads encoders that are trained further.
+  """Loads encoders for further training.
 
   Attributes:
-    precision: What they compute in, one of `precision.NAMES`.
+    precision: Number format that encoders compute in, one of `precision.NAMES`.
     regularisation: Rates of `dropout` and `layer_drop` in training, in place
-      of the model's own.
+      of the rates recorded with the model.
   """
 
   precision: str
@@ -33,11 +33,11 @@ class Loader:
     """Loads the encoder in a folder.
 
     Args:
-      folder: A model's, or a run's.
-      store: The data on which it is to be trained.
+      folder: Folder of a model or of a run.
+      store: Data for the further training.
 
     Raises:
-      UserError: If there is no model, or its vocabulary is another.
+      UserError: If there is no model, or if the store has another vocabulary.
     """
     encoder, vocabulary = model_folder.load(
       folder, self.precision, self.regularisation
@@ -45,22 +45,22 @@ class Loader:
     if vocabulary != store.vocabulary:
       raise errors.UserError(
         f'The model in {folder} and the store {store.path} have different'
-        ' vocabularies: prepare the store with that of the model.'
+        ' vocabularies: prepare the store with the vocabulary of the model.'
       )
     return encoder
 
 
 @dataclasses.dataclass(frozen=True)
 class SeedTraining:
-  """How a seed model is trained.
+  """Settings of the training of a seed model.
 
   Attributes:
-    client_ids: The seed speakers; without any the model stays as it is built.
-    config: Optimizer and length.
-    seed: Of the initial weights, and of the order of the data.
-    progress: Context of the training; its value is called after every epoch,
-      see `central.train`.
-    before_saving: Called before a trained model is saved; may raise.
+    client_ids: Seed speakers; without any, the model keeps its initial weights.
+    config: Optimizer and length of the training.
+    seed: Random seed of the initial weights and of the order of the data.
+    progress: Context manager around the training.  Its value is the argument
+      `on_epoch` of `central.train`.
+    before_saving: Called before a trained model is saved; may raise an error.
   """
 
   client_ids: Sequence[str]
@@ -77,14 +77,14 @@ def get(
   build: Callable[[], Encoder],
   training: SeedTraining,
 ) -> Encoder:
-  """Loads the seed model of a run, or makes it and saves it.
+  """Loads the seed model of a run, or trains and saves a new one.
 
   Args:
-    folder: Holds the seed model, once it is made.
-    store: The seed speakers.
-    loader: Loads it.
-    build: Returns the encoder to be trained.
-    training: How it is trained.
+    folder: Folder of the seed model.
+    store: Store of the seed speakers.
+    loader: Loader of a saved seed model.
+    build: Returns a new encoder.
+    training: Settings of the training of a new encoder.
 
   Raises:
     UserError: If a model or the seed speakers cannot be used.

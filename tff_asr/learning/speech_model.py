@@ -1,4 +1,4 @@
-"""The Keras encoder as a TFF model: what a client computes on a batch."""
+"""Makes a Keras encoder a TFF model: the computation of a client on a batch."""
 
 import collections
 from collections.abc import Mapping
@@ -18,19 +18,19 @@ def outputs(
   batch: Mapping[str, tf.Tensor],
   training: bool,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the encoder's logits of a batch and their valid frames.
+  """Returns the encoder's logits of a batch and their numbers of valid frames.
 
   Args:
-    encoder: From features to logits.
-    batch: Elements as in `batching.BATCH_SPEC`; the `seed` of
-      `batching.CLIENT_BATCH_SPEC` decides all random numbers.
-    training: Whether dropout and random positions are on.
+    encoder: Encoder that computes the logits.
+    batch: Elements as in `batching.BATCH_SPEC`.  The `seed` of
+      `batching.CLIENT_BATCH_SPEC` determines all random numbers.
+    training: Whether dropout and random positions are active.
 
   Returns:
     float32 `[batch, output frames, vocabulary]` and int32 `[batch]`.
   """
   log_mel = batch['features']
-  if _is_coarse(encoder):  # Stores may have utterances of fewer frames.
+  if _is_coarse(encoder):  # Stores may have shorter utterances.
     missing = tf.maximum(encoder.config.stride - tf.shape(log_mel)[1], 0)
     log_mel = tf.pad(log_mel, [[0, 0], [0, missing], [0, 0]])
     log_mel = tf.ensure_shape(log_mel, [None, None, features.MEL_BANDS])
@@ -41,7 +41,7 @@ def outputs(
 
 
 def _is_coarse(encoder: Encoder) -> bool:
-  """Whether some texts of a store may be longer than the encoder's outputs."""
+  """Returns whether a text may need more frames than the encoder's output."""
   return encoder.config.stride > utterance.STRIDE
 
 
@@ -55,19 +55,19 @@ def utterance_losses(
   """Returns the CTC loss of each utterance, float32 `[batch]`, in nats.
 
   Args:
-    encoder: From features to logits.
+    encoder: Encoder that computed the logits.
     batch: As in `outputs`.
-    logits: The first result of `outputs`.
-    lengths: The second result of `outputs`.
-    impossible: Loss of an utterance whose text is longer than its output; such
-      an utterance has no gradient.
+    logits: First result of `outputs`.
+    lengths: Second result of `outputs`.
+    impossible: Loss of an utterance whose text needs more frames than its
+      output has.  Such an utterance has no gradient.
   """
   tokens, token_lengths = batch['tokens'], batch['token_lengths']
   if not _is_coarse(encoder):
     return ctc.loss(logits, lengths, tokens, token_lengths)
   is_possible = ctc.least_frames(tokens, token_lengths) <= lengths
-  # TensorFlow's loss fails on such an utterance: one token on one frame stands
-  # in for it.
+  # TensorFlow's loss fails on an utterance with too few frames: one token on
+  # one frame replaces the utterance.
   losses = ctc.loss(
     logits,
     tf.where(is_possible, lengths, 1),
@@ -84,10 +84,11 @@ def batch_loss(
 ) -> tf.Tensor:
   """Returns the mean CTC loss of the utterances in a batch, in nats.
 
-  An utterance whose text is longer than the encoder's output counts as 0.
+  The loss is 0 for an utterance whose text needs more frames than its output
+  has.
 
   Args:
-    encoder: From features to logits.
+    encoder: Encoder that computes the logits.
     batch: As in `outputs`.
     training: As in `outputs`.
   """
@@ -98,11 +99,11 @@ def batch_loss(
 
 
 class SpeechModel(tff.learning.models.VariableModel):
-  """A CTC encoder with its loss.
+  """A TFF model of a CTC encoder and its loss.
 
-  The metrics are the mean training loss over batches and the number of
-  utterances trained on.  They are sums over the cohort without noise, which a
-  private process must not release (`private_process.no_metrics`).
+  The metrics are the mean training loss over batches and the number of training
+  utterances.  Both come from sums over the cohort without noise: a private
+  process must not release them (`private_process.no_metrics`).
   """
 
   def __init__(

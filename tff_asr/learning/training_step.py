@@ -1,7 +1,7 @@
-"""One step of gradient descent: the loss under a tape, then an update.
+"""Builds a step of gradient descent: loss, gradient and update.
 
-For training outside of a federated round, whose clients train by
-`tff.learning`.
+These steps are for training outside of a federated round.  In a round, clients
+train by `tff.learning`.
 """
 
 import collections
@@ -14,7 +14,7 @@ from tff_asr.learning import speech_model
 from tff_asr.models.encoder import Encoder
 
 Update = Callable[[Sequence[tf.Tensor]], None]
-"""Changes the weights, given the gradient of each trainable variable."""
+"""Changes the weights; its argument has a gradient for each variable."""
 
 
 def build(
@@ -28,16 +28,16 @@ def build(
   """Returns the traced training step of an encoder.
 
   Args:
-    encoder: Its variables exist.
-    update: Traced once, within the step.
-    gradient_clip: Greatest L2 norm of the whole gradient, `None` for any.
-    mean_loss: Gets the loss of each step, in nats, before the update. A step
-      that returned its loss would be compiled to another graph, whose results
-      differ in the last bits.
-    spec: Of a batch.
+    encoder: Encoder to train; its variables must exist.
+    update: Update of the weights; traced once, within the step.
+    gradient_clip: Greatest L2 norm of the whole gradient; `None` for no limit.
+    mean_loss: Metric that gets the loss of each step, in nats, before the
+      update.  A step that returns its loss compiles to another graph, and its
+      results differ in the last bits.
+    spec: Type of a batch.
 
   Returns:
-    The step, which takes a batch.
+    A function of a batch.
   """
   variables = encoder.trainable_variables
 
@@ -56,7 +56,7 @@ def build(
 
 
 def sgd(variables: Sequence[tf.Variable], learning_rate: float) -> Update:
-  """Returns plain stochastic gradient descent, without momentum."""
+  """Returns the update of stochastic gradient descent without momentum."""
 
   def update(gradients):
     for variable, gradient in zip(variables, gradients, strict=True):

@@ -1,17 +1,17 @@
-"""CTC prefix beam search with a word n-gram language model.
+"""Decodes by CTC prefix beam search with a word n-gram language model.
 
-Graves et al., ICML 2006, and Hannun et al., 2014 (arXiv 1408.2873).  A prefix
-is a sequence of tokens; its probability is the sum over the alignments that
-collapse to it, kept apart by whether they end in a blank.  The best prefixes
-are those with the greatest
+Sources are Graves et al., ICML 2006, and Hannun et al., 2014 (arXiv 1408.2873).
+A prefix is a sequence of tokens.  Its probability is the sum over all
+alignments that collapse to the prefix.  The search keeps two sums: one of the
+alignments that end in a blank, and one of the others.  The score of a prefix is
 
     log p_ctc + lm_weight * log p_lm + word_bonus * words
 
-where a word counts as soon as the next begins, and the last one, with the end
-of the sentence, after the last frame.  The penalty of an unknown word counts
-against its prefix as soon as no known word begins as it does: prefixes that
-leave out the spaces, and so the cost of their words, would fill the beam
-otherwise.  All in float64, by numpy.
+A word enters the score when the next word begins.  The last word and the end of
+the sentence enter the score after the last frame.  The penalty of an unknown
+word enters earlier: as soon as no known word begins with the letters of the
+prefix's last word.  Otherwise, prefixes without spaces would fill the beam,
+because they avoid the cost of words.  NumPy computes all values in float64.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tff_asr.text import arpa
-from tff_asr.text.vocabulary import BLANK
+from tff_asr.text.vocabularies import BLANK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +29,15 @@ class BeamConfig:
   """Beam width and weights of the scores.
 
   Attributes:
-    width: Number of prefixes that are kept after a frame.
+    width: Greatest number of prefixes after a frame.
     lm_weight: Factor of the language model's log-probability.
-    word_bonus: Added for every word, in nats.  A language model makes every
-      word cost something, so that too few are heard without it.
-    min_log_prob: Tokens of a frame with a log-probability below it count as
-      impossible there, unless it is the frame's best; -inf for none.
-    max_tokens: So many tokens of a frame, the most probable, go on at most, the
-      blank among them.
+    word_bonus: Score of each word, in nats.  A language model lowers the score
+      for each word, so hypotheses have too few words without a bonus.
+    min_log_prob: Least log-probability of a token on a frame, in nats.  The
+      search excludes less probable tokens on that frame, except the most
+      probable one.  -inf excludes no token.
+    max_tokens: Greatest number of tokens on a frame, the blank included.  The
+      search excludes all but the most probable tokens.
   """
 
   width: int
@@ -48,11 +49,11 @@ class BeamConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Hypothesis:
-  """What may have been said.
+  """A hypothesis of an utterance's text.
 
   Attributes:
-    tokens: Without blanks.
-    score: log p_ctc in nats, with the language model and the bonus.
+    tokens: Tokens of the text, without blanks.
+    score: Score in nats: log p_ctc, language model and word bonus.
   """
 
   tokens: tuple[int, ...]
@@ -60,14 +61,14 @@ class Hypothesis:
 
 
 class _Prefixes:
-  """The prefixes of a search, as a tree that grows; 0 is the empty one.
+  """A tree of the prefixes of a search; prefix 0 is the empty prefix.
 
   Attributes:
-    parents: The prefix without the last token.
-    tokens: The last token; the blank for the empty prefix.
-    ranks: What counts beside log p_ctc as long as the search goes on: language
-      model and bonus of the words that are complete, and the penalty of the
-      last word if it is unknown already.
+    parents: For each prefix, the prefix without the last token.
+    tokens: Last token of each prefix; the blank for the empty prefix.
+    ranks: Score of each prefix during the search, without log p_ctc: language
+      model and bonus of the complete words, and the penalty of the last word if
+      no known word begins like it.
   """
 
   def __init__(
@@ -82,16 +83,16 @@ class _Prefixes:
     self.parents = [-1]
     self.tokens = [BLANK]
     self.ranks = [0.0]
-    self._scores = [0.0]  # Of the words that are complete.
+    self._scores = [0.0]  # Scores of the complete words.
     self._states: list[arpa.State] = [lm.start if lm else ()]
     self._words = ['']  # The letters since the last space.
     self._children: dict[tuple[int, int], int] = {}
     self._closed: dict[int, tuple[float, arpa.State]] = {}
-    # By prefix and token; for prefixes of the beam alone, to save memory.
+    # Ranks by prefix and token, only for prefixes of the beam, to save memory.
     self._ranks_of_longer: dict[int, dict[int, float]] = {}
 
   def child(self, prefix: int, token: int) -> int:
-    """The prefix with one more token, always the same for the same two."""
+    """Returns a prefix with one more token; adds it to the tree if needed."""
     child = self._children.get((prefix, token))
     if child is None:
       child = self._children[prefix, token] = len(self.parents)
@@ -105,12 +106,12 @@ class _Prefixes:
     return child
 
   def keep_ranks(self, beam: Sequence[int]) -> None:
-    """Forgets the ranks of what is longer than prefixes outside the beam."""
+    """Removes stored ranks of extensions of prefixes outside the beam."""
     ranks = self._ranks_of_longer
     self._ranks_of_longer = {p: ranks.get(p, {}) for p in beam}
 
   def rank_of_longer(self, prefix: int, token: int) -> float:
-    """What `ranks` will have of a prefix of the beam with one more token."""
+    """Returns the rank of a prefix of the beam with one more token."""
     ranks = self._ranks_of_longer[prefix]
     rank = ranks.get(token)
     if rank is None:
@@ -119,14 +120,14 @@ class _Prefixes:
     return rank
 
   def final(self, prefix: int) -> float:
-    """The score with the last word and the end of the sentence."""
+    """Returns the score with the last word and the end of the sentence."""
     score, state = self._with_word_closed(prefix)
     if self._lm:
       score += self._config.lm_weight * self._lm.end(state)
     return score
 
   def sequence(self, prefix: int) -> tuple[int, ...]:
-    """The tokens of a prefix."""
+    """Returns the tokens of a prefix."""
     tokens = []
     while prefix:
       tokens.append(self.tokens[prefix])
@@ -134,7 +135,7 @@ class _Prefixes:
     return tuple(reversed(tokens))
 
   def _longer(self, prefix: int, token: int) -> tuple[float, arpa.State, str]:
-    """Score, state and last word of the prefix with one more token."""
+    """Returns score, state and last word of a prefix with one more token."""
     word = self._words[prefix]
     first, *others = self._pieces[token].split(' ')
     if not others:
@@ -176,12 +177,14 @@ class _Prefixes:
 
 
 class _Beam(NamedTuple):
-  """The prefixes that a search keeps after a frame, each once.
+  """Distinct prefixes that a search keeps after a frame.
 
   Attributes:
-    prefixes: Their numbers in `_Prefixes`.
-    blank: Log-probability of each by alignments that end in a blank.
-    label: Log-probability of each by alignments that end in its last token.
+    prefixes: Numbers of the prefixes in `_Prefixes`.
+    blank: For each prefix, log-probability of the alignments that end in a
+      blank.
+    label: For each prefix, log-probability of the alignments that end in its
+      last token.
   """
 
   prefixes: list[int]
@@ -190,14 +193,14 @@ class _Beam(NamedTuple):
 
 
 class _Candidates:
-  """Log-probabilities after a frame, before the best prefixes are chosen.
+  """Log-probabilities after a frame, before the choice of the best prefixes.
 
   Attributes:
-    tokens: The tokens that are possible on the frame, without the blank.
-    blank: As in `_Beam`, of the prefixes of the beam.
-    label: Likewise.
-    longer: `[prefixes, tokens]`, of the prefixes with one more token; -inf of
-      those that are in the beam already.
+    tokens: Possible tokens of the frame, without the blank.
+    blank: Log-probabilities `_Beam.blank` of the beam's prefixes.
+    label: Log-probabilities `_Beam.label` of the beam's prefixes.
+    longer: Log-probabilities of the beam's prefixes with one more token,
+      `[prefixes, tokens]`.  -inf if the longer prefix is already in the beam.
   """
 
   def __init__(self, prefixes: _Prefixes, beam: _Beam, row: np.ndarray):
@@ -207,12 +210,11 @@ class _Candidates:
     total = np.logaddexp(beam.blank, beam.label)
     self.blank = total + row[BLANK]
     self.label = np.where(last == BLANK, -np.inf, beam.label + row[last])
-    # A token that is the last one already makes a longer prefix only after a
-    # blank.
+    # A repeat of the last token makes a longer prefix only after a blank.
     is_last = last[:, None] == tokens
     before = np.where(is_last, beam.blank[:, None], total[:, None])
     self.longer = before + row[tokens]
-    # A longer prefix that is in the beam already gets the probability there.
+    # If the beam already has a longer prefix, the probability is added there.
     place = {prefix: i for i, prefix in enumerate(beam.prefixes)}
     column = {int(token): i for i, token in enumerate(tokens)}
     for i, prefix in enumerate(beam.prefixes):
@@ -224,7 +226,7 @@ class _Candidates:
 
 
 class BeamSearch:
-  """Finds the most probable texts of utterances; may be shared by threads."""
+  """Searches for the best hypotheses of utterances; threads may share it."""
 
   def __init__(
     self,
@@ -232,12 +234,12 @@ class BeamSearch:
     config: BeamConfig,
     lm: arpa.LanguageModel | None = None,
   ):
-    """Prepares a search.
+    """Builds a search.
 
     Args:
-      pieces: The text of every token, as `Vocabulary.pieces`.
-      config: Of the search.
-      lm: The language model; without one only CTC and the bonus count.
+      pieces: Text of each token, as `Vocabulary.pieces`.
+      config: Settings of the search.
+      lm: Language model.  Without one, the score is CTC and the word bonus.
     """
     self._pieces = tuple(pieces)
     self._config = config
@@ -245,14 +247,15 @@ class BeamSearch:
     self._has_ranks = lm is not None or config.word_bonus != 0.0
 
   def hypotheses(self, log_probs: np.ndarray) -> list[Hypothesis]:
-    """The prefixes of the beam after the last frame, the best first.
+    """Returns the hypotheses of the beam after the last frame, best first.
 
     Args:
-      log_probs: `[frames, vocabulary]`, in nats, normalised over the
-        vocabulary; the blank is token 0.
+      log_probs: Log-probabilities in nats, `[frames, vocabulary]`, normalised
+        over the vocabulary.  The blank is token 0.
 
     Returns:
-      One at least; with the score -inf if `log_probs` are no numbers.
+      One hypothesis or more.  If all of `log_probs` are NaN, one empty
+      hypothesis with the score -inf.
     """
     prefixes = _Prefixes(self._pieces, self._lm, self._config)
     beam = _Beam([0], np.zeros(1), np.full(1, -np.inf))
@@ -267,15 +270,15 @@ class BeamSearch:
     return found or [Hypothesis((), -np.inf)]
 
   def best(self, log_probs: np.ndarray) -> tuple[int, ...]:
-    """The tokens of the best hypothesis; arguments as of `hypotheses`."""
+    """Returns the tokens of the best of `hypotheses`, for the same argument."""
     return self.hypotheses(log_probs)[0].tokens
 
   def _step(self, prefixes: _Prefixes, beam: _Beam, row: np.ndarray) -> _Beam:
     """Advances the beam by one frame.
 
     Args:
-      prefixes: The tree of prefixes, to which new ones are added.
-      beam: The prefixes that are kept.
+      prefixes: Tree of prefixes; the method adds new prefixes.
+      beam: Beam before the frame.
       row: Log-probabilities of the frame's tokens.
     """
     candidates = _Candidates(prefixes, beam, self._pruned(row))
@@ -298,7 +301,7 @@ class BeamSearch:
   def _ranks(
     self, prefixes: _Prefixes, beam: list[int], candidates: _Candidates
   ) -> np.ndarray:
-    """Returns the ranks of the beam's prefixes, then of all longer ones."""
+    """Returns ranks of the beam's prefixes, then of all longer prefixes."""
     ranks = np.array([prefixes.ranks[prefix] for prefix in beam])
     ranks_of_longer = candidates.longer.copy()
     if self._has_ranks:
@@ -315,7 +318,7 @@ class BeamSearch:
     )
 
   def _pruned(self, row: np.ndarray) -> np.ndarray:
-    """Log-probabilities of a frame, -inf of the tokens that are left out."""
+    """Returns a frame's log-probabilities, -inf for excluded tokens."""
     least, most = self._config.min_log_prob, self._config.max_tokens
     is_kept = row >= min(least, row.max())
     if np.count_nonzero(is_kept) > most:
@@ -323,7 +326,7 @@ class BeamSearch:
     return np.where(is_kept, row, -np.inf)
 
   def _best(self, ranks: np.ndarray) -> np.ndarray:
-    """Places of the possible candidates of the highest rank, in their order."""
+    """Returns the sorted indices of the best candidates that are possible."""
     width = self._config.width
     if len(ranks) > width:
       kept = np.sort(np.argpartition(-ranks, width)[:width])

@@ -1,8 +1,8 @@
-"""Transformer blocks, traced once for all blocks of a model.
+"""Builds transformer blocks, which are traced once for all blocks of a model.
 
-A graph that holds 36 copies of a block takes 36 times as long to make, to
-differentiate and to ship. Here the block is one function of its input and its
-weights. A graph holds the function once and calls it for each block.
+A graph with 36 copies of a block takes 36 times as long to build, to
+differentiate and to send.  Here a block is one function of its input and its
+weights.  A graph contains the function once and calls it for each block.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,11 @@ class BlockConfig:
     width: Size of the vectors between blocks.
     mlp_width: Size of the hidden layer.
     heads: Number of attention heads.
-    dropout: Rate at which attention weights and hidden units are dropped.
-    layer_drop: Probability with which a block is left out, for a whole batch.
-    post_norm: Whether sums are normalised (Vaswani et al., 2017) and not the
-      inputs of attention and perceptron (Xiong et al., 2020, arXiv 2002.04745).
+    dropout: Dropout rate of attention weights and hidden units.
+    layer_drop: Layer-drop rate: probability that a whole batch skips a block.
+    post_norm: Whether blocks normalise their sums (Vaswani et al., 2017) and
+      not the inputs of attention and perceptron (Xiong et al., 2020, arXiv
+      2002.04745).
   """
 
   width: int
@@ -41,14 +42,14 @@ class BlockWeights(NamedTuple):
   """Weights of a block, float32; matrices map rows and have no biases.
 
   Attributes:
-    attention_scale: `[width]`, of the normalisation at the attention.
-    attention_bias: `[width]`, likewise.
-    qkv: `[width, 3 * width]`, queries, keys and values of all heads.
-    attention_out: `[width, width]`.
-    mlp_scale: `[width]`, of the normalisation at the perceptron.
-    mlp_bias: `[width]`, likewise.
-    mlp_in: `[width, mlp_width]`.
-    mlp_out: `[mlp_width, width]`.
+    attention_scale: Scale of the normalisation at the attention, `[width]`.
+    attention_bias: Bias of the normalisation at the attention, `[width]`.
+    qkv: Matrix of queries, keys and values of all heads, `[width, 3 * width]`.
+    attention_out: Matrix after the attention, `[width, width]`.
+    mlp_scale: Scale of the normalisation at the perceptron, `[width]`.
+    mlp_bias: Bias of the normalisation at the perceptron, `[width]`.
+    mlp_in: First matrix of the perceptron, `[width, mlp_width]`.
+    mlp_out: Second matrix of the perceptron, `[mlp_width, width]`.
   """
 
   attention_scale: tf.Tensor
@@ -65,23 +66,23 @@ BlockFunction = Callable[[bool], tf.types.experimental.GenericFunction]
 
 
 class Block(layers.Layer):
-  """The weights of a block; calls the function that all blocks share.
+  """A block: its own weights and the function that all blocks share.
 
   Call arguments:
     x: `[batch, frames, width]`.
-    key_bias: float32 `[batch, 1, 1, frames]`.
-    seed: int32 `[2]`.
-    training: Whether anything is dropped.
+    key_bias: float32 `[batch, 1, 1, frames]`, see `block_function`.
+    seed: int32 `[2]`; determines which elements are dropped.
+    training: Whether dropout and layer drop are active.
 
   Returns `[batch, frames, width]` of the type of `x`.
   """
 
   def __init__(self, mlp_width: int, function: BlockFunction, **kwargs):
-    """Makes a block whose weights its first call makes.
+    """Builds a block without weights; the first call creates the weights.
 
     Args:
       mlp_width: Size of the hidden layer.
-      function: The result of `block_function`.
+      function: Result of `block_function`.
       **kwargs: Passed to Keras.
     """
     super().__init__(**kwargs)
@@ -132,17 +133,17 @@ def block_function(
   Arguments of the traced function:
     x: `[batch, frames, width]` of type `dtype`.
     key_bias: float32 `[batch, 1, 1, frames]`, 0 on frames, very low on padding.
-    seed: int32 `[2]`; decides which elements are dropped.
-    weights: The fields of `BlockWeights`, one argument for each.
+    seed: int32 `[2]`; determines which elements are dropped.
+    weights: Fields of `BlockWeights`, one argument for each.
 
-  It returns `[batch, frames, width]` of type `dtype`.
+  The traced function returns `[batch, frames, width]` of type `dtype`.
 
   Args:
     config: Settings of the blocks.
     dtype: Type that blocks compute in.
-    inline: Whether TensorFlow puts a copy of the block in place of each call
-      when it runs a graph: steps are 6 % faster, but each block is optimised on
-      its own before the first.
+    inline: Whether TensorFlow replaces each call by a copy of the block when it
+      runs a graph.  Steps are then 6 % faster, but TensorFlow optimises each
+      copy before the first step.
   """
 
   def tensor(*shape):
@@ -181,15 +182,16 @@ def block_function(
 
 @dataclasses.dataclass(frozen=True)
 class _Computation:
-  """The operations of a block, for training or not."""
+  """Operations of a block, in training or not."""
 
   config: BlockConfig
   training: bool
 
   def run(self, x, key_bias, seed, weights: BlockWeights):
-    """Runs a block; in training may leave it out, by one coin for the batch.
+    """Runs a block; in training, one random draw may skip it for the batch.
 
-    Results are not rescaled to make up for it, as in Pelikan et al.
+    As in Pelikan et al. (2025, arXiv 2310.00098), results are not rescaled for
+    the skipped blocks.
     """
 
     def block():
@@ -239,7 +241,7 @@ class _Computation:
     return tf.reshape(rows, shape)
 
   def _attend(self, qkv, shape, key_bias, seed):
-    """Mixes the values of all frames by the weights of attention.
+    """Returns the sums of the frames' values, weighted by attention.
 
     Args:
       qkv: `[batch * frames, 3 * width]`, queries, keys and values.

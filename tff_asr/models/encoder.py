@@ -1,9 +1,10 @@
-"""The interface of an encoder: from log-mel features to CTC logits.
+"""Defines the interface of encoders, from log-mel features to CTC logits.
 
-An encoder is a frozen dataclass of its settings, derived from `EncoderConfig`,
-and a Keras model that `build` makes of them, derived from `Encoder`. One line
-in `kinds.py` registers it. All other rooms use encoders by this interface, so
-that `transformer.py` is one encoder among others.
+An encoder has two classes.  A frozen dataclass, derived from `EncoderConfig`,
+contains the settings.  A Keras model, derived from `Encoder`, is the result of
+`EncoderConfig.build`.  One line in `kinds.py` registers the encoder.  Other
+packages use encoders only through this interface: `transformer.py` is one
+encoder among others.
 """
 
 import abc
@@ -19,12 +20,12 @@ from tff_asr.models import precision
 
 
 class AnyGraph:
-  """A base that keeps a Keras class usable inside and outside of graphs.
+  """A base class that keeps a Keras class usable inside and outside graphs.
 
-  TFF makes models inside a `tf.Graph`. There, `__new__` of Keras exchanges the
-  bases of a class for those of TensorFlow 1, which breaks the instances that
-  were made eagerly. With this base before Keras' own, no base is exchanged.
-  Layers of Keras itself have the exchange, so encoders do not use them.
+  TFF builds models inside a `tf.Graph`.  There, Keras' `__new__` replaces the
+  bases of a class by TensorFlow 1 bases.  This breaks instances of the class
+  that were built eagerly.  With this class as the first base, Keras replaces
+  no base.  Keras' own layers lack this class, so encoders do not use them.
   """
 
   def __new__(cls, *args, **kwargs):
@@ -37,7 +38,7 @@ class EncoderConfig(abc.ABC):
   Attributes:
     kind: Name of the encoder's kind in `kinds.KINDS` and in model folders.
     vocabulary_size: Number of outputs, the blank included.
-    stride: Feature frames for each frame of the output.
+    stride: Number of feature frames for each output frame.
   """
 
   kind: ClassVar[str]
@@ -46,7 +47,7 @@ class EncoderConfig(abc.ABC):
 
   @abc.abstractmethod
   def make(self, precision_name: str) -> 'Encoder':
-    """Returns an encoder whose weights its first call makes.
+    """Returns an encoder without weights; the first call creates the weights.
 
     Args:
       precision_name: Number format to compute in, one of `precision.NAMES`.
@@ -55,16 +56,16 @@ class EncoderConfig(abc.ABC):
   @property
   @abc.abstractmethod
   def description(self) -> str:
-    """The encoder in words for a model card, as "an encoder of 2 layers"."""
+    """Description for a model card, for example "an encoder of 2 layers"."""
 
   def build(self, precision_name: str = precision.FLOAT32) -> 'Encoder':
-    """Returns an encoder whose weights exist.
+    """Returns an encoder with initial weights.
 
     Args:
       precision_name: Number format to compute in, one of `precision.NAMES`.
 
     Raises:
-      TypeError: If some of them are not trainable.
+      TypeError: If some weights are not trainable.
     """
     encoder = self.make(precision_name)
     encoder(
@@ -72,7 +73,7 @@ class EncoderConfig(abc.ABC):
       tf.constant([self.stride]),
       training=False,
     )
-    if encoder.non_trainable_variables:  # Rounds would leave them as they are.
+    if encoder.non_trainable_variables:  # Rounds would never change these.
       raise TypeError(
         f'Encoder {self.kind!r} has weights that are not trained:'
         f' {", ".join(v.name for v in encoder.non_trainable_variables)}.'
@@ -80,7 +81,7 @@ class EncoderConfig(abc.ABC):
     return encoder
 
   def layer_sizes(self) -> dict[str, int]:
-    """Returns `Encoder.layer_sizes` of such an encoder; allocates no weight."""
+    """Returns `Encoder.layer_sizes`, without memory for the weights."""
     with tf.Graph().as_default():
       return self.build().layer_sizes()
 
@@ -88,7 +89,7 @@ class EncoderConfig(abc.ABC):
     """Returns the number of output frames for a number of feature frames.
 
     Args:
-      frames: An integer of Python, NumPy or TensorFlow, of any shape.
+      frames: Integers of Python, NumPy or TensorFlow, of any shape.
     """
     return frames // self.stride
 
@@ -98,13 +99,13 @@ class EncoderConfig(abc.ABC):
     return self.stride * features.HOP / features.SAMPLE_RATE
 
   def with_regularisation(self, rates: Mapping[str, float]) -> Self:
-    """Returns the same encoder with other rates of regularisation.
+    """Returns the settings with other regularisation rates.
 
     Args:
-      rates: By name, for instance `dropout` and `layer_drop`.
+      rates: Rates by name, for example `dropout` and `layer_drop`.
 
     Raises:
-      UserError: If this kind of encoder has no such rate.
+      UserError: If this kind of encoder has no rate of that name.
     """
     for name in rates.keys() - {f.name for f in dataclasses.fields(self)}:
       raise errors.UserError(
@@ -114,12 +115,12 @@ class EncoderConfig(abc.ABC):
     return dataclasses.replace(self, **rates)
 
   def to_json(self) -> dict[str, Any]:
-    """Returns what `from_json` takes."""
+    """Returns the settings as JSON values, for `from_json`."""
     return dataclasses.asdict(self)
 
   @classmethod
   def from_json(cls, values: Mapping[str, Any]) -> Self:
-    """Returns the inverse of `to_json`.
+    """Returns the settings that `to_json` wrote.
 
     Raises:
       KeyError, TypeError, ValueError: If a value is missing, unknown or wrong.
@@ -132,25 +133,25 @@ class Encoder(AnyGraph, tf.keras.Model):
 
   Call arguments:
     features: float32 `[batch, frames, 80]`, at least `config.stride` frames.
-    lengths: int32 `[batch]`, frames of each utterance.
-    training: Whether dropout and the like are on.
-    seed: int32 `[2]`; decides all random numbers of a call. By default they
-      come from TensorFlow's global generator.
+    lengths: int32 `[batch]`, number of frames of each utterance.
+    training: Whether dropout and other regularisation are active.
+    seed: int32 `[2]`; determines all random numbers of a call.  By default,
+      TensorFlow's global generator draws them.
 
-  Returns float32 logits `[batch, config.output_frames(frames), vocabulary]`. Of
-  utterance b the first `config.output_frames(lengths[b])` are valid, whatever
-  the padding of the batch is; callers ignore the others. Weights are float32
-  and all of them are trained.
+  Returns float32 logits `[batch, config.output_frames(frames), vocabulary]`.
+  For utterance b, the first `config.output_frames(lengths[b])` frames are valid
+  and independent of the batch's padding.  Callers ignore the other frames.
+  Weights are float32, and all of them are trained.
 
   Attributes:
-    config: The settings.
+    config: Settings of the encoder.
   """
 
   def __init__(self, config: EncoderConfig, **kwargs):
-    """Keeps the settings.
+    """Builds an encoder without weights.
 
     Args:
-      config: Of the encoder.
+      config: Settings of the encoder.
       **kwargs: Passed to Keras.
     """
     super().__init__(autocast=False, **kwargs)
@@ -162,7 +163,8 @@ class Encoder(AnyGraph, tf.keras.Model):
   def layer_sizes(self) -> dict[str, int]:
     """Returns the number of coordinates of each trainable tensor, in order.
 
-    Names are `block_0/qkv` for a variable named `transformer/block_0/qkv:0`.
+    For example, the name of the variable `transformer/block_0/qkv:0` is
+    `block_0/qkv`.
     """
     return {
       v.name.split(':')[0].partition('/')[2]: v.shape.num_elements()

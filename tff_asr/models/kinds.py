@@ -1,4 +1,4 @@
-"""The kinds of encoders, one line for each."""
+"""Registers the kinds of encoders, one line for each."""
 
 from tff_asr import errors
 from tff_asr.models import encoder, transformer
@@ -13,10 +13,10 @@ KINDS: dict[str, type[encoder.EncoderConfig]] = {
 
 
 def register(config: type[encoder.EncoderConfig]) -> None:
-  """Adds a kind of encoders to `KINDS` under its own name.
+  """Adds a kind of encoders to `KINDS` under the name `config.kind`.
 
   Raises:
-    UserError: If the name is another kind's.
+    UserError: If another kind has the same name.
   """
   registered = KINDS.setdefault(config.kind, config)
   errors.require(

@@ -1,7 +1,8 @@
-"""Layers of encoders: normalisation, convolution, positions, logits.
+"""Defines layers of encoders: normalisation, convolution, positions, logits.
 
-Weights are float32. A layer computes in the type of its input, float32 or
-bfloat16, except for what needs the range of float32: statistics and softmax.
+Weights are float32.  A layer computes in the type of its input, float32 or
+bfloat16.  Statistics and softmax are always float32, because they need its
+range.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from tff_asr.models import encoder
 
 
 def uniform_fan_in(scale: float) -> tf.keras.initializers.Initializer:
-  """Returns an initializer: uniform, of variance `scale / fan_in`."""
+  """Returns a uniform initializer of variance `scale / fan_in`."""
   return tf.keras.initializers.VarianceScaling(scale, 'fan_in', 'uniform')
 
 
@@ -21,7 +22,7 @@ def _uniform_bias(fan_in: int) -> tf.keras.initializers.Initializer:
 
 
 class Layer(encoder.AnyGraph, tf.keras.layers.Layer):
-  """Base of the layers: a Keras layer for any graph, without casts."""
+  """Base class of layers: a Keras layer for any graph, without casts."""
 
   def __init__(self, **kwargs):
     super().__init__(autocast=False, **kwargs)
@@ -30,18 +31,18 @@ class Layer(encoder.AnyGraph, tf.keras.layers.Layer):
 def dropout(
   x: tf.Tensor, rate: float, seed: tf.Tensor, training: bool
 ) -> tf.Tensor:
-  """Drops elements of `x` in training and scales the others up.
+  """Drops elements of `x` in training and scales the other elements up.
 
   Args:
-    x: Of any shape.
-    rate: Share of the elements that are dropped.
-    seed: int32 `[2]`; decides which.
-    training: Whether anything is dropped.
+    x: Tensor of any shape, float32 or bfloat16.
+    rate: Dropout rate: share of the elements that are dropped.
+    seed: int32 `[2]`; determines the dropped elements.
+    training: Whether dropout is active.
   """
   if not (training and rate):
     return x
   size = tf.size(x)
-  # Two numbers of 16 bits are made from each of 32, which halves the work.
+  # Each random number of 32 bits gives two of 16 bits, which halves the work.
   bits = tf.random.stateless_uniform(
     [(size + 1) // 2], seed, None, None, tf.int32, alg='philox'
   )
@@ -53,7 +54,7 @@ def dropout(
 
 
 def normalize(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-  """Layer normalisation over the last axis, epsilon 1e-5."""
+  """Normalises over the last axis (layer normalisation, epsilon 1e-5)."""
   wide = tf.cast(x, tf.float32)
   centred = wide - tf.reduce_mean(wide, -1, True)
   variance = tf.reduce_mean(tf.square(centred), -1, True)
@@ -62,9 +63,10 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 class UtteranceNormalization(Layer):
-  """Zero mean and unit variance over an utterance, then a learned scale, bias.
+  """Normalises an utterance to mean 0 and variance 1, then scales and shifts.
 
   Mean and variance are one scalar each, over time and bands, padding excluded.
+  The scale and the bias are learned scalars.
 
   Call arguments:
     features: float32 `[batch, frames, bands]`.
@@ -101,8 +103,8 @@ class LayerNormalization(Layer):
 class GatedConvolution(Layer):
   """Convolution over time and a gated linear unit.
 
-  Padding is the same at either end whatever the length, so that the windows of
-  an utterance lie the same alone and in a padded batch.
+  The padding is equal at both ends and independent of the length.  Therefore
+  the windows of an utterance are the same alone and in a padded batch.
 
   Call arguments:
     x: `[batch, frames, channels]`, zero on padding.
@@ -140,12 +142,12 @@ class GatedConvolution(Layer):
 class Positions(Layer):
   """Sinusoids of time in seconds, centred per utterance (CAPE).
 
-  In training each utterance may be shifted as a whole, either way
-  (Likhomanenko et al., 2021, arXiv 2106.03143).
+  In training, all positions of an utterance may get a common random shift,
+  earlier or later (Likhomanenko et al., 2021, arXiv 2106.03143).
 
   Call arguments:
     mask: float32 `[batch, frames, 1]`.
-    seed: int32 `[2]`; decides how far utterances are shifted.
+    seed: int32 `[2]`; determines the shifts of the utterances.
 
   Returns float32 `[batch, frames, width]`, zero on padding.
   """
@@ -176,7 +178,7 @@ class Positions(Layer):
 
 
 class Output(Layer):
-  """Linear map with bias to the logits of the vocabulary.
+  """Linear layer with bias, to the logits of the vocabulary.
 
   Call arguments:
     x: float32 `[batch, frames, width]`.

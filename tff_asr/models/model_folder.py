@@ -1,7 +1,7 @@
-"""A trained encoder on disk, with its vocabulary.
+"""Saves and loads a trained encoder with its vocabulary.
 
-`model.json` (the kind of the encoder and its settings), `vocabulary.json` and
-`model.weights.h5` in one folder, with their check sums.
+A folder contains `model.json` (kind and settings of the encoder),
+`vocabulary.json` and `model.weights.h5`, and the check sums of these files.
 """
 
 from collections.abc import Mapping
@@ -14,29 +14,28 @@ from keras.src.saving import saving_lib
 from tff_asr import checksums, errors, text_files
 from tff_asr.models import kinds, precision, transformer
 from tff_asr.models.encoder import Encoder, EncoderConfig
-from tff_asr.text import vocabularies
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies, vocabulary_loading
 
 _CONFIG = 'model.json'
 _WEIGHTS = 'model.weights.h5'
 _VOCABULARY = 'vocabulary.json'
 _VERSION = 2
-# Earlier releases had one kind and did not record it.
+# A model of an earlier release has this kind, which is not recorded.
 _KIND_BEFORE = transformer.TransformerConfig.kind
 
 
 def save(
   folder: pathlib.Path,
   encoder: Encoder,
-  vocabulary: vocabulary_lib.Vocabulary,
+  vocabulary: vocabularies.Vocabulary,
 ) -> None:
-  """Writes an encoder and its vocabulary into `folder`, made if needed.
+  """Writes an encoder and its vocabulary into `folder`; creates it if needed.
 
-  Each file is written aside and renamed, so that a reader finds the old one or
-  the new one.
+  Each file is written under another name and renamed: a reader finds the old
+  file or the new file, never a part of one.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  # The configuration is the last: with it the model is complete.
+  # The configuration comes last, because it marks the model as complete.
   paths = [folder / name for name in (_WEIGHTS, _VOCABULARY, _CONFIG)]
   contents = dict(
     version=_VERSION,
@@ -50,7 +49,7 @@ def save(
 
 
 class _Memory:
-  """Stands for the zip archive into which Keras can save."""
+  """Keeps in memory the file that Keras would write into a zip archive."""
 
   def writestr(self, name: str, content: bytes) -> None:
     del name
@@ -58,9 +57,9 @@ class _Memory:
 
 
 def _weights(encoder: Encoder) -> bytes:
-  """Returns what `save_weights` writes, which HDF5 does in memory.
+  """Returns the HDF5 file of `save_weights`, which is built in memory.
 
-  On a full disk it fails in many ways, SIGSEGV among them.
+  On a full disk, HDF5 itself fails in many ways, SIGSEGV among them.
   """
   memory = _Memory()
   weights = saving_lib.H5IOStore(_WEIGHTS, archive=memory, mode='w')
@@ -70,35 +69,35 @@ def _weights(encoder: Encoder) -> bytes:
 
 
 def digest(folder: pathlib.Path) -> str:
-  """Returns a hash of the weights in a folder: SHA-256, hexadecimal."""
+  """Returns the hash of the weights in a folder: SHA-256, hexadecimal."""
   with open(folder / _WEIGHTS, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def is_complete(folder: pathlib.Path) -> bool:
-  """Whether `save` has finished there.
+  """Returns whether `save` has finished in a folder.
 
   Raises:
-    UserError: If it has, and the configuration was removed.
+    UserError: If `save` has finished, but the configuration was removed.
   """
   return checksums.exists(folder / _CONFIG)
 
 
 def find(folder: pathlib.Path) -> pathlib.Path:
-  """The folder itself, or its sub-folder `model` if the model is there."""
+  """Returns the folder, or its sub-folder `model/` if that has the model."""
   inner = folder / 'model'
   return inner if is_complete(inner) and not is_complete(folder) else folder
 
 
 def read_config(folder: pathlib.Path) -> EncoderConfig:
-  """Returns the settings of the encoder in `folder`, or in its `model`.
+  """Returns the encoder's settings in `folder`, or in its sub-folder `model/`.
 
   Args:
-    folder: A model's, or a run's.
+    folder: Folder of a model or of a run.
 
   Raises:
-    UserError: If there is none, or it is of another version or of a kind that
-      is not registered.
+    UserError: If the folder has no model, if the model is of another version,
+      or if the kind of its encoder is not registered.
   """
   folder = find(folder)
   try:
@@ -113,7 +112,7 @@ def read_config(folder: pathlib.Path) -> EncoderConfig:
     ) from error
   if version != _VERSION:
     raise errors.UserError(
-      f'{folder} holds a model of version {version}, this release reads version'
+      f'{folder} has a model of version {version}; this release reads version'
       f' {_VERSION}: train it again.'
     )
   kind = config.get('kind', _KIND_BEFORE)
@@ -135,18 +134,19 @@ def load(
   folder: pathlib.Path,
   precision_name: str = precision.FLOAT32,
   regularisation: Mapping[str, float] | None = None,
-) -> tuple[Encoder, vocabulary_lib.Vocabulary]:
+) -> tuple[Encoder, vocabularies.Vocabulary]:
   """Returns the encoder in `folder`, or in its sub-folder `model/`.
 
   Args:
-    folder: A model's, or a run's.
-    precision_name: What the encoder computes in, one of `precision.NAMES`.
+    folder: Folder of a model or of a run.
+    precision_name: Number format that the encoder computes in, one of
+      `precision.NAMES`.
     regularisation: Rates of `dropout` and `layer_drop` for further training,
-      in place of the recorded rates. They change no weight.
+      in place of the recorded rates.  The rates change no weight.
 
   Raises:
-    UserError: If there is none, if it is damaged, or as in `read_config`, or
-      if its encoder has no such rate.
+    UserError: If `read_config` raises it, if the model is damaged, or if its
+      encoder has no rate of a name in `regularisation`.
   """
   folder = find(folder)
   config = read_config(folder).with_regularisation(regularisation or {})
@@ -155,7 +155,7 @@ def load(
     checksums.check(folder / _WEIGHTS)
     encoder.load_weights(folder / _WEIGHTS)
     vocabulary = text_files.read_json(folder / _VOCABULARY)
-    return encoder, vocabularies.from_json(vocabulary)
+    return encoder, vocabulary_loading.from_json(vocabulary)
   except errors.UserError:
     raise
   except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:

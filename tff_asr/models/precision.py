@@ -1,4 +1,4 @@
-"""Number formats to compute in; weights, loss and updates stay float32."""
+"""Defines number formats; weights, loss and updates are always float32."""
 
 import tensorflow as tf
 
@@ -8,8 +8,9 @@ FLOAT32 = 'float32'
 BFLOAT16 = 'mixed_bfloat16'
 NAMES = (FLOAT32, BFLOAT16)
 
-# Processors without one of these instructions compute bfloat16 by widening it,
-# slower than float32; NVIDIA's devices have them from this capability on.
+# Without one of these instructions, a processor converts bfloat16 to float32,
+# which is slower than float32 alone.  NVIDIA's GPUs support bfloat16 from this
+# compute capability on.
 _CPU_FLAGS = ('amx_bf16', 'avx512_bf16')
 _GPU_CAPABILITY = (8, 0)
 
@@ -20,14 +21,15 @@ def compute_type(name: str) -> tf.DType:
 
 
 def check(name: str, cpu_flags: frozenset[str] | None = None) -> None:
-  """Checks that this machine can compute in a format.
+  """Checks that this machine has instructions for a format.
 
   Args:
     name: One of `NAMES`.
-    cpu_flags: What the processor can do; by default this machine's.
+    cpu_flags: Flags of the processor's instructions; by default, the flags of
+      this machine.
 
   Raises:
-    UserError: If it cannot.
+    UserError: If the instructions are missing.
   """
   if name == FLOAT32:
     return
@@ -39,7 +41,7 @@ def check(name: str, cpu_flags: frozenset[str] | None = None) -> None:
       if capability < _GPU_CAPABILITY:
         raise errors.UserError(
           f'`precision={name}` needs GPUs of compute capability'
-          f' {_GPU_CAPABILITY[0]}.{_GPU_CAPABILITY[1]}, {gpu.name} has'
+          f' {_GPU_CAPABILITY[0]}.{_GPU_CAPABILITY[1]}; {gpu.name} has'
           f' {capability[0]}.{capability[1]}: give `precision={FLOAT32}`.'
         )
     return
@@ -48,7 +50,7 @@ def check(name: str, cpu_flags: frozenset[str] | None = None) -> None:
   if not cpu_flags.intersection(_CPU_FLAGS):
     raise errors.UserError(
       f'`precision={name}` needs a processor with {" or ".join(_CPU_FLAGS)},'
-      f' which this one has not: give `precision={FLOAT32}`.'
+      f' which this machine lacks: give `precision={FLOAT32}`.'
     )
 
 

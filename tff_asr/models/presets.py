@@ -1,8 +1,9 @@
-"""Encoders by name.
+"""Defines presets: encoders by name.
 
-`paper` and its variants are those of Pelikan et al. (2025, arXiv 2310.00098,
-appendix F and table 21). `tiny` and `small` are for hours of speech, not
-thousands: with convolutions before the blocks, and weaker regularisation.
+`paper` and its variants are the encoders of Pelikan et al. (2025, arXiv
+2310.00098, appendix F and table 21).  `tiny` and `small` are for hours of
+speech, not for thousands of hours.  Both have convolutions before the blocks
+and weaker regularisation.
 """
 
 from tff_asr import errors
@@ -26,7 +27,7 @@ def _paper(
   )
 
 
-# A preset has the kind of its encoder, and settings of that kind.
+# A preset contains the kind of its encoder and the settings of this kind.
 PRESETS: dict[str, dict[str, object]] = {
   'tiny': dict(
     kind='transformer',
@@ -66,10 +67,10 @@ def register(name: str, **settings: object) -> None:
   Args:
     name: Name of the preset.
     **settings: `kind`, a key of `kinds.KINDS`, and the settings of this kind,
-      but for the size of the vocabulary.
+      except `vocabulary_size`.
 
   Raises:
-    UserError: If the name is another preset's, or there is no such kind.
+    UserError: If another preset has the same name, or if no such kind exists.
   """
   errors.require(
     settings.get('kind') in kinds.KINDS,
@@ -84,10 +85,10 @@ def register(name: str, **settings: object) -> None:
 
 
 def preset(name: str, vocabulary_size: int) -> encoder.EncoderConfig:
-  """Returns the encoder of a preset for a vocabulary.
+  """Returns the settings of a preset's encoder, for a size of vocabulary.
 
   Raises:
-    UserError: If there is no preset of that name.
+    UserError: If no preset has that name.
   """
   if name not in PRESETS:
     raise errors.UserError(

@@ -1,11 +1,11 @@
-"""Transformer encoder for CTC, after Pelikan et al. (2025, arXiv 2310.00098).
+"""Defines the transformer encoder of Pelikan et al. (2025, arXiv 2310.00098).
 
-Log-mel frames are normalised per utterance, a convolution of stride 3 with a
-gated linear unit gives one vector every 30 ms, sinusoidal positions in seconds
-are added (CAPE), and transformer blocks without biases follow.
+Log-mel frames are normalised per utterance.  A convolution of stride 3 with a
+gated linear unit returns one vector every 30 ms.  Sinusoidal positions in
+seconds are added (CAPE), and transformer blocks without biases follow.
 
-Padding never changes a result: padded frames are zero before every convolution,
-and no frame attends to them.
+Padding never changes a result: padded frames are zero before each convolution,
+and no frame attends to padding.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ from tff_asr.models import blocks, encoder, layers, precision
 _STRIDE = 3
 _FRONT_KERNEL = 7
 _KERNEL = 5
-_FEW_BLOCKS = 8  # What can be optimised one by one in seconds.
-_MASKED = -1e9  # Logit of a padded key: its weight is exactly zero.
+_FEW_BLOCKS = 8  # TensorFlow optimises so many copies of a block in seconds.
+_MASKED = -1e9  # Logit of a padded key: its attention weight is exactly 0.
 
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig(encoder.EncoderConfig):
-  """Sizes of the encoder, and its regularisation in training.
+  """Sizes of the encoder, and rates of its regularisation in training.
 
   Attributes:
     vocabulary_size: Number of outputs, the blank included.
@@ -35,12 +35,13 @@ class TransformerConfig(encoder.EncoderConfig):
     heads: Number of attention heads; divides `width`.
     mlp_width: Size of the hidden layer inside a block.
     convolutions: Number of residual convolutions between the front end and the
-      blocks (none in the paper; they help where there is little data).
-    post_norm: Whether blocks normalise their sums; by default they normalise
-      their inputs, and a last normalisation follows the blocks.
-    dropout: Rate at which attention weights, hidden units and the front end's
-      outputs are dropped in training.
-    layer_drop: Probability with which a block is left out in training.
+      blocks.  The paper has none; convolutions help if data are scarce.
+    post_norm: Whether blocks normalise their sums.  By default, blocks
+      normalise their inputs, and a last normalisation follows the blocks.
+    dropout: Dropout rate of attention weights, hidden units and the front end's
+      outputs, in training.
+    layer_drop: Layer-drop rate: probability that a batch skips a block in
+      training.
     augmentation: SpecAugment of the features in training, or `None`.
     max_shift_seconds: Greatest shift of an utterance's positions in training.
   """
@@ -63,7 +64,8 @@ class TransformerConfig(encoder.EncoderConfig):
   def __post_init__(self):
     if self.width % self.heads or self.width % 2:
       raise ValueError(
-        f'width {self.width} must be even and a multiple of {self.heads} heads.'
+        f'`width={self.width}` must be even and a multiple of'
+        f' `heads={self.heads}`.'
       )
 
   @property
@@ -85,7 +87,7 @@ class TransformerConfig(encoder.EncoderConfig):
 
 
 class Transformer(encoder.Encoder):
-  """The encoder; see `encoder.Encoder` for its call."""
+  """A transformer encoder; `encoder.Encoder` describes the call."""
 
   def __init__(
     self,
@@ -93,7 +95,7 @@ class Transformer(encoder.Encoder):
     precision_name: str = precision.FLOAT32,
     **kwargs,
   ):
-    """Makes an encoder whose weights its first call makes.
+    """Builds an encoder without weights; the first call creates the weights.
 
     Args:
       config: Sizes and regularisation.

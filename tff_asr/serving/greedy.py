@@ -1,59 +1,18 @@
 """Greedy decoding of batches, in groups of utterances of similar length."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from tff_asr.models import ctc
-from tff_asr.text import vocabulary as vocabulary_lib
-
-
-class Heard(NamedTuple):
-  """Hypotheses: the most probable tokens of utterances.
-
-  Attributes:
-    tokens: int32 ragged `[batch, (tokens)]`.
-    starts: First frame of each token, int32, the shape of `tokens`.
-    ends: Frame after the last frame of each token, int32, the same shape.
-    log_probabilities: Greatest log-probability of each token over its frames,
-      float32, the same shape.
-    frames: Number of frames of each utterance, int32 `[batch]`.
-    blanks: Mean log-probability of the blank over these frames, float32
-      `[batch]`.
-  """
-
-  tokens: tf.RaggedTensor
-  starts: tf.RaggedTensor
-  ends: tf.RaggedTensor
-  log_probabilities: tf.RaggedTensor
-  frames: tf.Tensor
-  blanks: tf.Tensor
-
-
-def hear(logits: tf.Tensor, frames: tf.Tensor) -> Heard:
-  """Returns the hypotheses of a batch.
-
-  Args:
-    logits: float32 `[batch, frames, vocabulary]`.
-    frames: int32 `[batch]`, number of valid frames.
-  """
-  blanks = tf.nn.log_softmax(logits)[..., vocabulary_lib.BLANK]
-  present = tf.sequence_mask(frames, tf.shape(logits)[1], tf.float32)
-  number = tf.maximum(tf.cast(frames, tf.float32), 1.0)
-  return Heard(
-    *ctc.greedy_runs(logits, frames),
-    frames,
-    tf.reduce_sum(blanks * present, axis=1) / number,
-  )
 
 
 def in_groups(
   groups: tf.Tensor,
-  function: Callable[[tf.Tensor], Heard],
+  function: Callable[[tf.Tensor], ctc.Hypotheses],
   rows: tf.Tensor,
   batch: tf.Tensor,
-) -> Heard:
+) -> ctc.Hypotheses:
   """Returns the hypotheses of a batch, decoded one group after the other.
 
   Args:
@@ -74,12 +33,12 @@ def in_groups(
 
   def step(i, *parts):
     places = tf.where(tf.equal(groups, different[i]))[:, 0]
-    heard = function(places)
+    hypotheses = function(places)
     found = (
       tf.gather(rows, places),
-      tf.cast(heard.tokens.row_lengths(), tf.int64),
-      *(ragged.values for ragged in heard[:4]),
-      *heard[4:],
+      tf.cast(hypotheses.tokens.row_lengths(), tf.int64),
+      *(ragged.values for ragged in hypotheses[:4]),
+      *hypotheses[4:],
     )
     return i + 1, *(a.write(i, b) for a, b in zip(parts, found, strict=True))
 
@@ -94,7 +53,7 @@ def in_groups(
     tf.fill([batch], some), order[:, None], tf.range(some)
   )
   lengths = tf.concat([lengths, [0]], 0)
-  return Heard(
+  return ctc.Hypotheses(
     *(
       tf.gather(
         tf.RaggedTensor.from_row_lengths(of_all, lengths, validate=False), place

@@ -10,7 +10,7 @@ from tff_asr import checksums
 from tff_asr.audio import features
 from tff_asr.models.encoder import Encoder
 from tff_asr.serving import transcriber
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 FLOAT16 = 'float16'
 INT8 = 'int8'
@@ -93,7 +93,7 @@ def _transcribe(encoder, waveform, max_seconds):
   best = tf.argmax(logits, axis=-1, output_type=tf.int32)
   before = tf.concat([[-1], best[:-1]], 0)
   number = tf.range(tf.size(best))
-  kept = tf.not_equal(best, before) & tf.not_equal(best, vocabulary_lib.BLANK)
+  kept = tf.not_equal(best, before) & tf.not_equal(best, vocabularies.BLANK)
   kept &= number < encoder.config.output_frames(frames)
   starts = tf.cast(tf.boolean_mask(number, kept), tf.float32)
   return {
@@ -106,7 +106,7 @@ def _transcribe(encoder, waveform, max_seconds):
 
 
 def load(
-  path: pathlib.Path, vocabulary: vocabulary_lib.Vocabulary, threads: int = 2
+  path: pathlib.Path, vocabulary: vocabularies.Vocabulary, threads: int = 2
 ) -> Callable[[np.ndarray], str]:
   """Loads a model; returns a function from float32 `[samples]` to text.
 

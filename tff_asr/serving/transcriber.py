@@ -10,9 +10,10 @@ import math
 import tensorflow as tf
 
 from tff_asr.audio import features
+from tff_asr.models import ctc
 from tff_asr.models.encoder import Encoder
 from tff_asr.serving import greedy, wav
-from tff_asr.text import vocabulary as vocabulary_lib
+from tff_asr.text import vocabularies
 
 MAX_SECONDS = 60.0
 _MAX_BATCH = 16  # Most utterances of the greatest length.
@@ -46,7 +47,7 @@ class Transcriber(tf.Module):
   def __init__(
     self,
     encoder: Encoder,
-    vocabulary: vocabulary_lib.Vocabulary,
+    vocabulary: vocabularies.Vocabulary,
     beam: int = 16,
     max_seconds: float = MAX_SECONDS,
   ):
@@ -82,7 +83,7 @@ class Transcriber(tf.Module):
 
   def _transcribe(self, waveform, lengths):
     logits, frames, error = self._forward(waveform, lengths)
-    return self._results(greedy.hear(logits, frames), error)
+    return self._results(ctc.greedy_decode(logits, frames), error)
 
   def _transcribe_wav(self, wav_files):
     with tf.control_dependencies([_check_count(wav_files)]):
@@ -97,16 +98,16 @@ class Transcriber(tf.Module):
     )
     length = tf.math.log(tf.cast(tf.gather(frames, rows), tf.float32))
 
-    def hear(places):
+    def decode(places):
       some = tf.gather(sounds, places)
       lengths = tf.cast(some.row_lengths(), tf.int32)
       logits, frames, _ = self._forward(some.to_tensor(), lengths)
-      return greedy.hear(logits, frames)
+      return ctc.greedy_decode(logits, frames)
 
     return self._results(
       greedy.in_groups(
         tf.cast(length / math.log(_LIKE), tf.int32),
-        hear,
+        decode,
         rows,
         tf.size(wav_files),
       ),
@@ -167,10 +168,10 @@ class Transcriber(tf.Module):
     frames = self._output_frames(lengths)
     # The encoder gets only utterances with frames.  If there are none, it gets
     # the first utterance, because it needs at least one.
-    is_heard = (frames > 0) | (
+    is_encoded = (frames > 0) | (
       tf.reduce_all(frames <= 0) & tf.equal(tf.range(batch), 0)
     )
-    rows = tf.where(is_heard)[:, 0]
+    rows = tf.where(is_encoded)[:, 0]
     sound = tf.where(present & is_sound, waveform, 0.0)
     sound = tf.gather(sound, rows)[:, : tf.reduce_max(lengths)]
     sound = tf.clip_by_value(sound, -1.0, 1.0)
@@ -204,7 +205,7 @@ class Transcriber(tf.Module):
       f'A batch is to have no more than {seconds:g} s, padding included',
     )
 
-  def _results(self, heard, error):
+  def _results(self, hypotheses, error):
     """Returns the hypotheses in the form that clients receive.
 
     Returns:
@@ -221,21 +222,23 @@ class Transcriber(tf.Module):
         each token over its frames, padded with -1.
       error: string `[batch]`, empty without an error.
     """
-    tokens = heard.tokens
+    tokens = hypotheses.tokens
     seconds = [
       tf.cast(edges, tf.float32) * self._config.frame_seconds
-      for edges in (heard.starts, heard.ends)
+      for edges in (hypotheses.starts, hypotheses.ends)
     ]
     number = tf.cast(tokens.row_lengths(), tf.float32)
-    spoken = tf.reduce_sum(heard.log_probabilities, axis=1)
-    mean = tf.where(number > 0, spoken / tf.maximum(number, 1.0), heard.blanks)
+    total = tf.reduce_sum(hypotheses.log_probabilities, axis=1)
+    mean = tf.where(
+      number > 0, total / tf.maximum(number, 1.0), hypotheses.blanks
+    )
     return {
       'text': self._text(tokens),
-      'confidence': tf.where(heard.frames > 0, tf.exp(mean), 0.0),
+      'confidence': tf.where(hypotheses.frames > 0, tf.exp(mean), 0.0),
       'tokens': tf.gather(self._pieces, tokens).to_tensor(''),
       'token_starts': seconds[0].to_tensor(-1.0),
       'token_ends': seconds[1].to_tensor(-1.0),
-      'token_confidences': tf.exp(heard.log_probabilities).to_tensor(-1.0),
+      'token_confidences': tf.exp(hypotheses.log_probabilities).to_tensor(-1.0),
       'error': error,
     }
 

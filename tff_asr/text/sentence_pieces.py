@@ -17,13 +17,13 @@ import textwrap
 import sentencepiece
 
 from tff_asr import durable, errors
-from tff_asr.text import normalisation, vocabulary
+from tff_asr.text import normalisation, vocabularies
 
 _SPACE = '\N{LOWER ONE EIGHTH BLOCK}'  # SentencePiece's sign for a space.
 _LONGEST_LINE = 4_192  # Bytes; SentencePiece ignores longer lines.
 
 
-class SentencePieceVocabulary(vocabulary.Vocabulary):
+class SentencePieceVocabulary(vocabularies.Vocabulary):
   """The pieces of a SentencePiece model; piece i is token i + 1."""
 
   def __init__(self, model: bytes):
@@ -69,12 +69,12 @@ class SentencePieceVocabulary(vocabulary.Vocabulary):
     return self._pieces.GetPieceSize() + 1
 
   def encode(self, text: str) -> list[int]:
-    unknown = vocabulary.unknown_characters(text, self.alphabet)
+    unknown = vocabularies.unknown_characters(text, self.alphabet)
     if unknown:
-      raise vocabulary.OutOfVocabularyError(unknown)
+      raise vocabularies.OutOfVocabularyError(unknown)
     tokens = [piece + 1 for piece in self._pieces.EncodeAsIds(text)]
     if self.decode(tokens) != text:
-      raise vocabulary.OutOfVocabularyError('no pieces give this text')
+      raise vocabularies.OutOfVocabularyError('no pieces give this text')
     return tokens
 
   def decode(self, tokens: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ from tests import stores
 from tff_asr import errors
 from tff_asr.corpora import client_store, preparation
 from tff_asr.corpora.readers import common_voice, manifest, tables
-from tff_asr.text import vocabulary
+from tff_asr.text import vocabularies
 
 
 def write_audio(path, seconds=1.0, rate=16_000, seed=0, channels=1):
@@ -22,7 +22,7 @@ def write_audio(path, seconds=1.0, rate=16_000, seed=0, channels=1):
 
 
 def prepare(source, output, language='en'):
-  texts = vocabulary.CharacterVocabulary(vocabulary.ALPHABETS[language])
+  texts = vocabularies.CharacterVocabulary(vocabularies.ALPHABETS[language])
   config = preparation.StoreConfig(texts)
   (summary,) = preparation.prepare(source, output, config)
   return summary, client_store.ClientStore(output)

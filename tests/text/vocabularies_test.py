@@ -11,10 +11,10 @@ from tff_asr.text import (
   normalisation,
   sentence_pieces,
   vocabularies,
-  vocabulary,
+  vocabulary_loading,
 )
 
-ENGLISH = vocabulary.CharacterVocabulary()
+ENGLISH = vocabularies.CharacterVocabulary()
 
 
 def words(alphabet):
@@ -47,7 +47,7 @@ def test_english_has_the_papers_thirty_outputs_and_blank_is_zero():
   assert ENGLISH.size == 30
   tokens = set(ENGLISH.encode(ENGLISH.alphabet.strip() + ' a'))
   assert tokens == set(range(1, 30))
-  assert vocabulary.BLANK not in tokens
+  assert vocabularies.BLANK not in tokens
 
 
 def test_a_text_has_a_space_on_each_side():
@@ -57,11 +57,11 @@ def test_a_text_has_a_space_on_each_side():
   assert len(tokens) == 4
 
 
-@given(st.sampled_from(sorted(vocabulary.ALPHABETS)), st.data())
+@given(st.sampled_from(sorted(vocabularies.ALPHABETS)), st.data())
 def test_decoding_undoes_encoding_of_characters(language, data):
-  alphabet = vocabulary.ALPHABETS[language]
+  alphabet = vocabularies.ALPHABETS[language]
   text = data.draw(words(alphabet))
-  texts = vocabulary.CharacterVocabulary(alphabet)
+  texts = vocabularies.CharacterVocabulary(alphabet)
   assert texts.decode(texts.encode(text)) == text
 
 
@@ -75,7 +75,7 @@ def test_decoding_undoes_encoding_of_pieces(pieces, text):
 
 
 def test_pieces_are_longer_than_characters_and_have_the_alphabet(pieces):
-  texts = vocabularies.by_name(f'spm:{pieces.name}', pieces.parent)
+  texts = vocabulary_loading.by_name(f'spm:{pieces.name}', pieces.parent)
   assert texts.size == 51
   assert sorted(texts.alphabet) == sorted(normalisation.ENGLISH)
   text = 'call me a little long story'
@@ -83,9 +83,9 @@ def test_pieces_are_longer_than_characters_and_have_the_alphabet(pieces):
 
 
 def test_what_pieces_cannot_write_is_refused(pieces):
-  texts = vocabularies.by_name(f'spm:{pieces}', pieces.parent)
+  texts = vocabulary_loading.by_name(f'spm:{pieces}', pieces.parent)
   for text in 'été', 'route 66', 'two  spaces', '北京':
-    with pytest.raises(vocabulary.OutOfVocabularyError):
+    with pytest.raises(vocabularies.OutOfVocabularyError):
       texts.encode(text)
 
 
@@ -94,21 +94,21 @@ def test_blanks_are_left_out():
 
 
 def test_unknown_characters_are_all_named():
-  with pytest.raises(vocabulary.OutOfVocabularyError, match="'1' 'é'"):
+  with pytest.raises(vocabularies.OutOfVocabularyError, match="'1' 'é'"):
     ENGLISH.encode('né1')
 
 
 @pytest.mark.parametrize('characters', ['', 'ab', 'ab a'])
 def test_a_character_is_given_once_and_there_is_a_space(characters):
   with pytest.raises(ValueError, match='once'):
-    vocabulary.CharacterVocabulary(characters)
+    vocabularies.CharacterVocabulary(characters)
 
 
 def test_what_is_saved_is_what_is_loaded(pieces):
-  names = [*vocabulary.ALPHABETS, f'spm:{pieces}']
-  texts = [vocabularies.by_name(name, pieces.parent) for name in names]
+  names = [*vocabularies.ALPHABETS, f'spm:{pieces}']
+  texts = [vocabulary_loading.by_name(name, pieces.parent) for name in names]
   for one, other in itertools.product(texts, texts):
-    loaded = vocabularies.from_json(one.to_json())
+    loaded = vocabulary_loading.from_json(one.to_json())
     assert (loaded == other) == (one is other)
     assert loaded.encode('a story') == one.encode('a story')
 
@@ -118,7 +118,7 @@ def test_what_is_saved_is_what_is_loaded(pieces):
 )
 def test_what_is_no_vocabulary_is_refused(content):
   with pytest.raises(ValueError, match='vocabulary'):
-    vocabularies.from_json(content)
+    vocabulary_loading.from_json(content)
 
 
 def test_files_that_cannot_be_used_are_named(pieces, tmp_path):
@@ -129,7 +129,7 @@ def test_files_that_cannot_be_used_are_named(pieces, tmp_path):
     ('spm:text', 'not a SentencePiece model'),
   ):
     with pytest.raises(errors.UserError, match=message):
-      vocabularies.by_name(name, tmp_path)
+      vocabulary_loading.by_name(name, tmp_path)
   train = sentence_pieces.train
   output = tmp_path / 'new.model'
   nowhere = tmp_path / 'nowhere'
@@ -162,7 +162,7 @@ def test_ctc_frames_is_the_length_of_the_shortest_alignment(tokens):
       for path in itertools.product((0, 1, 2), repeat=n)
     )
   )
-  assert vocabulary.ctc_frames(tokens) == shortest
+  assert vocabularies.ctc_frames(tokens) == shortest
 
 
 @given(words(normalisation.ENGLISH))
@@ -172,7 +172,7 @@ def test_the_texts_of_the_tokens_make_the_text(pieces, text):
     sentence_pieces.SentencePieceVocabulary(pieces.read_bytes()),
   ):
     assert len(texts.pieces) == texts.size
-    assert texts.pieces[vocabulary.BLANK] == ''
+    assert texts.pieces[vocabularies.BLANK] == ''
     joined = ''.join(texts.pieces[token] for token in texts.encode(text))
     assert joined.split() == text.split()
 
@@ -237,7 +237,7 @@ def test_all_who_write_tokens_write_the_same(any_pieces, data):
   text = data.draw(st.text('acehilmnorsvy ☕你%5', max_size=9))
   try:
     encoded = any_pieces.encode(text)
-  except vocabulary.OutOfVocabularyError:
+  except vocabularies.OutOfVocabularyError:
     return
   assert any_pieces.decode(encoded) == text
 
@@ -246,7 +246,7 @@ def test_what_only_bytes_could_write_is_refused():
   texts = model_of(LINES, **KINDS['bytes'])
   assert texts.decode(texts.encode('call me')) == 'call me'
   for text in 'call 你', 'call me 5%', 'call &amp', '[call] me', 'call\x00':
-    with pytest.raises(vocabulary.OutOfVocabularyError, match='characters'):
+    with pytest.raises(vocabularies.OutOfVocabularyError, match='characters'):
       texts.encode(text)
 
 
