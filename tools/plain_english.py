@@ -46,6 +46,9 @@ HELD = (
   'tff_asr/reports',
   'tff_asr/commands',
   'tff_asr/benchmarks',
+  'tff_asr/learning',
+  'tff_asr/models',
+  'help',
 )
 
 HELP = 'help'
