@@ -50,6 +50,7 @@ def imported_rooms(source: str) -> set[str]:
     'checksums',
     'compat',
     'durable',
+    'registry',
     'text_files',
     'tracing',
   }

@@ -69,10 +69,10 @@ def test_error_rates_break_no_promise(trainings, store, speakers, unprotected):
 def test_every_ledger_on_a_store_must_be_told_of(trainings, store, told):
   needed = {t.ledger for t in trainings if t.store == store and t.ledger}
   if needed <= told:
-    lineage.check_told(trainings, {store}, told)
+    lineage.check_prior_ledgers(trainings, {store}, told)
   else:
     with pytest.raises(errors.UserError, match='`prior_ledger`'):
-      lineage.check_told(trainings, {store}, told)
+      lineage.check_prior_ledgers(trainings, {store}, told)
 
 
 @given(LINEAGES, st.sets(st.sampled_from(['a', 'b', 'c'])))

@@ -1,6 +1,6 @@
 """Registers the kinds of encoders, one line for each."""
 
-from tff_asr import errors
+from tff_asr import registry
 from tff_asr.models import encoder, transformer
 
 KINDS: dict[str, type[encoder.EncoderConfig]] = {
@@ -18,9 +18,4 @@ def register(config: type[encoder.EncoderConfig]) -> None:
   Raises:
     UserError: If another kind has the same name.
   """
-  registered = KINDS.setdefault(config.kind, config)
-  errors.require(
-    registered is config,
-    f'There is a kind of encoders {config.kind!r} already: choose another'
-    ' name.',
-  )
+  registry.add(KINDS, config.kind, config, 'kind of encoders')

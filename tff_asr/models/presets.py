@@ -6,7 +6,7 @@ speech, not for thousands of hours.  Both have convolutions before the blocks
 and weaker regularisation.
 """
 
-from tff_asr import errors
+from tff_asr import errors, registry
 from tff_asr.audio import spec_augment
 from tff_asr.models import encoder, kinds
 
@@ -77,11 +77,7 @@ def register(name: str, **settings: object) -> None:
     f'The preset {name!r} needs the setting "kind": one of'
     f' {tuple(kinds.KINDS)}.',
   )
-  registered = PRESETS.setdefault(name, settings)
-  errors.require(
-    registered is settings,
-    f'There is a preset {name!r} already: choose another name.',
-  )
+  registry.add(PRESETS, name, settings, 'preset')
 
 
 def preset(name: str, vocabulary_size: int) -> encoder.EncoderConfig:

@@ -289,7 +289,7 @@ def check_evaluated(
   )
 
 
-def check_told(
+def check_prior_ledgers(
   lineage: Lineage, stores: Collection[str], ledgers: Set[str]
 ) -> None:
   """Checks that a run counts all earlier private trainings on its store.

@@ -78,7 +78,7 @@ def settle(
   if plan and plan.is_guarantee:
     hypothetical = config.hypothetical(plan)
     counted = earlier_runs.names(config.budget.prior_ledger)
-    lineage.check_told(chosen.trained_on, chosen.names, counted)
+    lineage.check_prior_ledgers(chosen.trained_on, chosen.names, counted)
   lineage.check_evaluated(
     lineage.of_run(chosen.seed_model) if chosen.seed_model else (),
     chosen.eval_store,

@@ -7,7 +7,7 @@ for readers and their help from this table.
 
 from collections.abc import Mapping
 
-from tff_asr import errors
+from tff_asr import registry
 from tff_asr.corpora.readers import (
   common_voice,
   librispeech,
@@ -35,11 +35,7 @@ def register(name: str, reader: registration.Reader) -> None:
   Raises:
     UserError: If the name is another reader's.
   """
-  registered = READERS.setdefault(name, reader)
-  errors.require(
-    registered is reader,
-    f'There is a corpus reader {name!r} already: choose another name.',
-  )
+  registry.add(READERS, name, reader, 'corpus reader')
 
 
 def settings() -> list[registration.Setting]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tff_asr import errors
+from tff_asr import errors, registry
 from tff_asr.privacy.mechanism import (
   allocation,
   gaussian,
@@ -25,11 +25,7 @@ def register(mechanism: type[mechanism_protocol.Mechanism]) -> None:
   Raises:
     UserError: If the name is another mechanism's.
   """
-  registered = MECHANISMS.setdefault(mechanism.name, mechanism)
-  errors.require(
-    registered is mechanism,
-    f'There is a mechanism {mechanism.name!r} already: choose another name.',
-  )
+  registry.add(MECHANISMS, mechanism.name, mechanism, 'mechanism')
 
 
 def named(name: str) -> type[mechanism_protocol.Mechanism]:

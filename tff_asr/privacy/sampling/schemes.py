@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tff_asr import errors
+from tff_asr import errors, registry
 from tff_asr.privacy.sampling import (
   available_hours,
   fixed_size,
@@ -24,11 +24,7 @@ def register(scheme: type[sampling_protocol.Scheme]) -> None:
   Raises:
     UserError: If the name is another scheme's.
   """
-  registered = SCHEMES.setdefault(scheme.name, scheme)
-  errors.require(
-    registered is scheme,
-    f'There is a sampling scheme {scheme.name!r} already: choose another name.',
-  )
+  registry.add(SCHEMES, scheme.name, scheme, 'sampling scheme')
 
 
 def named(name: str) -> type[sampling_protocol.Scheme]:
