@@ -124,10 +124,8 @@ class Scheme(abc.ABC):
         f'The plan is for a population of {self.population}, found'
         f' {len(client_ids)} clients.'
       )
-    sampler, population = (
-      self._sampler(client_ids, insecure_seed),
-      frozenset(client_ids),
-    )
+    sampler = self._sampler(client_ids, insecure_seed)
+    population = frozenset(client_ids)
 
     def checked(number: int) -> list[str]:
       cohort = sampler(number)
