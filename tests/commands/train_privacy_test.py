@@ -79,7 +79,7 @@ def test_a_seed_for_the_noise_takes_every_epsilon_away(quick, tmp_path):
   assert 'epsilon' not in training.rows(one)[-1]
   assert 'No privacy guarantee' in (one / 'report.html').read_text()
   later = dict(prior_ledger=(one,))
-  message = 'inf already'
+  message = 'is already inf'
   training.refused(
     quick, tmp_path / 'two', message, max_epsilon=1_000.0, **later
   )

@@ -20,7 +20,7 @@ from tff_asr.audio import features
 from tff_asr.corpora import client_store, store_names, store_summary, utterance
 
 _COMMIT_SECONDS = 2.0
-# Settings of a store in words; the others have words for names.
+# Settings of a store that the user knows by other names.
 _WORDS = {'kind': '`store`', 'source': 'corpus, or other settings of it'}
 _TABLES = (
   'CREATE TABLE records (number INTEGER PRIMARY KEY, client_id TEXT NOT NULL,'
@@ -175,8 +175,9 @@ class StoreWriter:
     begun = json.loads(settings)
     for name in begun | self.settings:
       if begun.get(name) != self.settings.get(name):
+        words = _WORDS.get(name, f'`{name}`')
         raise errors.UserError(
-          f'{self.partial} was begun with another {_WORDS.get(name, name)}:'
+          f'{self.partial} was begun with another {words}:'
           ' give the same settings to resume, or remove that folder to start'
           ' again.'
         )
