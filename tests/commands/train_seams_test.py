@@ -16,7 +16,6 @@ import tensorflow_privacy as tfp
 
 from tests.commands import training
 from tff_asr.privacy import plan_words
-from tff_asr.privacy.accounting import releases
 from tff_asr.privacy.mechanism import (
   gaussian_query,
   grouping,
@@ -44,9 +43,8 @@ class Everybody(sampling_protocol.Scheme):
     del insecure_seed
     return lambda round_number: list(client_ids)
 
-  def release(self, number, event):
-    del number
-    return releases.RoundRelease(event)
+  def round_event(self, event):
+    return event
 
   def in_words(self):
     return 'everybody takes part in every round'

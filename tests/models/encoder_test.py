@@ -12,7 +12,7 @@ import tensorflow as tf
 from tests import convolution_encoder
 from tff_asr import checksums, errors
 from tff_asr.audio import features
-from tff_asr.models import kinds, model_folder, presets
+from tff_asr.models import encoder, kinds, layers, model_folder, presets
 from tff_asr.text import vocabularies
 
 ENGLISH = vocabularies.CharacterVocabulary()
@@ -89,7 +89,7 @@ def test_weights_that_are_not_trained_are_refused():
       made.add_weight('mean', (), trainable=False)
       return made
 
-  with pytest.raises(TypeError, match='mean'):
+  with pytest.raises(errors.UserError, match='mean'):
     Config(30).build()
 
 
@@ -145,3 +145,60 @@ def test_settings_of_another_kind_are_refused(tmp_path):
   written(tmp_path, kind='convolution')
   with pytest.raises(errors.UserError, match='cannot be read'):
     model_folder.read_config(tmp_path)
+
+
+class _Late(convolution_encoder.ConvolutionEncoder):
+  """Has one more layer in training."""
+
+  def call(self, features, lengths, training=False, seed=None):
+    logits = super().call(features, lengths, training, seed)
+    if training:
+      self.more = layers.Output(self.config.vocabulary_size, name='more')
+      logits = self.more(logits)
+    return logits
+
+
+class _Half(convolution_encoder.ConvolutionEncoder):
+  """Has logits of half precision."""
+
+  def call(self, features, lengths, training=False, seed=None):
+    return tf.cast(super().call(features, lengths, training, seed), tf.float16)
+
+
+class _Slow(convolution_encoder.ConvolutionEncoder):
+  """Has twice the stride of its settings."""
+
+  def call(self, features, lengths, training=False, seed=None):
+    return super().call(features, lengths, training, seed)[:, ::2]
+
+
+@pytest.mark.parametrize(
+  ('wrong', 'message'),
+  [
+    (_Late, 'only in training'),
+    (_Half, 'float16 logits'),
+    (
+      _Slow,
+      r'shape \(1, 1, 30\) for 11 frames, .* \(1, 2, 30\): check `stride`',
+    ),
+  ],
+)
+def test_an_encoder_that_breaks_its_settings_is_refused(wrong, message):
+  class Config(convolution_encoder.ConvolutionConfig):
+    def make(self, precision_name):
+      del precision_name
+      return wrong(self)
+
+  with pytest.raises(errors.UserError, match=message):
+    Config(30).build()
+
+
+def test_the_check_of_an_encoder_draws_no_random_number():
+  tf.random.set_seed(7)
+  small('tiny').build()
+  after = tf.random.uniform([])
+  tf.random.set_seed(7)
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(encoder.EncoderConfig, '_check', lambda *_: None)
+    small('tiny').build()
+  assert after == tf.random.uniform([])

@@ -1,15 +1,19 @@
 """Schemes and mechanisms of one's own that are wrong are refused."""
 
+import collections
 import dataclasses
+import itertools
 
 import dp_accounting
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
 from tff_asr import errors
 from tff_asr.privacy import plans
-from tff_asr.privacy.accounting import accountants
+from tff_asr.privacy.accounting import accountants, releases
 from tff_asr.privacy.mechanism import gaussian, layer_clipping
-from tff_asr.privacy.sampling import poisson, turns
+from tff_asr.privacy.sampling import poisson, schemes, turns
 
 CLIENTS = [f'client {number}' for number in range(10)]
 SIZES = dict(population=len(CLIENTS), cohort_size=2)
@@ -46,6 +50,78 @@ def test_the_contributions_of_a_scheme_follow_from_its_relation():
   assert Replacing(**SIZES).contributions == 2.0
   event = plan(Replacing).release(1).event
   assert event == dp_accounting.GaussianDpEvent(1.0)
+
+
+@given(
+  scheme=st.sampled_from(sorted(schemes.SCHEMES)),
+  cohort_size=st.integers(1, 10),
+  rounds=st.integers(0, 40),
+)
+def test_a_plan_counts_the_releases_that_its_ledger_counts(
+  scheme, cohort_size, rounds
+):
+  sampling = schemes.SCHEMES[scheme](population=10, cohort_size=cohort_size)
+  event = dp_accounting.GaussianDpEvent(1.0)
+  recorded = [sampling.release(n, event) for n in range(1, rounds + 1)]
+  counted = accountants.merged(releases.most_concerned(recorded))
+  assert sampling.releases(rounds, event) == counted
+
+
+@given(
+  st.lists(
+    st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(2, 3)),
+    max_size=12,
+  )
+)
+def test_no_client_is_in_more_releases_than_are_counted(drawn):
+  """Clients with any turn of any period, and events of two sizes."""
+  found = [
+    releases.RoundRelease(
+      dp_accounting.GaussianDpEvent(float(noise)), (turn % period, period)
+    )
+    for turn, period, noise in drawn
+  ]
+  counted = dict(accountants.merged(releases.most_concerned(found)))
+  for own_turns in itertools.product(range(1), range(2), range(3)):
+    own = collections.Counter(
+      r.event for r in found if r.turn[0] == own_turns[r.turn[1] - 1]
+    )
+    assert all(counted[event] >= count for event, count in own.items())
+
+
+def test_a_client_outside_of_its_turn_is_refused():
+  class Shuffled(turns.Turns):
+    def _sampler(self, client_ids, insecure_seed):
+      return lambda number: [client_ids[number]]
+
+  class Repeated(turns.Turns):
+    def _sampler(self, client_ids, insecure_seed):
+      return lambda number: [client_ids[0]]
+
+  sampler = plan(Shuffled).cohorts(CLIENTS)
+  assert [sampler(number) for number in range(1, 6)]
+  sampler = plan(Repeated).cohorts(CLIENTS)
+  assert sampler(1) == sampler(6)
+  with pytest.raises(errors.UserError, match=r'in round 2.*one turn in 5'):
+    sampler(2)
+
+
+def test_a_scheme_that_ignores_the_mechanism_is_refused():
+  class Ignorant(poisson.Poisson):
+    def round_event(self, event):
+      return dp_accounting.GaussianDpEvent(2.0)
+
+  with pytest.raises(errors.UserError, match='for two mechanisms'):
+    plan(Ignorant)
+
+
+def test_an_event_that_no_ledger_can_record_is_refused():
+  class Laplace(gaussian.Gaussian):
+    def event(self, contributions):
+      return dp_accounting.LaplaceDpEvent(self.noise_multiplier / contributions)
+
+  with pytest.raises(errors.UserError, match='LaplaceDpEvent cannot be'):
+    plan(mechanism=Laplace)
 
 
 def test_a_mechanism_that_ignores_contributions_is_refused():

@@ -65,20 +65,42 @@ class EncoderConfig(abc.ABC):
       precision_name: Number format to compute in, one of `precision.NAMES`.
 
     Raises:
-      TypeError: If some weights are not trainable.
+      UserError: If rounds would not train some weights, or the logits have
+        another shape than `Encoder` defines.
     """
     encoder = self.make(precision_name)
-    encoder(
-      tf.zeros([1, self.stride, features.MEL_BANDS]),
-      tf.constant([self.stride]),
-      training=False,
-    )
-    if encoder.non_trainable_variables:  # Rounds would never change these.
-      raise TypeError(
+    encoder(*_frames_of_zeros(self.stride), training=False)
+    if encoder.non_trainable_variables:
+      raise errors.UserError(
         f'Encoder {self.kind!r} has weights that are not trained:'
         f' {", ".join(v.name for v in encoder.non_trainable_variables)}.'
+        ' Rounds would never change these weights: make them trainable.'
       )
+    if tf.executing_eagerly():  # A graph would grow by a second call.
+      self._check(encoder)
     return encoder
+
+  def _check(self, encoder: 'Encoder') -> None:
+    """Checks the weights and the logits of a call in training."""
+    frames = 3 * self.stride - 1
+    created = len(encoder.variables)
+    logits = encoder(
+      *_frames_of_zeros(frames), training=True, seed=tf.zeros([2], tf.int32)
+    )
+    late = [v.name for v in encoder.variables[created:]]
+    errors.require(
+      not late,
+      f'Encoder {self.kind!r} creates the weights {late} only in training: the'
+      ' server would not have them. Create all weights in every first call.',
+    )
+    expected = (1, self.output_frames(frames), self.vocabulary_size)
+    errors.require(
+      logits.shape == expected and logits.dtype == tf.float32,
+      f'Encoder {self.kind!r} gives {logits.dtype.name} logits of shape'
+      f' {tuple(logits.shape)} for {frames} frames, but its settings say'
+      f' float32 {expected}: check `stride`, `output_frames` and'
+      ' `vocabulary_size`.',
+    )
 
   def layer_sizes(self) -> dict[str, int]:
     """Returns `Encoder.layer_sizes`, without memory for the weights."""
@@ -126,6 +148,11 @@ class EncoderConfig(abc.ABC):
       KeyError, TypeError, ValueError: If a value is missing, unknown or wrong.
     """
     return cls(**values)
+
+
+def _frames_of_zeros(frames: int) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the features and the length of one utterance of zeros."""
+  return tf.zeros([1, frames, features.MEL_BANDS]), tf.constant([frames])
 
 
 class Encoder(AnyGraph, tf.keras.Model):

@@ -20,6 +20,7 @@ from tff_asr import errors
 from tff_asr.privacy.accounting import (
   accountants,
   calibration,
+  event_records,
   ledger,
 )
 from tff_asr.privacy.mechanism import mechanism_protocol, mechanisms
@@ -57,13 +58,9 @@ class PrivacyPlan:
       self.noise_multiplier is not None,
       'A plan needs `noise_multiplier`, the size of the noise.',
     )
-    require(
-      not self.is_guarantee
-      or self.mechanism.event(1.0) != self.mechanism.event(2.0),
-      f'The mechanism {self.mechanism.name!r} gives the same privacy event for'
-      ' one and for two contributions of a client.',
-    )
-    self.facts()  # Checks that a ledger can record the plan.
+    if self.is_guarantee:
+      self._check_events()
+    self.facts()  # Checks that a ledger can record the settings.
     require(
       0.0 < self.delta < 1.0 / self.population
       or (self.population == 1 and 0.0 < self.delta < 1.0),
@@ -71,6 +68,21 @@ class PrivacyPlan:
       ' over the population: a larger delta allows a run to publish somebody'
       ' completely.',
     )
+
+  def _check_events(self) -> None:
+    """Checks that the privacy events depend on the plan and can be recorded."""
+    one, two = self.mechanism.event(1.0), self.mechanism.event(2.0)
+    errors.require(
+      one != two,
+      f'The mechanism {self.mechanism.name!r} gives the same privacy event for'
+      ' one and for two contributions of a client.',
+    )
+    errors.require(
+      self.sampling.round_event(one) != self.sampling.round_event(two),
+      f'The sampling scheme {self.sampling.name!r} gives the same privacy event'
+      ' for two mechanisms.',
+    )
+    event_records.check(self.release(1).event)
 
   @property
   def population(self) -> int:
@@ -162,8 +174,7 @@ class PrivacyPlan:
     """
     if not self.is_guarantee:
       return ledger.RoundRelease(dp_accounting.NonPrivateDpEvent())
-    event = self.mechanism.event(self.sampling.contributions)
-    return self.sampling.release(number, event)
+    return self.sampling.release(number, self._event())
 
   def releases(self, rounds: int | None = None) -> accountants.Releases:
     """Returns the releases to one client in some rounds.
@@ -172,8 +183,13 @@ class PrivacyPlan:
       rounds: Number of rounds; by default the planned number.
     """
     rounds = self.rounds if rounds is None else rounds
-    participations = self.sampling.participations(rounds)
-    return ((self.release(1).event, participations),) if participations else ()
+    if not self.is_guarantee:
+      return accountants.merged([(dp_accounting.NonPrivateDpEvent(), rounds)])
+    return self.sampling.releases(rounds, self._event())
+
+  def _event(self) -> dp_accounting.DpEvent:
+    """Returns the privacy event of one participation."""
+    return self.mechanism.event(self.sampling.contributions)
 
   def epsilons(
     self, rounds: int | None = None, others: accountants.Releases = ()

@@ -6,6 +6,8 @@ from typing import Any
 import attr
 import dp_accounting
 
+from tff_asr import errors
+
 _EVENTS = {
   cls.__name__: cls
   for cls in (
@@ -27,6 +29,22 @@ def to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
       for name, value in fields.items()
     },
   }
+
+
+def check(event: dp_accounting.DpEvent) -> None:
+  """Checks that a ledger can record an event.
+
+  Raises:
+    UserError: If the event, or an event in it, has an unknown type.
+  """
+  inner = getattr(event, 'event', None)
+  errors.require(
+    type(event) in _EVENTS.values(),
+    f'A privacy event of type {type(event).__name__} cannot be recorded or'
+    f' accounted for. The known types are {sorted(_EVENTS)}.',
+  )
+  if inner is not None:
+    check(inner)
 
 
 def in_words(event: dp_accounting.DpEvent) -> str:

@@ -23,7 +23,11 @@ class RoundRelease:
 def most_concerned(
   releases: Iterable[RoundRelease],
 ) -> list[tuple[dp_accounting.DpEvent, int]]:
-  """Returns the releases to the client that is in most of them."""
+  """Returns the releases to the client that is in most of them.
+
+  If the turns have several periods or events, the result has all releases: an
+  upper bound.
+  """
   everybody: list[tuple[dp_accounting.DpEvent, int]] = []
   turns: dict[tuple[int, int], list[tuple[dp_accounting.DpEvent, int]]] = {}
   for release in releases:
@@ -31,4 +35,9 @@ def most_concerned(
       everybody if release.turn is None else turns.setdefault(release.turn, [])
     )
     of.append((release.event, 1))
+  kinds = {
+    (period, event) for (_, period), of in turns.items() for event, _ in of
+  }
+  if len(kinds) > 1:
+    return everybody + [found for of in turns.values() for found in of]
   return everybody + max(turns.values(), key=len, default=[])

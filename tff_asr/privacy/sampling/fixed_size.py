@@ -7,7 +7,7 @@ import math
 import dp_accounting
 
 from tff_asr import errors
-from tff_asr.privacy.accounting import accountants, releases
+from tff_asr.privacy.accounting import accountants
 from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 
@@ -49,14 +49,9 @@ class FixedSize(sampling_protocol.Scheme):
       client_ids, self.selected, insecure_seed, **self._availability_check
     )
 
-  def release(
-    self, number: int, event: dp_accounting.DpEvent
-  ) -> releases.RoundRelease:
-    del number
-    return releases.RoundRelease(
-      dp_accounting.SampledWithoutReplacementDpEvent(
-        self.population, self.selected, event
-      )
+  def round_event(self, event: dp_accounting.DpEvent) -> dp_accounting.DpEvent:
+    return dp_accounting.SampledWithoutReplacementDpEvent(
+      self.population, self.selected, event
     )
 
   def in_words(self) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 import dp_accounting
 
 from tff_asr import errors
-from tff_asr.privacy.accounting import releases
 from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 
@@ -44,13 +43,8 @@ class Poisson(sampling_protocol.Scheme):
       client_ids, self.probability, insecure_seed, **self._availability_check
     )
 
-  def release(
-    self, number: int, event: dp_accounting.DpEvent
-  ) -> releases.RoundRelease:
-    del number
-    return releases.RoundRelease(
-      dp_accounting.PoissonSampledDpEvent(self.probability, event)
-    )
+  def round_event(self, event: dp_accounting.DpEvent) -> dp_accounting.DpEvent:
+    return dp_accounting.PoissonSampledDpEvent(self.probability, event)
 
   def in_words(self) -> str:
     available = 'available ' if self.availability else ''

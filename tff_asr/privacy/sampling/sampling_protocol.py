@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Mapping, Sequence
 import dataclasses
+import math
 from typing import Any, ClassVar, Self
 
 import dp_accounting
@@ -114,8 +115,8 @@ class Scheme(abc.ABC):
 
     Raises:
       UserError: If the population has another size, or contains a client twice.
-        The sampler raises it if the scheme draws a client twice in a round, or
-        a client outside of the population.
+        The sampler raises it if the scheme draws a client twice in a round, a
+        client outside of the population, or a client outside of its turn.
     """
     if len(set(client_ids)) != len(client_ids):
       raise errors.UserError('A client is in the population twice.')
@@ -126,39 +127,66 @@ class Scheme(abc.ABC):
       )
     sampler = self._sampler(client_ids, insecure_seed)
     population = frozenset(client_ids)
+    turns: dict[str, tuple[int, int] | None] = {}
 
     def checked(number: int) -> list[str]:
-      cohort = sampler(number)
+      cohort, turn = sampler(number), self._turn(number)
       errors.require(
         len(set(cohort)) == len(cohort) and population.issuperset(cohort),
         f'The sampling scheme {self.name!r} drew a client twice in round'
         f' {number}, or a client outside of the population: no epsilon covers'
         ' this.',
       )
+      errors.require(
+        all(turns.setdefault(client, turn) == turn for client in cohort),
+        f'The sampling scheme {self.name!r} drew a client in round {number}'
+        ' that has another turn: epsilon counts one turn in'
+        f' {self.turns} rounds.',
+      )
       return cohort
 
     return checked
 
   @abc.abstractmethod
-  def release(
-    self, number: int, event: dp_accounting.DpEvent
-  ) -> releases.RoundRelease:
-    """Returns the release of a round, for a client that may take part.
+  def round_event(self, event: dp_accounting.DpEvent) -> dp_accounting.DpEvent:
+    """Returns the privacy event of a round, for a client that may take part.
 
     The event is the same in all rounds.
 
     Args:
-      number: The round, from 1.
       event: Privacy event of one participation, for `contributions`.
     """
 
-  def participations(self, rounds: int) -> int:
-    """Returns the maximum number of participations of a client.
+  @property
+  def turns(self) -> int | None:
+    """Number of rounds from one turn of a client to its next.
+
+    `None` if clients do not take turns: a client may then be in every round.
+    """
+    return None
+
+  def release(
+    self, number: int, event: dp_accounting.DpEvent
+  ) -> releases.RoundRelease:
+    """Returns the release of a round, as a ledger records it.
+
+    Args:
+      number: The round, from 1.
+      event: As for `round_event`.
+    """
+    return releases.RoundRelease(self.round_event(event), self._turn(number))
+
+  def releases(
+    self, rounds: int, event: dp_accounting.DpEvent
+  ) -> accountants.Releases:
+    """Returns the releases of rounds to the client that is in most of them.
 
     Args:
       rounds: Number of rounds in all.
+      event: As for `round_event`.
     """
-    return rounds
+    most = math.ceil(rounds / (self.turns or 1))
+    return accountants.merged([(self.round_event(event), most)])
 
   @abc.abstractmethod
   def in_words(self) -> str:
@@ -181,6 +209,10 @@ class Scheme(abc.ABC):
     hours = facts.get('availability')
     available = hours and available_hours.Daily(**hours)
     return cls(**{**facts, 'availability': available})
+
+  def _turn(self, number: int) -> tuple[int, int] | None:
+    """Returns the turn of a round, see `releases.RoundRelease`."""
+    return self.turns and ((number - 1) % self.turns, self.turns)
 
   @property
   def _available_share(self) -> float:

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 import dataclasses
-import math
 
 import dp_accounting
 
 from tff_asr import errors
-from tff_asr.privacy.accounting import releases
 from tff_asr.privacy.sampling import cohorts, sampling_protocol
 
 
@@ -35,7 +33,6 @@ class Turns(sampling_protocol.Scheme):
 
   @property
   def turns(self) -> int:
-    """Number of rounds from one turn of a client to its next."""
     return max(1, round(self.population / self.cohort_size))
 
   @property
@@ -48,14 +45,8 @@ class Turns(sampling_protocol.Scheme):
     del insecure_seed  # Turns are not random.
     return cohorts.rotation(client_ids, self.turns)
 
-  def release(
-    self, number: int, event: dp_accounting.DpEvent
-  ) -> releases.RoundRelease:
-    turn = (number - 1) % self.turns
-    return releases.RoundRelease(event, (turn, self.turns))
-
-  def participations(self, rounds: int) -> int:
-    return math.ceil(rounds / self.turns)
+  def round_event(self, event: dp_accounting.DpEvent) -> dp_accounting.DpEvent:
+    return event
 
   def in_words(self) -> str:
     return (
