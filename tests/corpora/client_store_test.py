@@ -208,7 +208,7 @@ def lose_clients(path):
     (damage_vocabulary, "'runes'"),
     (damage_database, 'cannot be read'),
     (lose_database, 'cannot be read'),
-    (lose_clients, '1 clients where'),
+    (lose_clients, '1 client where'),
   ],
 )
 def test_a_store_that_cannot_be_trusted_is_refused(tmp_path, damage, message):

@@ -235,7 +235,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
     cwd=workplace,
   )
   assert code == 0, err
-  assert 'federated model, 1 rounds' in out
+  assert 'federated model, 1 round' in out
   assert (workplace / 'run' / 'report.html').exists()
   code, _, err = call(
     *('train', '--flagfile=run/flags.txt', '--output_dir=again'),

@@ -97,5 +97,5 @@ def test_one_line_registers_a_reader_for_prepare_and_train(tmp_path):
     cwd=tmp_path,
   )
   assert done.returncode == 0, done.stderr
-  assert 'federated model, 1 rounds' in done.stdout
+  assert 'federated model, 1 round' in done.stdout
   assert (tmp_path / 'run' / 'report.html').exists()

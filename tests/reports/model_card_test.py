@@ -67,8 +67,8 @@ def test_the_card_knows_the_store_by_name_and_by_content(
     provenance=model_card.provenance(opened, opened, ['ann'], (), False),
   )
   card = folder.model_card.read_text()
-  assert card.count('on 1 speakers of the same store') == 1
-  assert card.count('on 1 speakers of another store') == 1
+  assert card.count('on 1 speaker of the same store') == 1
+  assert card.count('on 1 speaker of another store') == 1
 
 
 def test_the_card_names_no_place_on_the_machine(tmp_path, opened):

@@ -6,7 +6,7 @@ import math
 import pathlib
 import textwrap
 
-from tff_asr import errors
+from tff_asr import counts, errors
 from tff_asr.commands import personalised
 from tff_asr.corpora import client_store, content_check
 from tff_asr.learning import error_statistics, evaluation, personalisation
@@ -193,7 +193,10 @@ def _table(transcripts: Sequence[evaluation.Transcript]) -> list[str]:
   found = error_statistics.statistics(transcripts)
   add('all', found.total)
   lines.append('')
-  add(f'worst tenth ({found.worst_speakers} speakers)', found.worst_tenth)
+  add(
+    f'worst tenth ({counts.text(found.worst_speakers, "speaker")})',
+    found.worst_tenth,
+  )
   for words, rates in found.by_length.items():
     add(f'utterances of {words} words', rates)
   return [*lines, '', *error_statistics.in_words(found)]

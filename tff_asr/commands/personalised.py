@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tqdm
 
-from tff_asr import errors
+from tff_asr import counts, errors
 from tff_asr.corpora import client_store
 from tff_asr.learning import error_statistics, evaluation, personalisation
 from tff_asr.models.encoder import Encoder
@@ -56,7 +56,7 @@ def table(
   interval = error_statistics.interval_of_change(*every)
   lines += [
     '',
-    f'better for {sum(g > 0 for g in gains)} speakers, worse for'
+    f'better for {counts.text(sum(g > 0 for g in gains), "speaker")}, worse for'
     f' {sum(g < 0 for g in gains)}, the same for {sum(g == 0 for g in gains)}',
   ]
   if interval:

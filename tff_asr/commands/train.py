@@ -10,7 +10,7 @@ import time
 
 import tqdm
 
-from tff_asr import checksums, durable, errors
+from tff_asr import checksums, counts, durable, errors
 from tff_asr.corpora import content_check
 from tff_asr.learning import central, seed_models
 from tff_asr.models import model_folder, precision, presets
@@ -208,8 +208,8 @@ def _open_folder(
   )
   errors.require(
     config.rounds >= released,
-    f'{config.output_dir} has done {released} rounds, which cannot be undone:'
-    f' `rounds={config.rounds}` must be at least that.',
+    f'{config.output_dir} has done {counts.text(released, "round")}, which'
+    f' cannot be undone: `rounds={config.rounds}` must be at least that.',
   )
   return folders.RunFolder(
     config.output_dir,
@@ -312,8 +312,8 @@ def _run_rounds(
   rounds = program.run(run.config, parts)
   if rounds < planned:
     print(
-      f'Stopped after {rounds} of {planned} rounds: the next would raise'
-      f' epsilon above {run.config.privacy.budget.limit:g}.'
+      f'Stopped after {rounds} of {counts.text(planned, "round")}: the next'
+      f' would raise epsilon above {run.config.privacy.budget.limit:g}.'
     )
   return rounds
 

@@ -29,7 +29,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from tff_asr import checksums, errors, text_files
+from tff_asr import checksums, counts, errors, text_files
 from tff_asr.audio import features
 from tff_asr.corpora import queries, store_names
 from tff_asr.text import vocabularies, vocabulary_loading
@@ -103,8 +103,8 @@ class ClientStore:
     self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if len(self.client_ids) != metadata['clients']:
       raise errors.UserError(
-        f'{database} has {len(self.client_ids)} clients where {METADATA} has'
-        f' {metadata["clients"]}: prepare the store again.'
+        f'{database} has {counts.text(len(self.client_ids), "client")} where'
+        f' {METADATA} has {metadata["clients"]}: prepare the store again.'
       )
 
   def give_name(self) -> str:

@@ -17,7 +17,7 @@ from absl import logging
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr import errors
+from tff_asr import counts, errors
 from tff_asr.executors import (
   decomposition,
   graph_piece,
@@ -107,8 +107,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
     self._lock = threading.RLock()
 
   def __str__(self) -> str:
-    at_once = self.clients_per_device
-    clients = '1 client' if at_once == 1 else f'{at_once} clients'
+    clients = counts.text(self.clients_per_device, 'client')
     return f'{devices_lib.describe(self.devices)}, {clients} at a time on each'
 
   def invoke(self, comp: tff.framework.ConcreteComputation, arg: Any) -> Any:

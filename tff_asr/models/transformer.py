@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tff_asr import counts
 from tff_asr.audio import spec_augment
 from tff_asr.models import blocks, encoder, layers, precision
 
@@ -71,8 +72,10 @@ class TransformerConfig(encoder.EncoderConfig):
   @property
   def description(self) -> str:
     return (
-      f'a transformer encoder of {self.blocks} blocks, width {self.width},'
-      f' {self.heads} heads, {self.convolutions} convolutions'
+      f'a transformer encoder of {counts.text(self.blocks, "block")}, width'
+      f' {self.width},'
+      f' {counts.text(self.heads, "head")},'
+      f' {counts.text(self.convolutions, "convolution")}'
     )
 
   def make(self, precision_name: str) -> 'Transformer':

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import math
 import textwrap
 
+from tff_asr import counts
 from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import accountants
 
@@ -72,7 +73,7 @@ def in_words(
 
 def _planned(plan: plans.PrivacyPlan, others: accountants.Releases) -> str:
   """Describes the joint epsilon of all releases after the planned rounds."""
-  at = f'at delta {plan.delta:g}, after {plan.rounds} rounds'
+  at = f'at delta {plan.delta:g}, after {counts.text(plan.rounds, "round")}'
   alone = epsilons_in_words(plan.epsilons())
   if not others:
     return f'{alone} {at}'

@@ -53,6 +53,9 @@ class Budget:
   def released(self, relation: accountants.Relation) -> accountants.Releases:
     """Returns the releases of earlier runs to the same clients.
 
+    This detects a ledger with missing lines only before its last line.
+    `runs.whole_ledger` also compares a ledger with the other files of its run.
+
     Args:
       relation: The neighbouring relation between populations.
 

@@ -12,6 +12,7 @@ import subprocess
 from typing import Any
 
 import tff_asr
+from tff_asr import counts
 from tff_asr.corpora import client_store
 from tff_asr.learning import error_statistics
 from tff_asr.models import model_folder
@@ -22,8 +23,9 @@ _PACKAGES = (
   *('tensorflow-privacy', 'dp-accounting'),
 )
 _SETTINGS = (
-  *('model', 'precision', 'sampling', 'cohort_size', 'clipping', 'clip_norm'),
-  *('layer_groups', 'layer_bounds', 'noise_multiplier', 'noise_allocation'),
+  *('model', 'precision', 'sampling', 'cohort_size'),
+  *('mechanism', 'clipping', 'clip_norm', 'layer_groups'),
+  *('layer_bounds', 'noise_multiplier', 'noise_allocation'),
   *('client_epochs', 'client_steps', 'client_learning_rate'),
   *('server_optimizer', 'server_learning_rate', 'seed_clients', 'seed_epochs'),
 )
@@ -99,7 +101,7 @@ def card_of(run: records.RunRecord) -> str:
 
 def _model(run: records.RunRecord) -> list[str]:
   training = (
-    f'by {run.rounds} rounds of federated learning'
+    f'by {counts.text(run.rounds, "round")} of federated learning'
     if run.rounds
     else 'centrally, without federated rounds'
   )
@@ -173,7 +175,8 @@ def trainings(run: records.RunRecord) -> Iterable[str]:
     if ledger:
       yield f'by a private run, on clients of {where}'
     else:
-      yield f'without any promise, on {len(unprotected):,} speakers of {where}'
+      speakers = counts.text(len(unprotected), 'speaker')
+      yield f'without any promise, on {speakers} of {where}'
   if not run.lineage:
     yield 'no training is recorded'
 

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from tff_asr import counts
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.privacy.accounting import accountants
 from tff_asr.reports import layer_heat, markup, run_plots, speaker_details
@@ -56,8 +57,8 @@ def page_of(run: records.RunRecord, private_details: bool = False) -> str:
 
 def _unfinished(run: records.RunRecord) -> str:
   return (
-    f'Not finished: {run.rounds} of {run.planned_rounds} rounds so far. Repeat'
-    ' the same train command to resume the run.'
+    f'Not finished: {run.rounds} of {counts.text(run.planned_rounds, "round")}'
+    ' so far. Repeat the same train command to resume the run.'
   )
 
 

@@ -6,7 +6,7 @@ import pathlib
 import textwrap
 from typing import Any
 
-from tff_asr import checksums, durable
+from tff_asr import checksums, counts, durable
 from tff_asr.learning import error_statistics, evaluation
 from tff_asr.models import model_folder
 from tff_asr.reports import model_card, run_page
@@ -121,7 +121,7 @@ def _table(run_folder, figures, account) -> str:
   if figures['rounds']:
     if 'seed_wer' in figures:
       rates('seed model', figures['seed_wer'], figures['seed_cer'])
-    name = f'federated model, {figures["rounds"]} rounds'
+    name = f'federated model, {counts.text(figures["rounds"], "round")}'
     rates(name, figures[columns.WER], figures[columns.CER])
   else:
     rates('central model', figures[columns.WER], figures[columns.CER])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tff_asr import counts
 from tff_asr.learning import evaluation
 from tff_asr.reports import markup
 from tff_asr.runs import transcripts
@@ -24,7 +25,9 @@ def sections(
   by_client = evaluation.by_client(found)
   speakers = rates('speaker', by_client)
   if len(by_client) > _SPEAKERS_OPEN:
-    speakers = markup.folded(f'All {len(by_client)} speakers', speakers)
+    speakers = markup.folded(
+      f'All {counts.text(len(by_client), "speaker")}', speakers
+    )
   return [
     markup.Section('Speakers by name', [speakers]),
     markup.Section('Transcripts', _examples(found)),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import math
 from typing import NamedTuple
 
-from tff_asr import errors
+from tff_asr import counts, errors
 from tff_asr.privacy import plan_words
 from tff_asr.privacy.accounting import accountants, earlier_runs
 from tff_asr.runs import accounts as account_lib
@@ -88,9 +88,9 @@ def _of_store(runs: Sequence[_Named]) -> list[str]:
   changing = set().union(*unprotected) - set.intersection(*unprotected)
   if changing:
     paragraphs.append(
-      f'{len(changing)} speakers trained the seed model of some of the runs,'
-      ' without privacy, and are clients of other runs. These speakers have no'
-      ' guarantee.'
+      f'No guarantee for {counts.text(len(changing), "speaker")}, who trained'
+      ' the seed model of some of the runs without privacy. In other runs they'
+      ' are clients.'
     )
   return paragraphs
 

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from tff_asr import errors
+from tff_asr import counts, errors
 from tff_asr.corpora import client_store, draws
 from tff_asr.learning import seed_models
 from tff_asr.models import model_folder
@@ -50,13 +50,15 @@ class Participants:
   def in_words(self) -> str:
     """Returns the number of speakers in each part, in words."""
     count = len(self.eval_store.client_ids)
-    held_out = f'{count} held-out speakers of {self.eval_store.path.name}'
+    held_out = (
+      f'{counts.text(count, "held-out speaker")} of {self.eval_store.path.name}'
+    )
     if self.evaluate_clients:
       between = len(self.evaluated_between)
       held_out += f', {between} of them evaluated between rounds'
     return (
-      f'{len(self.population)} clients in the population,'
-      f' {len(self.without_promise)} seed speakers, {held_out}.'
+      f'{counts.text(len(self.population), "client")} in the population,'
+      f' {counts.text(len(self.without_promise), "seed speaker")}, {held_out}.'
     )
 
   def record_seed(self, folder: pathlib.Path) -> lineage.Lineage:

@@ -23,21 +23,11 @@ class Gaussian(mechanism_protocol.Mechanism):
   """Adds discrete Gaussian noise to the sum of layer-clipped updates.
 
   Raises:
-    UserError: As for `Mechanism`, or if the noise would not cover the
-      contribution of a clipped client.
+    UserError: As for `Mechanism`.
   """
 
   name = 'gaussian'
   help = 'fresh Gaussian noise on the sum of each round'
-
-  def __post_init__(self):
-    super().__post_init__()
-    errors.require(
-      self.clipping.covers(self.noise_allocation),
-      '`mode=normalise` bounds the whole update, not each layer:'
-      f' `noise_allocation={self.noise_allocation}` would not cover the update.'
-      ' Use `noise_allocation=equal`.',
-    )
 
   @property
   def noise_stddev(self) -> float:

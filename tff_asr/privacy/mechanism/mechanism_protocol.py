@@ -52,7 +52,8 @@ class Mechanism(abc.ABC):
       seed there is no guarantee.
 
   Raises:
-    UserError: If a value is out of its range.
+    UserError: If a value is out of its range, or the noise would not cover the
+      contribution of a clipped client.
   """
 
   name: ClassVar[str]
@@ -78,6 +79,12 @@ class Mechanism(abc.ABC):
       self.noise_allocation in allocation.NAMES,
       f'`noise_allocation={self.noise_allocation}` must be one of'
       f' {allocation.NAMES}.',
+    )
+    errors.require(
+      self.clipping.covers(self.noise_allocation),
+      '`mode=normalise` bounds the whole update, not each layer:'
+      f' `noise_allocation={self.noise_allocation}` would not cover the update.'
+      ' Use `noise_allocation=equal`.',
     )
 
   @property
