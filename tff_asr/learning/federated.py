@@ -12,7 +12,7 @@ These files contain the steps of a round:
 
 ```
 draw the cohort          tff_asr/privacy/sampling/poisson.py
-                         tff_asr/privacy/sampling/cohorts.py
+                         tff_asr/privacy/sampling/samplers.py
 read each client's data  tff_asr/corpora/client_datasets.py
 make its batches         tff_asr/corpora/batching.py
 compute the loss         tff_asr/learning/speech_model.py

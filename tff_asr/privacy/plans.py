@@ -24,7 +24,7 @@ from tff_asr.privacy.accounting import (
   ledger,
 )
 from tff_asr.privacy.mechanism import mechanism_protocol, mechanisms
-from tff_asr.privacy.sampling import cohorts, sampling_protocol
+from tff_asr.privacy.sampling import samplers, sampling_protocol
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class PrivacyPlan:
 
   def cohorts(
     self, client_ids: Sequence[str], insecure_seed: int | None = None
-  ) -> cohorts.Cohorts:
+  ) -> samplers.Cohorts:
     """Returns the sampler of this plan, which is unpredictable by default.
 
     Args:

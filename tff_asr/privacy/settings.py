@@ -12,7 +12,7 @@ from tff_asr.privacy.accounting import (
   ledger,
 )
 from tff_asr.privacy.mechanism import mechanism_protocol
-from tff_asr.privacy.sampling import cohorts, schemes
+from tff_asr.privacy.sampling import samplers, schemes
 
 _GREATEST_TARGET = 1e4
 
@@ -165,7 +165,7 @@ class PrivacyConfig:
 
   def cohorts(
     self, plan: plans.PrivacyPlan | None, client_ids: Sequence[str]
-  ) -> cohorts.Cohorts:
+  ) -> samplers.Cohorts:
     """Returns the sampler of cohorts without the clients that drop out.
 
     Args:
@@ -178,7 +178,7 @@ class PrivacyConfig:
     seed = self.insecure_cohort_seed
     sampling = plan or self.sampling.scheme(len(client_ids))
     selected = sampling.cohorts(client_ids, seed)
-    return cohorts.with_drop_out(selected, self.client_drop_out, seed)
+    return samplers.with_drop_out(selected, self.client_drop_out, seed)
 
   def plan(
     self,

@@ -18,7 +18,7 @@ from tff_asr.learning import federated
 from tff_asr.models.encoder import Encoder
 from tff_asr.privacy import settings
 from tff_asr.privacy.mechanism import bounds
-from tff_asr.privacy.sampling import cohorts as cohorts_lib
+from tff_asr.privacy.sampling import samplers
 from tff_asr.programs import (
   execution,
   program_logic,
@@ -89,7 +89,7 @@ class Parts:
   """
 
   account: accounts.Account
-  cohorts: cohorts_lib.Cohorts
+  cohorts: samplers.Cohorts
   paths: folders.RunPaths
   store: client_store.ClientStore
   rehearsal: Sequence[str]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from absl import logging
 
 from tff_asr import compat, errors
-from tff_asr.privacy.sampling import cohorts as cohorts_lib
+from tff_asr.privacy.sampling import samplers
 from tff_asr.runs import columns
 
 Metrics = dict[str, float]
@@ -95,7 +95,7 @@ class Program:
   next_round: Callable[[Any, list[str]], Any]
   initial_state: Any
   last_released: int
-  cohorts: cohorts_lib.Cohorts
+  cohorts: samplers.Cohorts
   rounds: Rounds
   checkpoints: Checkpoints
   checkpoint_every: int

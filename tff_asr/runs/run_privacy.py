@@ -6,7 +6,7 @@ import pathlib
 
 from tff_asr.privacy import plans, settings
 from tff_asr.privacy.accounting import earlier_runs, ledger
-from tff_asr.privacy.sampling import cohorts as cohorts_lib
+from tff_asr.privacy.sampling import samplers
 from tff_asr.runs import accounts, folders, lineage, participants, whole_ledger
 
 
@@ -23,7 +23,7 @@ class RunPrivacy:
   """
 
   plan: plans.PrivacyPlan | None
-  cohorts: cohorts_lib.Cohorts | None
+  cohorts: samplers.Cohorts | None
   hypothetical: plans.PrivacyPlan | None
   prior_ledger: tuple[pathlib.Path, ...]
 

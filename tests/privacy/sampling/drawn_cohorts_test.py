@@ -14,7 +14,7 @@ import scipy.stats
 from tests import plans
 from tff_asr.privacy import settings
 from tff_asr.privacy.mechanism import gaussian, layer_clipping
-from tff_asr.privacy.sampling import available_hours, cohorts, schemes
+from tff_asr.privacy.sampling import available_hours, samplers, schemes
 
 CLIENTS = [f'client{i}' for i in range(24)]
 DRAWS = 3_000
@@ -161,19 +161,19 @@ def in_pairs(sample):
     (kept_for_a_round, 'one round again', 'successors'),
     (in_pairs, 'round after round', 'pairs'),
     (
-      lambda _: cohorts.fixed_size(CLIENTS, 6),
+      lambda _: samplers.fixed_size(CLIENTS, 6),
       'round after round',
       'sizes',
     ),
     (
-      lambda _: cohorts.with_drop_out(
-        cohorts.fixed_size(CLIENTS, 12, seed=1), 0.5, seed=1
+      lambda _: samplers.with_drop_out(
+        samplers.fixed_size(CLIENTS, 12, seed=1), 0.5, seed=1
       ),
       'round after round',
       'sizes',
     ),
     (
-      lambda _: cohorts.poisson(CLIENTS, 0.33),
+      lambda _: samplers.poisson(CLIENTS, 0.33),
       'round after round',
       'clients',
     ),

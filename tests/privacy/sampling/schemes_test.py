@@ -16,7 +16,7 @@ from tests import plans
 from tff_asr import errors
 from tff_asr.privacy import plan_words
 from tff_asr.privacy.mechanism import layer_clipping
-from tff_asr.privacy.sampling import available_hours, cohorts, schemes
+from tff_asr.privacy.sampling import available_hours, samplers, schemes
 
 CLIENTS = [f'client{i}' for i in range(400)]
 NIGHT = available_hours.Daily(hours=8.0, rounds_a_day=24)
@@ -115,25 +115,27 @@ def test_all_who_are_selected_are_accounted_for_and_the_mean_stays(kind):
 
 
 def test_clients_drop_out_by_chance_and_independently_of_the_selection():
-  sample = cohorts.with_drop_out(lambda number: CLIENTS, 0.2)
+  sample = samplers.with_drop_out(lambda number: CLIENTS, 0.2)
   found = [set(sample(number)) for number in range(100)]
   answered = sum(map(len, found))
   total = 100 * len(CLIENTS)
   assert scipy.stats.binomtest(answered, total, 0.8).pvalue > FALSE_ALARM
   assert len({frozenset(f) for f in found}) == 100
   seeded = [
-    cohorts.with_drop_out(cohorts.poisson(CLIENTS, 0.5, seed=1), 0.2, seed=1)
+    samplers.with_drop_out(samplers.poisson(CLIENTS, 0.5, seed=1), 0.2, seed=1)
     for _ in range(2)
   ]
   rounds = [[s(number) for number in range(200)] for s in seeded]
   assert rounds[0] == rounds[1]
   # The same chance for both ends would let everyone answer who is selected.
   total = sum(map(len, rounds[0]))
-  whole = sum(len(cohorts.poisson(CLIENTS, 0.5, seed=1)(n)) for n in range(200))
+  whole = sum(
+    len(samplers.poisson(CLIENTS, 0.5, seed=1)(n)) for n in range(200)
+  )
   assert scipy.stats.binomtest(total, whole, 0.8).pvalue > FALSE_ALARM
-  assert cohorts.with_drop_out(lambda number: CLIENTS, 0.0)(1) == CLIENTS
+  assert samplers.with_drop_out(lambda number: CLIENTS, 0.0)(1) == CLIENTS
   with pytest.raises(ValueError, match='share'):
-    cohorts.with_drop_out(lambda number: CLIENTS, 1.0)
+    samplers.with_drop_out(lambda number: CLIENTS, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import dp_accounting
 
 from tff_asr import errors
 from tff_asr.privacy.accounting import accountants
-from tff_asr.privacy.sampling import cohorts, sampling_protocol
+from tff_asr.privacy.sampling import samplers, sampling_protocol
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class FixedSize(sampling_protocol.Scheme):
 
   def _sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
-  ) -> cohorts.Cohorts:
-    return cohorts.fixed_size(
+  ) -> samplers.Cohorts:
+    return samplers.fixed_size(
       client_ids, self.selected, insecure_seed, **self._availability_check
     )
 

@@ -6,7 +6,7 @@ import dataclasses
 import dp_accounting
 
 from tff_asr import errors
-from tff_asr.privacy.sampling import cohorts, sampling_protocol
+from tff_asr.privacy.sampling import samplers, sampling_protocol
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class Poisson(sampling_protocol.Scheme):
 
   def _sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
-  ) -> cohorts.Cohorts:
-    return cohorts.poisson(
+  ) -> samplers.Cohorts:
+    return samplers.poisson(
       client_ids, self.probability, insecure_seed, **self._availability_check
     )
 

@@ -10,7 +10,7 @@ import dp_accounting
 
 from tff_asr import errors
 from tff_asr.privacy.accounting import accountants, releases
-from tff_asr.privacy.sampling import available_hours, cohorts
+from tff_asr.privacy.sampling import available_hours, samplers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Scheme(abc.ABC):
     return float(self.cohort_size)
 
   @property
-  def _availability_check(self) -> dict[str, cohorts.IsThere]:
+  def _availability_check(self) -> dict[str, samplers.IsThere]:
     """Argument `is_there` of the samplers."""
     if self.availability is None:
       return {}
@@ -101,12 +101,12 @@ class Scheme(abc.ABC):
   @abc.abstractmethod
   def _sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
-  ) -> cohorts.Cohorts:
+  ) -> samplers.Cohorts:
     """Returns the sampler of a checked population."""
 
   def cohorts(
     self, client_ids: Sequence[str], insecure_seed: int | None = None
-  ) -> cohorts.Cohorts:
+  ) -> samplers.Cohorts:
     """Returns the sampler, which is unpredictable without `insecure_seed`.
 
     Args:

@@ -6,7 +6,7 @@ import dataclasses
 import dp_accounting
 
 from tff_asr import errors
-from tff_asr.privacy.sampling import cohorts, sampling_protocol
+from tff_asr.privacy.sampling import samplers, sampling_protocol
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ class Turns(sampling_protocol.Scheme):
 
   def _sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
-  ) -> cohorts.Cohorts:
+  ) -> samplers.Cohorts:
     del insecure_seed  # Turns are not random.
-    return cohorts.rotation(client_ids, self.turns)
+    return samplers.rotation(client_ids, self.turns)
 
   def round_event(self, event: dp_accounting.DpEvent) -> dp_accounting.DpEvent:
     return event

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tff_asr.privacy.sampling import cohorts
+from tff_asr.privacy.sampling import samplers
 
 CLIENTS = [f'client{i}' for i in range(20)]
 ROUNDS = 4_000
@@ -29,7 +29,7 @@ def plausible(count, trials, probability, tests):
 
 
 def test_poisson_includes_every_client_with_the_probability_independently():
-  included = inclusion(cohorts.poisson(CLIENTS, 0.3))
+  included = inclusion(samplers.poisson(CLIENTS, 0.3))
   for count in included.sum(axis=0):
     assert plausible(count, ROUNDS, 0.3, tests=20)
     assert not plausible(count, ROUNDS, 0.2, tests=20)
@@ -41,24 +41,24 @@ def test_poisson_includes_every_client_with_the_probability_independently():
 
 
 def test_an_empty_cohort_is_a_cohort():
-  sample = cohorts.poisson(CLIENTS, 1e-3)
+  sample = samplers.poisson(CLIENTS, 1e-3)
   assert any(not sample(number) for number in range(20))
 
 
 def test_everyone_with_probability_one():
-  assert cohorts.poisson(CLIENTS, 1.0)(1) == CLIENTS
+  assert samplers.poisson(CLIENTS, 1.0)(1) == CLIENTS
 
 
 def test_fixed_size_is_fixed_and_fair():
-  included = inclusion(cohorts.fixed_size(CLIENTS, 6))
+  included = inclusion(samplers.fixed_size(CLIENTS, 6))
   assert set(included.sum(axis=1)) == {6}
   for count in included.sum(axis=0):
     assert plausible(count, ROUNDS, 0.3, tests=20)
 
 
-@pytest.mark.parametrize('make', [cohorts.poisson, cohorts.fixed_size])
+@pytest.mark.parametrize('make', [samplers.poisson, samplers.fixed_size])
 def test_chance_is_fresh_unless_seeded(make):
-  amount = 0.5 if make is cohorts.poisson else 10
+  amount = 0.5 if make is samplers.poisson else 10
 
   def draws(seed):
     sample = make(CLIENTS, amount, seed)
@@ -71,17 +71,17 @@ def test_chance_is_fresh_unless_seeded(make):
 @pytest.mark.parametrize('probability', [0.0, 1.1, float('nan')])
 def test_a_probability_out_of_range_is_refused(probability):
   with pytest.raises(ValueError):
-    cohorts.poisson(CLIENTS, probability)
+    samplers.poisson(CLIENTS, probability)
 
 
 @pytest.mark.parametrize('size', [0, 21])
 def test_a_size_out_of_range_is_refused(size):
   with pytest.raises(ValueError):
-    cohorts.fixed_size(CLIENTS, size)
+    samplers.fixed_size(CLIENTS, size)
 
 
 def test_in_rotation_each_client_comes_once_in_a_period():
-  sample = cohorts.rotation(CLIENTS, 3)
+  sample = samplers.rotation(CLIENTS, 3)
   for start in 1, 2, 7:
     period = [sample(number) for number in range(start, start + 3)]
     assert sorted(itertools.chain(*period)) == sorted(CLIENTS)
@@ -90,8 +90,8 @@ def test_in_rotation_each_client_comes_once_in_a_period():
 
 def test_nobodys_coming_or_going_moves_anybody_else():
   """So one client changes the sums of their own rounds alone."""
-  sample = cohorts.rotation(CLIENTS, 4)
-  fewer = cohorts.rotation(CLIENTS[1:], 4)
+  sample = samplers.rotation(CLIENTS, 4)
+  fewer = samplers.rotation(CLIENTS[1:], 4)
   for number in range(1, 9):
     assert set(sample(number)) - set(fewer(number)) <= {CLIENTS[0]}
     assert set(fewer(number)) <= set(sample(number))
@@ -99,10 +99,10 @@ def test_nobodys_coming_or_going_moves_anybody_else():
 
 def test_turns_are_about_equally_long():
   """10,000 clients in ten turns: 1,000 each, five standard errors are 150."""
-  sample = cohorts.rotation([f'{i}' for i in range(10_000)], 10)
+  sample = samplers.rotation([f'{i}' for i in range(10_000)], 10)
   assert all(850 < len(sample(number)) < 1_150 for number in range(1, 11))
 
 
 def test_a_period_is_at_least_a_round():
   with pytest.raises(ValueError, match='period of 0'):
-    cohorts.rotation(CLIENTS, 0)
+    samplers.rotation(CLIENTS, 0)
