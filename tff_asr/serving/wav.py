@@ -140,10 +140,10 @@ def _extent(file, data, frame) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   body = data + 8
   said, there = file.number(data + 4, 4), tf.maximum(file.size - body, 0)
   end = tf.minimum(body + said, file.size)
-  is_there = data >= 0
+  is_available = data >= 0
   is_doubtful = tf.equal(said, 0) | (file.size - end >= frame)
   rest, padded = (
-    file.rest(at, is_there & is_doubtful) for at in (end, end + 1)
+    file.rest(at, is_available & is_doubtful) for at in (end, end + 1)
   )
   is_metadata = rest.is_metadata | (tf.equal(said % 2, 1) & padded.is_metadata)
   first = file.number(tf.fill(tf.shape(data), tf.constant(4, tf.int64)), 4)
@@ -162,8 +162,10 @@ def _extent(file, data, frame) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     & (file.size + riff.RIFF_SLACK < last),
   )
   has_more = is_meant & (file.size - end >= frame) & ~is_metadata
-  has_more |= is_there & tf.equal(said, 0) & rest.is_damage
-  has_more |= file.has_metadata_near_end(body, is_there & ~is_meant & ~is_cut)
+  has_more |= is_available & tf.equal(said, 0) & rest.is_damage
+  has_more |= file.has_metadata_near_end(
+    body, is_available & ~is_meant & ~is_cut
+  )
   return tf.where(is_meant, end - body, there), is_cut, has_more
 
 
@@ -183,6 +185,6 @@ def _averaged(pcm, frames, channels) -> tf.Tensor:
 def _first(*faults: tuple[tf.Tensor, str]) -> tf.Tensor:
   """Returns the text of the first fault of each file, or an empty text."""
   text = tf.fill(tf.shape(faults[0][0]), '')
-  for is_there, name in reversed(faults):
-    text = tf.where(is_there, name, text)
+  for is_available, name in reversed(faults):
+    text = tf.where(is_available, name, text)
   return text

@@ -124,7 +124,10 @@ def test_poisson_cohorts_are_independent_of_all_else(changes, calls, source):
   included = drawn(sample, CALLS[calls])
   hour = CALLS[calls][0]
   there = np.array(
-    [not config.sampling.availability or DAY.is_there(c, hour) for c in CLIENTS]
+    [
+      not config.sampling.availability or DAY.is_available(c, hour)
+      for c in CLIENTS
+    ]
   )
   assert not included[:, ~there].any() and there.sum() > 8
   answer = 1.0 if source == 'plan' else 1.0 - config.client_drop_out
@@ -234,7 +237,7 @@ def test_fixed_cohorts_are_of_those_who_are_there():
   )
   calls = CALLS['an hour of each day']
   included = drawn(config.cohorts(None, CLIENTS), calls)
-  there = np.array([DAY.is_there(c, calls[0]) for c in CLIENTS])
+  there = np.array([DAY.is_available(c, calls[0]) for c in CLIENTS])
   assert set(included.sum(axis=1)) == {3} and not included[:, ~there].any()
   checks = Checks()
   for client in included[:, there].T:

@@ -48,7 +48,7 @@ def test_a_client_is_there_for_the_share_of_every_day(
     window = round(hours / 24.0 * rounds)
     assert not 1 <= window < rounds
     return
-  there = [daily.is_there(name, first + number) for number in range(rounds)]
+  there = [daily.is_available(name, first + number) for number in range(rounds)]
   assert np.mean(there) == pytest.approx(daily.share)
   assert daily.share == pytest.approx(hours / 24.0, abs=0.5 / rounds + 1e-9)
   # Without a break, but for that between two days.
@@ -57,7 +57,7 @@ def test_a_client_is_there_for_the_share_of_every_day(
 
 def test_more_clients_are_there_at_one_time_of_the_day_than_at_another():
   counts = [
-    sum(NIGHT.is_there(c, number) for c in CLIENTS) for number in range(24)
+    sum(NIGHT.is_available(c, number) for c in CLIENTS) for number in range(24)
   ]
   assert sum(counts) == 24 * len(CLIENTS) / 3
   assert max(counts) > 2 * min(counts) > 0
@@ -81,7 +81,7 @@ def test_nobody_takes_part_who_is_not_there(kind):
   sizes = []
   for number in range(24 * 40):
     cohort = sample(number)
-    assert all(NIGHT.is_there(c, number) for c in cohort)
+    assert all(NIGHT.is_available(c, number) for c in cohort)
     sizes.append(len(cohort))
   # Poisson: of 960 rounds with a variance of at most 40, 6 standard errors.
   assert np.mean(sizes) == pytest.approx(40, abs=6 * (40 / 960) ** 0.5)

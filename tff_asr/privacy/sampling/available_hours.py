@@ -50,7 +50,7 @@ class Daily:
     """Share of the rounds of a day in which a client is available."""
     return self._window / self.rounds_a_day
 
-  def is_there(self, client_id: str, round_number: int) -> bool:
+  def is_available(self, client_id: str, round_number: int) -> bool:
     """Returns whether a client can take part in a round."""
     digest = hashlib.sha256(client_id.encode()).digest()
     # In (0, 1), of 53 bits: the precision of a float.

@@ -9,7 +9,7 @@ import numpy as np
 Cohorts = Callable[[int], list[str]]
 """Maps the number of a round to the names of its clients."""
 
-IsThere = Callable[[str, int], bool]
+IsAvailable = Callable[[str, int], bool]
 """Maps a client and the number of a round to the client's availability."""
 
 # One seed serves two purposes, and their random numbers must be independent.
@@ -37,7 +37,7 @@ def poisson(
   client_ids: Sequence[str],
   probability: float,
   seed: int | None = None,
-  is_there: IsThere = _always,
+  is_available: IsAvailable = _always,
 ) -> Cohorts:
   """Returns a sampler that draws each client independently.
 
@@ -51,7 +51,7 @@ def poisson(
     seed: Seed of repeatable cohorts.  An attacker who knows the seed can
       predict the cohorts.  By default the operating system gives the
       randomness.
-    is_there: Returns whether a client can take part in a round.
+    is_available: Returns whether a client can take part in a round.
 
   Raises:
     ValueError: If the probability is out of its range.
@@ -64,7 +64,7 @@ def poisson(
     return [
       c
       for c, d in zip(client_ids, draws, strict=True)
-      if d < probability and is_there(c, round_number)
+      if d < probability and is_available(c, round_number)
     ]
 
   return sample
@@ -74,7 +74,7 @@ def fixed_size(
   client_ids: Sequence[str],
   size: int,
   seed: int | None = None,
-  is_there: IsThere = _always,
+  is_available: IsAvailable = _always,
 ) -> Cohorts:
   """Returns a sampler that draws `size` different clients for every round.
 
@@ -86,7 +86,7 @@ def fixed_size(
       clients are available, all of them are in the round.
     seed: Seed of repeatable cohorts.  By default the operating system gives the
       randomness.
-    is_there: Returns whether a client can take part in a round.
+    is_available: Returns whether a client can take part in a round.
 
   Raises:
     ValueError: If the population is smaller than the cohort.
@@ -97,7 +97,7 @@ def fixed_size(
     )
 
   def sample(round_number: int) -> list[str]:
-    available = [c for c in client_ids if is_there(c, round_number)]
+    available = [c for c in client_ids if is_available(c, round_number)]
     rng = _generator(seed, round_number)
     return [available[i] for i in rng.permutation(len(available))[:size]]
 

@@ -83,11 +83,11 @@ class Scheme(abc.ABC):
     return float(self.cohort_size)
 
   @property
-  def _availability_check(self) -> dict[str, samplers.IsThere]:
-    """Argument `is_there` of the samplers."""
+  def _availability_check(self) -> dict[str, samplers.IsAvailable]:
+    """Argument `is_available` of the samplers."""
     if self.availability is None:
       return {}
-    return {'is_there': self.availability.is_there}
+    return {'is_available': self.availability.is_available}
 
   @property
   def contributions(self) -> float:
