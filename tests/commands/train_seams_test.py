@@ -39,7 +39,7 @@ class Everybody(sampling_protocol.Scheme):
   def expected_cohort(self):
     return float(self.population)
 
-  def _sampler(self, client_ids, insecure_seed):
+  def sampler(self, client_ids, insecure_seed):
     del insecure_seed
     return lambda round_number: list(client_ids)
 

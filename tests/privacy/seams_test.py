@@ -3,18 +3,21 @@
 import collections
 import dataclasses
 import itertools
+import math
 
 import dp_accounting
 from hypothesis import given
 from hypothesis import strategies as st
+import numpy as np
 import pytest
 
 from tff_asr import errors
 from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import accountants, releases
 from tff_asr.privacy.mechanism import gaussian, layer_clipping
-from tff_asr.privacy.sampling import poisson, schemes, turns
+from tff_asr.privacy.sampling import fixed_size, poisson, schemes, turns
 
+DRAWS = itertools.count(1.0)
 CLIENTS = [f'client {number}' for number in range(10)]
 SIZES = dict(population=len(CLIENTS), cohort_size=2)
 NOISE = dict(clipping=layer_clipping.LayerClipping(1.0), noise_multiplier=2.0)
@@ -34,7 +37,7 @@ def plan(scheme=poisson.Poisson, mechanism=gaussian.Gaussian):
 )
 def test_a_cohort_that_no_epsilon_covers_is_refused(cohort):
   class Wrong(poisson.Poisson):
-    def _sampler(self, client_ids, insecure_seed):
+    def sampler(self, client_ids, insecure_seed):
       return lambda number: cohort if number == 2 else ['client 1']
 
   sampler = plan(Wrong).cohorts(CLIENTS)
@@ -91,11 +94,11 @@ def test_no_client_is_in_more_releases_than_are_counted(drawn):
 
 def test_a_client_outside_of_its_turn_is_refused():
   class Shuffled(turns.Turns):
-    def _sampler(self, client_ids, insecure_seed):
+    def sampler(self, client_ids, insecure_seed):
       return lambda number: [client_ids[number]]
 
   class Repeated(turns.Turns):
-    def _sampler(self, client_ids, insecure_seed):
+    def sampler(self, client_ids, insecure_seed):
       return lambda number: [client_ids[0]]
 
   sampler = plan(Shuffled).cohorts(CLIENTS)
@@ -106,13 +109,58 @@ def test_a_client_outside_of_its_turn_is_refused():
     sampler(2)
 
 
-def test_a_scheme_that_ignores_the_mechanism_is_refused():
-  class Ignorant(poisson.Poisson):
+@pytest.mark.parametrize(
+  'wrong',
+  [
+    lambda event: dp_accounting.GaussianDpEvent(2.0),
+    lambda event: dp_accounting.GaussianDpEvent(2 * event.noise_multiplier),
+    lambda event: dp_accounting.GaussianDpEvent(next(DRAWS)),
+  ],
+)
+def test_a_scheme_that_changes_the_event_of_the_mechanism_is_refused(wrong):
+  class Wrong(poisson.Poisson):
     def round_event(self, event):
-      return dp_accounting.GaussianDpEvent(2.0)
+      return wrong(event)
 
-  with pytest.raises(errors.UserError, match='for two mechanisms'):
-    plan(Ignorant)
+  with pytest.raises(errors.UserError, match='with the event of the mechanism'):
+    plan(Wrong)
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    ('contributions', 0.1),
+    ('release', lambda self, number, event: None),
+    ('releases', lambda self, rounds, event: ()),
+    ('cohorts', lambda self, client_ids, insecure_seed=None: None),
+  ],
+)
+def test_a_scheme_does_not_replace_the_parts_that_epsilon_follows_from(
+  name, value
+):
+  with pytest.raises(TypeError, match=f'must not replace .*{name}'):
+    type('Own', (poisson.Poisson,), {name: value})
+
+
+@pytest.mark.parametrize('expected', [0.0, -5.0, math.nan, math.inf])
+def test_a_denominator_that_is_no_size_is_refused(expected):
+  class Wrong(poisson.Poisson):
+    expected_cohort = expected
+
+  with pytest.raises(errors.UserError, match='must be positive and finite'):
+    plan(Wrong)
+
+
+def test_neighbours_that_no_accountant_covers_are_refused():
+  class Replaced(poisson.Poisson):
+    relation = accountants.Relation.REPLACE_ONE
+
+  class Added(fixed_size.FixedSize):
+    relation = accountants.Relation.ADD_OR_REMOVE_ONE
+
+  for scheme in Replaced, Added:
+    with pytest.raises(errors.UserError, match='No accountant covers'):
+      plan(scheme)
 
 
 def test_an_event_that_no_ledger_can_record_is_refused():
@@ -124,13 +172,63 @@ def test_an_event_that_no_ledger_can_record_is_refused():
     plan(mechanism=Laplace)
 
 
-def test_a_mechanism_that_ignores_contributions_is_refused():
-  class Ignorant(gaussian.Gaussian):
+@pytest.mark.parametrize(
+  'wrong',
+  [
+    lambda z, contributions: z,
+    lambda z, contributions: z * contributions,
+    lambda z, contributions: next(DRAWS) / contributions,
+    lambda z, contributions: math.nan,
+  ],
+)
+def test_a_mechanism_whose_event_is_not_of_the_contributions_is_refused(wrong):
+  class Wrong(gaussian.Gaussian):
     def event(self, contributions):
-      return dp_accounting.GaussianDpEvent(self.noise_multiplier)
+      return dp_accounting.GaussianDpEvent(
+        wrong(self.noise_multiplier, contributions)
+      )
 
   with pytest.raises(errors.UserError, match='for two contributions'):
-    plan(mechanism=Ignorant)
+    plan(mechanism=Wrong)
+
+
+def test_a_caller_who_changes_a_cohort_changes_no_other_round():
+  sampler = plan(turns.Turns).cohorts(iter(CLIENTS))
+  for number in range(1, 6):
+    before = list(sampler(number))
+    sampler(number).append('client of another turn')
+    assert sampler(number) == before
+  with pytest.raises(errors.UserError, match='rounds count from 1'):
+    sampler(0)
+
+
+def test_names_of_clients_are_strings():
+  with pytest.raises(errors.UserError, match='must be strings'):
+    plan(turns.Turns).cohorts(range(10))
+
+
+@pytest.mark.parametrize('rounds', [2.5, '3', -1, math.nan])
+def test_a_number_of_rounds_that_is_none_is_refused(rounds):
+  with pytest.raises(errors.UserError, match=r'`rounds=.* must be a whole'):
+    dataclasses.replace(plan(), rounds=rounds)
+
+
+def test_numbers_of_numpy_are_recorded(tmp_path):
+  own = plans.PrivacyPlan(
+    sampling=fixed_size.FixedSize(
+      population=np.int64(10), cohort_size=np.int64(2)
+    ),
+    mechanism=gaussian.Gaussian(
+      clipping=layer_clipping.LayerClipping(np.float32(1.0)),
+      noise_multiplier=np.float32(2.0),
+    ),
+    rounds=np.int64(3),
+    delta=np.float64(1e-3),
+  )
+  book = own.open_ledger(str(tmp_path / 'ledger.jsonl'))
+  book.append(1, own.release(1))
+  again = own.open_ledger(tmp_path / 'ledger.jsonl')
+  assert again.epsilons(1e-3) == own.epsilons(1)
 
 
 @pytest.mark.parametrize('name', ['cohort_size', 'delta'])

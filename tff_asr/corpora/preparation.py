@@ -209,8 +209,15 @@ def _new_items(
   number = 0
   for number, item in enumerate(corpus.items(), start=1):
     writer.check(number - 1, fingerprint.hexdigest())
+    errors.require(
+      isinstance(item, Recording | Skipped | Utterance),
+      f'The corpus reader gave a {type(item).__name__} as item {number}, which'
+      ' must be a Recording, an Utterance or a Skipped.',
+    )
     given = [str(v) for name, v in vars(item).items() if name != 'audio']
     fingerprint.update(repr(given).encode())
+    if isinstance(item, Utterance):
+      fingerprint.update(hashlib.sha256(item.audio.tobytes()).digest())
     if number > writer.resumed_from:
       yield fingerprint.hexdigest(), item
   writer.check(number, fingerprint.hexdigest(), is_last=True)

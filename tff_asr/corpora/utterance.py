@@ -10,6 +10,7 @@ import unicodedata
 
 import numpy as np
 
+from tff_asr import errors
 from tff_asr.audio import features
 from tff_asr.text import vocabularies
 
@@ -51,9 +52,19 @@ def speaker_name(written: str) -> str:
 
 
 class _OfSpeaker:
-  """A base class that brings `client_id` into the form of `speaker_name`."""
+  """A base class that brings `client_id` into the form of `speaker_name`.
+
+  Raises:
+    UserError: If a name is not a string.
+  """
 
   def __post_init__(self):
+    for name in ('client_id', 'utterance_id'):
+      value = getattr(self, name)
+      errors.require(
+        isinstance(value, str),
+        f'A corpus reader gave the {name} {value!r}, which must be a string.',
+      )
     object.__setattr__(self, 'client_id', speaker_name(self.client_id))
 
 
@@ -82,7 +93,10 @@ class Utterance(_OfSpeaker):
     client_id: The speaker.
     utterance_id: Name in the corpus, unique among the speaker's utterances.
     audio: int16 `[samples]`, 16 kHz.
-    text: Normalised transcript.
+    text: Normalised transcript; words get single spaces between them.
+
+  Raises:
+    UserError: If a value has another type, or the audio another shape.
   """
 
   client_id: str
@@ -90,10 +104,32 @@ class Utterance(_OfSpeaker):
   audio: np.ndarray
   text: str
 
+  def __post_init__(self):
+    super().__post_init__()
+    where = f'A corpus reader gave utterance {self.utterance_id!r}'
+    errors.require(
+      isinstance(self.text, str), f'{where} the text {self.text!r}.'
+    )
+    object.__setattr__(self, 'text', ' '.join(self.text.split()))
+    errors.require(
+      isinstance(self.audio, np.ndarray)
+      and self.audio.dtype == np.int16
+      and self.audio.ndim == 1,
+      f'{where} audio of type {_type_of(self.audio)}. Audio must be a NumPy'
+      ' array of int16, [samples], one channel, 16 kHz. Multiply samples from'
+      ' -1 to 1 by 32,767 first.',
+    )
+
   @property
   def seconds(self) -> float:
     """Length of the audio in seconds."""
     return len(self.audio) / features.SAMPLE_RATE
+
+
+def _type_of(audio: object) -> str:
+  if isinstance(audio, np.ndarray):
+    return f'{audio.dtype} and shape {audio.shape}'
+  return type(audio).__name__
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ def in_words(
       'No privacy guarantee.',
       {
         'why': why,
-        'clipping': str(plan.mechanism.clipping),
+        'clipping': plan.mechanism.clipping_in_words(),
         'epsilon': 'none',
       },
     )
@@ -49,7 +49,7 @@ def in_words(
       'protects': f'all data of any one of {plan.population:,} clients',
       'neighbours': plan.sampling.neighbours,
       'sampling': plan.sampling.in_words(),
-      'clipping': str(plan.mechanism.clipping),
+      'clipping': plan.mechanism.clipping_in_words(),
       'noise': plan.mechanism.noise_in_words(),
       'mean': (
         f'the sum over {plan.expected_cohort:g}, the expected cohort; a'

@@ -9,6 +9,8 @@ data of one client.
 import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
+import math
+import numbers
 import pathlib
 from typing import Any
 
@@ -53,7 +55,15 @@ class PrivacyPlan:
   def __post_init__(self):
     require = errors.require
     self.sampling.check_accountable()
-    require(self.rounds >= 0, f'`rounds={self.rounds}` must be >= 0.')
+    require(
+      isinstance(self.rounds, numbers.Integral) and self.rounds >= 0,
+      f'`rounds={self.rounds}` must be a whole number, at least 0.',
+    )
+    require(
+      0.0 < self.expected_cohort < math.inf,
+      f'The sampling scheme {self.sampling.name!r} gives an expected cohort of'
+      f' {self.expected_cohort}, which must be positive and finite.',
+    )
     require(
       self.noise_multiplier is not None,
       'A plan needs `noise_multiplier`, the size of the noise.',
@@ -73,16 +83,23 @@ class PrivacyPlan:
     """Checks that the privacy events depend on the plan and can be recorded."""
     one, two = self.mechanism.event(1.0), self.mechanism.event(2.0)
     errors.require(
-      one != two,
-      f'The mechanism {self.mechanism.name!r} gives the same privacy event for'
-      ' one and for two contributions of a client.',
+      accountants.noise_multiplier(one) > accountants.noise_multiplier(two)
+      and one == self.mechanism.event(1.0),
+      f'The mechanism {self.mechanism.name!r} must give the same privacy event'
+      ' in all calls, and less noise for two contributions of a client than for'
+      f' one; found {one} and {two}.',
     )
-    errors.require(
-      self.sampling.round_event(one) != self.sampling.round_event(two),
-      f'The sampling scheme {self.sampling.name!r} gives the same privacy event'
-      ' for two mechanisms.',
-    )
-    event_records.check(self.release(1).event)
+    for event in one, two:
+      of_round = self.sampling.round_event(event)
+      errors.require(
+        event_records.innermost(of_round) == event
+        and of_round == self.sampling.round_event(event),
+        f'The sampling scheme {self.sampling.name!r} must give the same event'
+        ' in all calls, with the event of the mechanism in it; found'
+        f' {of_round} for {event}.',
+      )
+    event_records.check(of_round)
+    accountants.check_supported(of_round, self.relation)
 
   @property
   def population(self) -> int:
@@ -183,6 +200,7 @@ class PrivacyPlan:
       rounds: Number of rounds; by default the planned number.
     """
     rounds = self.rounds if rounds is None else rounds
+    errors.require(rounds >= 0, f'`rounds={rounds}` must be at least 0.')
     if not self.is_guarantee:
       return accountants.merged([(dp_accounting.NonPrivateDpEvent(), rounds)])
     return self.sampling.releases(rounds, self._event())
@@ -215,7 +233,13 @@ class PrivacyPlan:
     Raises:
       UserError: See `ledger.Ledger.open`.
     """
-    return ledger.Ledger.open(path, self.facts(), self.relation, priors)
+    return ledger.Ledger.open(
+      pathlib.Path(path),
+      self.facts(),
+      self.relation,
+      [pathlib.Path(prior) for prior in priors],
+      self.release,
+    )
 
   def facts(self) -> dict[str, Any]:
     """Returns the settings of the plan, as its ledger records them.
@@ -242,7 +266,9 @@ class PrivacyPlan:
       f' {self.mechanism.name!r} cannot be recorded in one plan: rename the'
       f' fields {twice} of one of them.',
     )
-    return {name: value for part in parts for name, value in part.items()}
+    return event_records.plain(
+      {name: value for part in parts for name, value in part.items()}
+    )
 
   def with_noise(self, noise_multiplier: float) -> 'PrivacyPlan':
     """Returns this plan with another noise multiplier."""

@@ -39,6 +39,7 @@ class Budget:
   prior_ledger: tuple[pathlib.Path, ...] = ()
 
   def __post_init__(self):
+    accountants.check_delta(self.delta)
     for name, value in self._limits.items():
       errors.require(
         0.0 < value <= _GREATEST_TARGET,

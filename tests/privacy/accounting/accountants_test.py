@@ -173,6 +173,31 @@ def test_more_noise_and_fewer_rounds_or_clients_are_more_private(
         assert sign * (there - here) >= -2e-3 * max(here, there)
 
 
+@pytest.mark.parametrize('probability', [0.02, 0.25, 1.0])
+def test_epsilon_never_falls_with_rounds_where_there_is_hardly_any_noise(
+  probability,
+):
+  """The arithmetic of PLD fails at some numbers of rounds with some steps."""
+  event = dp_accounting.PoissonSampledDpEvent(
+    probability, dp_accounting.GaussianDpEvent(0.01)
+  )
+  found = [
+    accountants.epsilons(((event, rounds),), ADD_OR_REMOVE, DELTA)
+    for rounds in range(40, 52, 2)
+  ]
+  assert all(epsilons.pld is not None for epsilons in found)
+  best = [epsilons.best for epsilons in found]
+  assert best == sorted(best)
+
+
+@pytest.mark.parametrize('delta', [0.0, 1.0, -1.0, 2.0, math.nan])
+def test_a_delta_that_is_no_probability_is_refused(delta):
+  with pytest.raises(errors.UserError, match=r'delta=.* must be more than 0'):
+    accountants.epsilons(
+      ((dp_accounting.GaussianDpEvent(1.0), 1),), ADD_OR_REMOVE, delta
+    )
+
+
 def test_nothing_released_costs_nothing_and_no_noise_costs_all():
   assert accountants.epsilons((), ADD_OR_REMOVE, DELTA).best == 0.0
   for event in (

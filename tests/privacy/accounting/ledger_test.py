@@ -361,3 +361,64 @@ def test_the_file_can_be_read_by_people(path):
   assert header['plan'] == PLAN and header['relation'] == 'ADD_OR_REMOVE_ONE'
   assert entry['round'] == 1
   assert entry['event']['event']['noise_multiplier'] == 1.5
+
+
+def test_of_two_open_handles_none_erases_a_round_of_the_other(path):
+  first, second = opened(path), opened(path)
+  for number in range(1, 4):
+    first.append(number, RELEASE)
+  before = path.read_bytes()
+  with pytest.raises(errors.UserError, match='has changed since'):
+    second.append(1, RELEASE)
+  assert path.read_bytes() == before
+  first.append(4, RELEASE)
+  opened(path).append(5, RELEASE)
+  with pytest.raises(errors.UserError, match='has changed since'):
+    first.append(5, RELEASE)
+  assert ledger.Ledger(path).rounds == {1, 2, 3, 4, 5}
+
+
+def test_a_ledger_that_lost_lines_under_its_handle_takes_no_more(path):
+  book = with_rounds(path, 3)
+  lines = path.read_bytes().splitlines(keepends=True)
+  path.write_bytes(b''.join(lines[:-1]))
+  with pytest.raises(errors.UserError, match='has changed since'):
+    book.append(4, RELEASE)
+
+
+def test_two_processes_cannot_both_begin_a_ledger(path, monkeypatch):
+  """Both find no ledger; the one that writes second is refused."""
+  real = ledger.has_begun
+  monkeypatch.setattr(ledger, 'has_begun', lambda _: False)
+  first = opened(path)
+  with pytest.raises(errors.UserError, match='has changed since'):
+    opened(path)
+  monkeypatch.setattr(ledger, 'has_begun', real)
+  first.append(1, RELEASE)
+  assert ledger.Ledger(path).name == first.name
+
+
+def test_a_ledger_of_a_plan_takes_no_release_of_another(path):
+  book = opened(path, release_of=lambda number: RELEASE)
+  book.append(1, ledger.RoundRelease(EVENT))
+  weaker = ledger.RoundRelease(dp_accounting.GaussianDpEvent(100.0))
+  with pytest.raises(errors.UserError, match='round 2 is not of the plan'):
+    book.append(2, weaker)
+  assert ledger.Ledger(path).releases() == ((EVENT, 1),)
+
+
+def test_an_event_that_cannot_be_read_again_is_not_written(path):
+  book = with_rounds(path, 1)
+  before = path.read_bytes()
+  with pytest.raises(KeyError):
+    book.append(2, ledger.RoundRelease(dp_accounting.LaplaceDpEvent(1.0)))
+  assert path.read_bytes() == before
+
+
+def test_a_prior_that_cannot_be_read_leaves_no_ledger(path, tmp_path):
+  damaged = tmp_path / 'damaged.jsonl'
+  damaged.write_text('nothing\n')
+  for prior in damaged, tmp_path / 'missing.jsonl':
+    with pytest.raises(errors.UserError):
+      opened(path, priors=[prior])
+    assert not path.exists()

@@ -61,6 +61,23 @@ def test_noise_on_the_counts_has_a_limit():
     make([1.0] * 3, 1.0, count_stddev=2.0**22)
 
 
+def test_every_noise_of_a_round_has_a_seed_of_its_own(monkeypatch):
+  """Noise on the clip counts as well: equal seeds give equal noise."""
+  used, real = [], discrete_gaussian.add_noise
+
+  def add_noise(sums, seeds):
+    used.extend(tuple(np.array(seed)) for seed in seeds)
+    return real(sums, seeds)
+
+  monkeypatch.setattr(discrete_gaussian, 'add_noise', add_noise)
+  query = make([1.0] * 3, 1.0, count_stddev=3.0)
+  state = query.initial_global_state()
+  for _ in range(2):
+    empty = query.initial_sample_state([tf.zeros(shape) for shape in SHAPES])
+    _, state, _ = query.get_noised_result(empty, state)
+  assert len(used) == len(set(used)) == 2 * (len(SHAPES) + 1)
+
+
 def test_bits_say_which_groups_are_within_their_bounds():
   update = [np.full(SHAPES[0], 1.0, 'f'), np.zeros(5, 'f'), np.float32(2.0)]
   sent = contribution(make([1.0, 1.0, 2.0]), update)

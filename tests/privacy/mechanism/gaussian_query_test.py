@@ -118,6 +118,19 @@ def test_a_normalised_update_is_within_the_total_bound(
   assert norm(clipped) <= total(bounds[: len(GROUPS[grouping].names)])
 
 
+@pytest.mark.parametrize('factor', np.linspace(0.9, 1.8, 19))
+def test_an_update_just_above_the_total_bound_is_normalised(factor):
+  """Spread over the layers, so that each is about at its own bound."""
+  bounds = [1.0, 2.0, 3.0]
+  update = [
+    np.full(shape, factor * bound / math.sqrt(math.prod(shape)), np.float32)
+    for shape, bound in zip(SHAPES, bounds, strict=True)
+  ]
+  sent = contribution(make('tensor', bounds, mode='normalise'), update)
+  assert norm(sent) <= total(bounds)
+  assert norm(sent) == pytest.approx(min(factor, 1.0) * total(bounds))
+
+
 def test_normalising_scales_up_and_clipping_does_not():
   """The code published with the paper, and the paper."""
   update = [np.full(SHAPES[0], 5.0, 'f'), np.zeros(5, 'f'), np.float32(1e-3)]

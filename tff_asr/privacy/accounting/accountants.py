@@ -32,6 +32,7 @@ _RELATIVE_STEP = 1e-4
 _LEAST_EPSILON = 1e-3
 _STEP_DELTA = 1e-9  # Delta of the epsilon that decides the step.
 _MOST_STEPS = 3e5
+_COARSENESS = (1.0, 1.5, 2.0, 3.0)  # Factors of the step to try, in this order.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,29 @@ def merged(releases: Iterable[tuple[dp_accounting.DpEvent, int]]) -> Releases:
   return tuple((event, count) for event, count in counts.items() if count)
 
 
+def check_delta(delta: float) -> None:
+  """Checks that a delta is between 0 and 1.
+
+  Raises:
+    UserError: If it is not.
+  """
+  errors.require(
+    0.0 < delta < 1.0, f'`delta={delta}` must be more than 0 and less than 1.'
+  )
+
+
+def check_supported(event: dp_accounting.DpEvent, relation: Relation) -> None:
+  """Checks that an accountant covers an event.
+
+  Raises:
+    UserError: If no accountant does.
+  """
+  errors.require(
+    rdp_accountant(relation).supports(event),
+    f'No accountant covers {event} for neighbours by {relation.name}.',
+  )
+
+
 @functools.lru_cache(maxsize=4_096)
 def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
   """Computes epsilon at `delta` of all releases together.
@@ -83,22 +107,21 @@ def epsilons(releases: Releases, relation: Relation, delta: float) -> Epsilons:
     delta: Probability that the bound does not hold.
 
   Raises:
-    UserError: If neither accountant can compute it.
+    UserError: If delta is not a probability, or neither accountant can compute
+      epsilon.
   """
+  check_delta(delta)
   if not releases:
     return Epsilons(0.0, 0.0)
-  noise_multiplier = min(_noise_multiplier(event) for event, _ in releases)
-  if noise_multiplier == 0.0:
+  least_noise = min(noise_multiplier(event) for event, _ in releases)
+  if least_noise == 0.0:
     return Epsilons(math.inf, math.inf)
   rdp = min(
     filter(None, (_rdp(r, relation, delta) for r in _bounds(releases))),
     default=None,
   )
-  pld = None
-  if relation is Relation.ADD_OR_REMOVE_ONE:
-    pld = _finite_or_none(
-      lambda: _composed_by_pld(releases, noise_multiplier).get_epsilon(delta)
-    )
+  is_known = relation is Relation.ADD_OR_REMOVE_ONE
+  pld = _pld(releases, least_noise, delta) if is_known else None
   if rdp is None and pld is None:
     raise errors.UserError(
       f'Epsilon at delta {delta:g} cannot be computed for {releases}: it is far'
@@ -139,6 +162,23 @@ def _rdp(releases: Releases, relation: Relation, delta: float) -> float | None:
   )
 
 
+def _pld(releases: Releases, least_noise: float, delta: float) -> float | None:
+  """Computes epsilon by PLD; `None` if the arithmetic always fails.
+
+  At huge losses the arithmetic fails with some steps.  A larger step gives an
+  upper bound, too.
+  """
+  for coarseness in _COARSENESS:
+    found = _finite_or_none(
+      lambda c=coarseness: _composed_by_pld(
+        releases, least_noise, c
+      ).get_epsilon(delta)
+    )
+    if found is not None:
+      return found
+  return None
+
+
 @functools.lru_cache(maxsize=64)
 def _composed_by_rdp(
   releases: Releases, relation: Relation
@@ -149,14 +189,15 @@ def _composed_by_rdp(
 
 @functools.lru_cache(maxsize=8)
 def _composed_by_pld(
-  releases: Releases, noise_multiplier: float
+  releases: Releases, noise_multiplier: float, coarseness: float
 ) -> dp_accounting.PrivacyAccountant:
   """Returns an accountant of the releases, the same for every delta.
 
   If the step depended on delta, epsilon might grow with delta.
   """
   expected = _rdp(releases, Relation.ADD_OR_REMOVE_ONE, _STEP_DELTA)
-  return _compose(pld_accountant(expected or 0.0, noise_multiplier), releases)
+  accountant = pld_accountant(expected or 0.0, noise_multiplier, coarseness)
+  return _compose(accountant, releases)
 
 
 def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:
@@ -165,7 +206,7 @@ def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:
 
 
 def pld_accountant(
-  epsilon: float, noise_multiplier: float
+  epsilon: float, noise_multiplier: float, coarseness: float = 1.0
 ) -> dp_accounting.PrivacyAccountant:
   """Returns a new accountant by privacy loss distributions.
 
@@ -176,11 +217,12 @@ def pld_accountant(
     noise_multiplier: Smallest noise multiplier of all releases.  Losses of a
       Gaussian are within 1 / (2 z^2) + 10 / z of zero, except for e^-50 of
       their mass.
+    coarseness: Factor of the step.
   """
   span = 1.0 / noise_multiplier**2 + 20.0 / noise_multiplier
   step = max(max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP, span / _MOST_STEPS)
   return dp_accounting.pld.PLDAccountant(
-    Relation.ADD_OR_REMOVE_ONE, value_discretization_interval=step
+    Relation.ADD_OR_REMOVE_ONE, value_discretization_interval=coarseness * step
   )
 
 
@@ -195,7 +237,7 @@ def _compose(accountant, releases: Sequence):
   return accountant.compose(composed(tuple(releases)))
 
 
-def _noise_multiplier(event: dp_accounting.DpEvent) -> float:
+def noise_multiplier(event: dp_accounting.DpEvent) -> float:
   """Returns the multiplier of a (sampled) Gaussian event; 0 without noise."""
   return getattr(getattr(event, 'event', event), 'noise_multiplier', 0.0)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import attr
 import dp_accounting
+import numpy as np
 
 from tff_asr import errors
 
@@ -21,7 +22,7 @@ _EVENTS = {
 
 def to_json(event: dp_accounting.DpEvent) -> dict[str, Any]:
   """Returns an event as a record for `from_json`."""
-  fields = attr.asdict(event, recurse=False)
+  fields = plain(attr.asdict(event, recurse=False))
   return {
     'type': type(event).__name__,
     **{
@@ -45,6 +46,25 @@ def check(event: dp_accounting.DpEvent) -> None:
   )
   if inner is not None:
     check(inner)
+
+
+def innermost(event: dp_accounting.DpEvent) -> dp_accounting.DpEvent:
+  """Returns the event inside of all samplings."""
+  while hasattr(event, 'event'):
+    event = event.event
+  return event
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns values as JSON has them: NumPy's numbers become Python's."""
+  return {
+    name: value.item()
+    if isinstance(value, np.generic)
+    else plain(value)
+    if isinstance(value, dict)
+    else value
+    for name, value in values.items()
+  }
 
 
 def in_words(event: dp_accounting.DpEvent) -> str:

@@ -13,8 +13,11 @@ attacker can forge a ledger.  Missing lines at the end are detected only if
 another file knows of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+import fcntl
 import json
+import os
 import pathlib
 import secrets
 from typing import Any
@@ -62,6 +65,7 @@ class Ledger:
     self._contents = ledger_contents.read(path)
     self._prior_paths = tuple(prior_paths)
     self._seen: dict[pathlib.Path, tuple[int, int] | None] = {}
+    self._release_of: Callable[[int], RoundRelease] | None = None
 
   @classmethod
   def read(cls, path: pathlib.Path, relation: accountants.Relation) -> 'Ledger':
@@ -91,6 +95,7 @@ class Ledger:
     plan: Mapping[str, Any],
     relation: accountants.Relation,
     priors: Sequence[pathlib.Path] = (),
+    release_of: Callable[[int], RoundRelease] | None = None,
   ) -> 'Ledger':
     """Opens the ledger of a run to add to it, or creates the ledger.
 
@@ -100,6 +105,8 @@ class Ledger:
         the same for the whole run.
       relation: The neighbouring relation between populations.
       priors: Ledgers (or run folders) of earlier runs on the same clients.
+      release_of: Returns the only release of a round that the ledger takes; by
+        default the ledger takes any release.
 
     Raises:
       UserError: If the ledger is damaged or of another plan, the ledger of an
@@ -107,8 +114,10 @@ class Ledger:
         two copies of one ledger were both resumed.
     """
     plan = json.loads(json.dumps(plan))  # Comparable with the plan in a file.
+    for prior in priors:
+      cls.read(prior, relation).known()  # A bad one leaves no new ledger.
     if not has_begun(path):
-      path.write_text('')
+      path.touch()
       durable.sync(path.parent)
       header = {
         'ledger': ledger_contents.VERSION,
@@ -116,8 +125,10 @@ class Ledger:
         'relation': relation.name,
         'plan': plan,
       }
-      durable.append(path, 0, ledger_lines.line(header, ''))
+      with _alone(path, 0):
+        durable.append(path, 0, ledger_lines.line(header, ''))
     ledger = cls(path, priors)
+    ledger._release_of = release_of
     if (ledger.plan, ledger.relation) != (plan, relation):
       changed = [
         f'{key} was {ledger.plan.get(key)}, is {plan.get(key)}'
@@ -185,7 +196,17 @@ class Ledger:
 
     Returns:
       The hash of the entry.
+
+    Raises:
+      UserError: If the release is not of the ledger's plan, or another program
+        has extended the ledger.
     """
+    errors.require(number >= 1, f'Round {number}: rounds count from 1.')
+    errors.require(
+      self._release_of is None or self._release_of(number) == release,
+      f'The release of round {number} is not of the plan of the privacy ledger'
+      f' {self.path}: take the release from that plan.',
+    )
     record = {
       'round': number,
       'event': event_records.to_json(release.event),
@@ -322,10 +343,35 @@ class Ledger:
     line = ledger_lines.line(record, self.head)
     added = '\n' * self._contents.lacks_end + line
     before = self._contents.size
-    durable.append(self.path, before, added)
-    self._contents = self._contents.with_line(
+    contents = self._contents.with_line(
       line.rstrip('\n'), before + len(added.encode())
     )
+    with _alone(self.path, before):
+      durable.append(self.path, before, added)
+    self._contents = contents
+
+
+@contextlib.contextmanager
+def _alone(path: pathlib.Path, size: int) -> Iterator[None]:
+  """Locks a ledger, and checks that it has no line after its first bytes.
+
+  Args:
+    path: File of the ledger.
+    size: Number of bytes that this process has read or written.
+
+  Raises:
+    UserError: If the ledger has other lines than this process knows.
+  """
+  with open(path, 'rb') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.seek(size)
+    errors.require(
+      os.fstat(file.fileno()).st_size >= size and b'\n' not in file.read(),
+      f'The privacy ledger {path} has changed since it was opened: a ledger'
+      ' takes the rounds of one program only. End the other program, then open'
+      ' the ledger again.',
+    )
+    yield
 
 
 def has_begun(path: pathlib.Path) -> bool:

@@ -74,18 +74,18 @@ class LayerClipping:
         '`layer_bounds=adaptive` needs `mode=clip`: the groups of a normalised'
         ' update may exceed their bounds.',
       )
-      require(
-        0.0 < self.quantile < 1.0,
-        f'`quantile={self.quantile}` must be between 0 and 1.',
-      )
-      require(
-        0.0 < self.adaptation_rate <= 10.0,
-        f'`adaptation_rate={self.adaptation_rate}` must be in (0, 10].',
-      )
-      require(
-        self.count_stddev is None or 0.0 < self.count_stddev < math.inf,
-        f'`count_stddev={self.count_stddev}` must be positive and finite.',
-      )
+    require(
+      0.0 < self.quantile < 1.0,
+      f'`quantile={self.quantile}` must be between 0 and 1.',
+    )
+    require(
+      0.0 < self.adaptation_rate <= 10.0,
+      f'`adaptation_rate={self.adaptation_rate}` must be in (0, 10].',
+    )
+    require(
+      self.count_stddev is None or 0.0 < self.count_stddev < math.inf,
+      f'`count_stddev={self.count_stddev}` must be positive and finite.',
+    )
 
   def bounds_of(self, groups: grouping.LayerGroups) -> list[float]:
     """Returns the bounds C_h of the groups in the first round.

@@ -36,6 +36,8 @@ class Mechanism(abc.ABC):
   """Clips and aggregates client updates, and adds noise.
 
   To add a mechanism, write a subclass and add it to `mechanisms.MECHANISMS`.
+  The subclass refuses the values of settings that it does not implement, in
+  `__post_init__`.
 
   Class attributes:
     name: Value of the setting `mechanism`.
@@ -186,9 +188,13 @@ class Mechanism(abc.ABC):
       expected_cohort: As for `noised_sum`.
     """
 
+  def clipping_in_words(self) -> str:
+    """Describes the clipping in words, as the mechanism does it."""
+    return str(self.clipping)
+
   @abc.abstractmethod
   def noise_in_words(self) -> str:
-    """Describes the noise in words; `str(clipping)` describes the clipping."""
+    """Describes the noise in words."""
 
   def facts(self) -> dict[str, Any]:
     """Returns the settings of the mechanism, as the ledger records them."""

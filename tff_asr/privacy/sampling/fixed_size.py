@@ -42,7 +42,7 @@ class FixedSize(sampling_protocol.Scheme):
       ' Use `sampling=poisson`.',
     )
 
-  def _sampler(
+  def sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
   ) -> samplers.Cohorts:
     return samplers.fixed_size(

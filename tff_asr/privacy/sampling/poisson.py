@@ -36,7 +36,7 @@ class Poisson(sampling_protocol.Scheme):
     """Probability that an available client is in a round."""
     return self.selected / (self._available_share * self.population)
 
-  def _sampler(
+  def sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
   ) -> samplers.Cohorts:
     return samplers.poisson(

@@ -12,6 +12,9 @@ from tff_asr import errors
 from tff_asr.privacy.accounting import accountants, releases
 from tff_asr.privacy.sampling import available_hours, samplers
 
+# Attributes that no scheme replaces.
+_FINAL = ('cohorts', 'contributions', 'release', 'releases')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scheme(abc.ABC):
@@ -51,6 +54,15 @@ class Scheme(abc.ABC):
   cohort_size: int
   over_selection: float = 1.0
   availability: available_hours.Daily | None = None
+
+  def __init_subclass__(cls, **kwargs):
+    super().__init_subclass__(**kwargs)
+    replaced = sorted(set(_FINAL) & set(vars(cls)))
+    if replaced:
+      raise TypeError(
+        f'Sampling scheme {cls.__name__} must not replace {replaced}: epsilon'
+        ' follows from `relation`, `turns` and `round_event`.'
+      )
 
   def __post_init__(self):
     errors.require(
@@ -99,10 +111,17 @@ class Scheme(abc.ABC):
     return 2.0 if is_replaced else 1.0
 
   @abc.abstractmethod
-  def _sampler(
+  def sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
   ) -> samplers.Cohorts:
-    """Returns the sampler of a checked population."""
+    """Returns the sampler of a checked population.
+
+    `cohorts` checks what the sampler draws.
+
+    Args:
+      client_ids: The population.
+      insecure_seed: Seed of repeatable cohorts, or `None`.
+    """
 
   def cohorts(
     self, client_ids: Sequence[str], insecure_seed: int | None = None
@@ -118,6 +137,9 @@ class Scheme(abc.ABC):
         The sampler raises it if the scheme draws a client twice in a round, a
         client outside of the population, or a client outside of its turn.
     """
+    client_ids = list(client_ids)
+    if not all(isinstance(client, str) for client in client_ids):
+      raise errors.UserError('The names of clients must be strings.')
     if len(set(client_ids)) != len(client_ids):
       raise errors.UserError('A client is in the population twice.')
     if len(client_ids) != self.population:
@@ -125,12 +147,13 @@ class Scheme(abc.ABC):
         f'The plan is for a population of {self.population}, found'
         f' {len(client_ids)} clients.'
       )
-    sampler = self._sampler(client_ids, insecure_seed)
+    sampler = self.sampler(client_ids, insecure_seed)
     population = frozenset(client_ids)
     turns: dict[str, tuple[int, int] | None] = {}
 
     def checked(number: int) -> list[str]:
-      cohort, turn = sampler(number), self._turn(number)
+      errors.require(number >= 1, f'Round {number}: rounds count from 1.')
+      cohort, turn = list(sampler(number)), self._turn(number)
       errors.require(
         len(set(cohort)) == len(cohort) and population.issuperset(cohort),
         f'The sampling scheme {self.name!r} drew a client twice in round'

@@ -39,7 +39,7 @@ class Turns(sampling_protocol.Scheme):
   def expected_cohort(self) -> float:
     return self.population / self.turns
 
-  def _sampler(
+  def sampler(
     self, client_ids: Sequence[str], insecure_seed: int | None
   ) -> samplers.Cohorts:
     del insecure_seed  # Turns are not random.
