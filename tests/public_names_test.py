@@ -242,7 +242,8 @@ def test_an_entry_of_another_name_is_added_and_none_is_replaced(
   monkeypatch.setattr(sys.modules[module], variable, copy)
 
   def entry(key):
-    return type('Entry', (), {'name': key, 'kind': key})
+    words = dict.fromkeys(['help', 'neighbours', 'assumed'], 'words')
+    return type('Entry', (), {'name': key, 'kind': key, **words})
 
   def call(key):
     if name == 'register_reader':

@@ -197,6 +197,10 @@ def test_other_settings_are_not_gone_on_with(tmp_path, monkeypatch):
     lambda items: items[:4],
     lambda items: [dataclasses.replace(items[0], text='no'), *items[1:]],
     lambda items: [utterance.Skipped('a', '0', 'lost'), *items[1:]],
+    lambda items: [
+      dataclasses.replace(items[0], audio=-items[0].audio),
+      *items[1:],
+    ],
   ],
 )
 def test_a_changed_corpus_is_not_gone_on_with(

@@ -14,8 +14,19 @@ import pytest
 from tff_asr import errors
 from tff_asr.privacy import plans
 from tff_asr.privacy.accounting import accountants, releases
-from tff_asr.privacy.mechanism import gaussian, layer_clipping
-from tff_asr.privacy.sampling import fixed_size, poisson, schemes, turns
+from tff_asr.privacy.mechanism import (
+  gaussian,
+  layer_clipping,
+  mechanism_protocol,
+  mechanisms,
+)
+from tff_asr.privacy.sampling import (
+  fixed_size,
+  poisson,
+  sampling_protocol,
+  schemes,
+  turns,
+)
 
 DRAWS = itertools.count(1.0)
 CLIENTS = [f'client {number}' for number in range(10)]
@@ -243,3 +254,22 @@ def test_two_settings_of_one_name_are_refused(name):
   )
   with pytest.raises(errors.UserError, match=f"fields \\['{name}'\\]"):
     plan(mechanism=own)
+
+
+def test_an_incomplete_class_is_not_registered():
+  class NoName(sampling_protocol.Scheme):
+    def in_words(self):
+      return ''
+
+  class NoNoise(mechanism_protocol.Mechanism):
+    name, help = 'none', 'nothing'
+
+  lacks = (
+    r'NoName lacks name, help, neighbours, assumed, round_event, sampler\.'
+  )
+  with pytest.raises(errors.UserError, match=lacks):
+    schemes.register(NoName)
+  lacks = r'lacks event, noise_in_words, noise_norms, noised_sum\.'
+  with pytest.raises(errors.UserError, match=lacks):
+    mechanisms.register(NoNoise)
+  assert 'none' not in mechanisms.MECHANISMS

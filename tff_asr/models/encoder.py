@@ -18,6 +18,11 @@ from tff_asr import errors
 from tff_asr.audio import features
 from tff_asr.models import precision
 
+# Class, settings and number format of encoders that this process has checked.
+_CHECKED: set[tuple[type, str, str]] = set()
+# Change of a logit by padding, as a part of the logits: rounding only.
+_GREATEST_CHANGE = 1e-3
+
 
 class AnyGraph:
   """A base class that keeps a Keras class usable inside and outside graphs.
@@ -69,23 +74,35 @@ class EncoderConfig(abc.ABC):
         another shape than `Encoder` defines.
     """
     encoder = self.make(precision_name)
-    encoder(*_frames_of_zeros(self.stride), training=False)
+    encoder(
+      tf.zeros([1, self.stride, features.MEL_BANDS]),
+      tf.constant([self.stride]),
+      training=False,
+    )
     if encoder.non_trainable_variables:
       raise errors.UserError(
         f'Encoder {self.kind!r} has weights that are not trained:'
         f' {", ".join(v.name for v in encoder.non_trainable_variables)}.'
         ' Rounds would never change these weights: make them trainable.'
       )
-    if tf.executing_eagerly():  # A graph would grow by a second call.
-      self._check(encoder)
+    checked = type(self), repr(self), precision_name
+    # A graph would grow by further calls.
+    if tf.executing_eagerly() and checked not in _CHECKED:
+      self._check(encoder, is_exact=precision_name == precision.FLOAT32)
+      _CHECKED.add(checked)
     return encoder
 
-  def _check(self, encoder: 'Encoder') -> None:
-    """Checks the weights and the logits of a call in training."""
+  def _check(self, encoder: 'Encoder', is_exact: bool) -> None:
+    """Checks the weights and the logits of some calls.
+
+    Args:
+      encoder: The encoder, with weights.
+      is_exact: Whether logits are compared with the logits of a padded batch.
+    """
     frames = 3 * self.stride - 1
     created = len(encoder.variables)
     logits = encoder(
-      *_frames_of_zeros(frames), training=True, seed=tf.zeros([2], tf.int32)
+      *_waves(frames), training=True, seed=tf.zeros([2], tf.int32)
     )
     late = [v.name for v in encoder.variables[created:]]
     errors.require(
@@ -100,6 +117,18 @@ class EncoderConfig(abc.ABC):
       f' {tuple(logits.shape)} for {frames} frames, but its settings say'
       f' float32 {expected}: check `stride`, `output_frames` and'
       ' `vocabulary_size`.',
+    )
+    if not is_exact:
+      return
+    alone = encoder(*_waves(frames), training=False)
+    padded = encoder(*_waves(frames, padding=4 * self.stride), training=False)
+    change = tf.reduce_max(tf.abs(padded[:, : alone.shape[1]] - alone))
+    scale = 1.0 + tf.reduce_max(tf.abs(alone))
+    errors.require(
+      not change > _GREATEST_CHANGE * scale,
+      f'Encoder {self.kind!r} gives other logits if its input is padded'
+      f' (by {change:.2g}): an utterance would depend on the others of its'
+      ' batch. Mask the frames after `lengths` in every layer.',
     )
 
   def layer_sizes(self) -> dict[str, int]:
@@ -150,9 +179,17 @@ class EncoderConfig(abc.ABC):
     return cls(**values)
 
 
-def _frames_of_zeros(frames: int) -> tuple[tf.Tensor, tf.Tensor]:
-  """Returns the features and the length of one utterance of zeros."""
-  return tf.zeros([1, frames, features.MEL_BANDS]), tf.constant([frames])
+def _waves(frames: int, padding: int = 0) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the features and the length of an utterance, without randomness.
+
+  Args:
+    frames: Number of frames.
+    padding: Number of frames after the utterance, all of them 5.
+  """
+  wave = tf.sin(tf.range(frames * features.MEL_BANDS, dtype=tf.float32))
+  utterance = tf.reshape(wave, [1, frames, features.MEL_BANDS])
+  padded = tf.pad(utterance, [[0, 0], [0, padding], [0, 0]], constant_values=5)
+  return padded, tf.constant([frames])
 
 
 class Encoder(AnyGraph, tf.keras.Model):

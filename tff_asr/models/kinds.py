@@ -16,6 +16,6 @@ def register(config: type[encoder.EncoderConfig]) -> None:
   """Adds a kind of encoders to `KINDS` under the name `config.kind`.
 
   Raises:
-    UserError: If another kind has the same name.
+    UserError: If the kind lacks a part, or another kind has the same name.
   """
-  registry.add(KINDS, config.kind, config, 'kind of encoders')
+  registry.add_class(KINDS, config, 'kind of encoders', ('kind',))

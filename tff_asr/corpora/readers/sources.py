@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Iterator
 
+from tff_asr import errors
 from tff_asr.corpora import utterance
 
 Item = utterance.Recording | utterance.Utterance | utterance.Skipped
@@ -28,6 +29,20 @@ class Source(abc.ABC):
       UserError: If the corpus is missing or has another layout.
     """
 
+  def checked_items(self) -> Iterator[Item]:
+    """Yields the items, and checks that they are items.
+
+    Raises:
+      UserError: As for `items`, or if an item is of another type.
+    """
+    for number, item in enumerate(self.items(), start=1):
+      errors.require(
+        isinstance(item, Item),
+        f'The corpus reader gave a {type(item).__name__} as item {number},'
+        ' which must be a Recording, an Utterance or a Skipped.',
+      )
+      yield item
+
   def survey(self) -> tuple[list[str], int]:
     """Returns the speakers, sorted, and the number of items.
 
@@ -35,7 +50,7 @@ class Source(abc.ABC):
       UserError: If the corpus is missing or has another layout.
     """
     clients, count = set(), 0
-    for item in self.items():
+    for item in self.checked_items():
       clients.add(item.client_id)
       count += 1
     return sorted(clients - {''}), count

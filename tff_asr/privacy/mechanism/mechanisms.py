@@ -23,9 +23,11 @@ def register(mechanism: type[mechanism_protocol.Mechanism]) -> None:
   """Adds a mechanism to `MECHANISMS` under its own name.
 
   Raises:
-    UserError: If the name is another mechanism's.
+    UserError: If the mechanism lacks a part, or the name is another
+      mechanism's.
   """
-  registry.add(MECHANISMS, mechanism.name, mechanism, 'mechanism')
+  words = ('name', 'help', 'assumed')
+  registry.add_class(MECHANISMS, mechanism, 'mechanism', words)
 
 
 def named(name: str) -> type[mechanism_protocol.Mechanism]:

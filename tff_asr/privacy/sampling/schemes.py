@@ -22,9 +22,10 @@ def register(scheme: type[sampling_protocol.Scheme]) -> None:
   """Adds a scheme to `SCHEMES` under its own name.
 
   Raises:
-    UserError: If the name is another scheme's.
+    UserError: If the scheme lacks a part, or the name is another scheme's.
   """
-  registry.add(SCHEMES, scheme.name, scheme, 'sampling scheme')
+  words = ('name', 'help', 'neighbours', 'assumed')
+  registry.add_class(SCHEMES, scheme, 'sampling scheme', words)
 
 
 def named(name: str) -> type[sampling_protocol.Scheme]:
