@@ -33,3 +33,10 @@ def test_tensors_of_a_block_need_not_be_neighbours():
 def test_what_cannot_be_grouped_is_refused(layers, by):
   with pytest.raises(errors.UserError):
     grouping.group(layers, by)
+
+
+def test_blocks_of_tensors_without_names_are_refused():
+  """Each tensor would be a block of its own."""
+  with pytest.raises(errors.UserError, match='needs the names of the layers'):
+    grouping.group({'0': 3, '1': 4, '2/0': 5}, 'block')
+  assert grouping.group({'0': 3, '1': 4}, 'model').sizes == (7,)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import dataclasses
+import re
 
 from tff_asr import errors
 
@@ -41,8 +42,8 @@ def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
       (one group of all tensors).
 
   Raises:
-    UserError: If `by` has another value, the update has no tensors, or a
-      tensor has no coordinates.
+    UserError: If `by` has another value, the update has no tensors, a tensor
+      has no coordinates, or the tensors of blocks have no names.
   """
   if by not in NAMES:
     raise errors.UserError(f'`layer_groups={by}` must be one of {NAMES}.')
@@ -50,6 +51,11 @@ def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
     raise errors.UserError(
       'An update needs at least one tensor, and each tensor needs coordinates.'
     )
+  errors.require(
+    by != BLOCK or any(re.search('[^0-9/]', name) for name in layers),
+    '`layer_groups=block` needs the names of the layers, which the updates do'
+    ' not have: give `layers`.',
+  )
   group_of = {
     TENSOR: lambda name: name,
     BLOCK: lambda name: name.partition('/')[0],
