@@ -54,6 +54,15 @@ class PrivacyPlan:
 
   def __post_init__(self):
     require = errors.require
+    for name, kind in (
+      ('sampling', sampling_protocol.Scheme),
+      ('mechanism', mechanism_protocol.Mechanism),
+    ):
+      value = getattr(self, name)
+      require(
+        isinstance(value, kind),
+        f'`{name}={value!r}` must be a {kind.__name__}.',
+      )
     self.sampling.check_accountable()
     require(
       isinstance(self.rounds, numbers.Integral) and self.rounds >= 0,

@@ -114,6 +114,11 @@ class Ledger:
         two copies of one ledger were both resumed.
     """
     plan = json.loads(json.dumps(plan))  # Comparable with the plan in a file.
+    errors.require(
+      path.parent.is_dir() and not path.is_dir(),
+      f'{path} cannot be a privacy ledger: it must be a file in a folder that'
+      ' exists.',
+    )
     for prior in priors:
       cls.read(prior, relation).known()  # A bad one leaves no new ledger.
     if not has_begun(path):

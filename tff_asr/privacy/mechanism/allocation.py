@@ -30,6 +30,7 @@ proportional to sqrt(d_h), as for the bounds `dim`.
 
 from collections.abc import Sequence
 import math
+import numbers
 
 import tensorflow as tf
 
@@ -46,7 +47,7 @@ LEAST_NOISE_MULTIPLIER, GREATEST_NOISE_MULTIPLIER = 1e-5, 2.0**30
 
 def is_noise_multiplier(value: float) -> bool:
   """Returns whether a noise multiplier is 0 (no noise) or within the limits."""
-  return (
+  return isinstance(value, numbers.Real) and (
     value == 0.0 or LEAST_NOISE_MULTIPLIER <= value <= GREATEST_NOISE_MULTIPLIER
   )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 
 from tff_asr import errors
 from tff_asr.privacy.mechanism import (
@@ -44,7 +45,8 @@ class LayerClipping:
   def __post_init__(self):
     require = errors.require
     require(
-      bounds.LEAST <= self.clip_norm <= bounds.GREATEST,
+      isinstance(self.clip_norm, numbers.Real)
+      and bounds.LEAST <= self.clip_norm <= bounds.GREATEST,
       f'`clip_norm={self.clip_norm}` must be from {bounds.LEAST:g} to'
       f' {bounds.GREATEST:g}.',
     )

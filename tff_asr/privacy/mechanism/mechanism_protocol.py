@@ -71,6 +71,10 @@ class Mechanism(abc.ABC):
 
   def __post_init__(self):
     errors.require(
+      isinstance(self.clipping, layer_clipping.LayerClipping),
+      f'`clipping={self.clipping}` must be a LayerClipping.',
+    )
+    errors.require(
       self.noise_multiplier is None
       or allocation.is_noise_multiplier(self.noise_multiplier),
       f'`noise_multiplier={self.noise_multiplier}` must be from'

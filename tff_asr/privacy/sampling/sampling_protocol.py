@@ -4,6 +4,7 @@ import abc
 from collections.abc import Mapping, Sequence
 import dataclasses
 import math
+import numbers
 from typing import Any, ClassVar, Self
 
 import dp_accounting
@@ -65,6 +66,12 @@ class Scheme(abc.ABC):
       )
 
   def __post_init__(self):
+    for name in ('population', 'cohort_size'):
+      value = getattr(self, name)
+      errors.require(
+        isinstance(value, numbers.Integral),
+        f'`{name}={value}` must be a whole number.',
+      )
     errors.require(
       1 <= self.cohort_size <= self.population,
       f'`cohort_size={self.cohort_size}` must be at least 1 and at most the'
@@ -152,7 +159,6 @@ class Scheme(abc.ABC):
     turns: dict[str, tuple[int, int] | None] = {}
 
     def checked(number: int) -> list[str]:
-      errors.require(number >= 1, f'Round {number}: rounds count from 1.')
       cohort, turn = list(sampler(number)), self._turn(number)
       errors.require(
         len(set(cohort)) == len(cohort) and population.issuperset(cohort),
