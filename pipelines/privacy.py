@@ -117,7 +117,8 @@ def main() -> str:
   sizes = (_ACCOUNTING_COHORT_SIZE.value, _ACCOUNTING_POPULATION.value)
   errors.require(
     (sizes[0] is None) == (sizes[1] is None),
-    '--accounting_cohort_size and --accounting_population go together.',
+    '--accounting_cohort_size and --accounting_population need each other: give'
+    ' both, or neither.',
   )
   plot = _PLOT.value
   text = privacy.run(

@@ -109,9 +109,7 @@ def oracle(run):
   rng = np.random.default_rng(SEED)
   states = [algorithm_1.initial(theta, run)]
   for _ in range(ROUNDS):
-    states.append(
-      algorithm_1.one_round(encoder, states[-1], CLIENTS, run, rng)
-    )
+    states.append(algorithm_1.one_round(encoder, states[-1], CLIENTS, run, rng))
   return states[1:]
 
 

@@ -133,14 +133,16 @@ def test_help_explains_the_flags(workplace):
 
 
 def test_the_examples_of_help_can_be_copied():
-  """A line that continues an example ends with a backslash."""
+  """All are indented; a line that continues one ends with a backslash."""
   count = 0
   for file in (ROOT / 'pipelines').glob('*.py'):
-    lines = ast.get_docstring(ast.parse(file.read_text())).splitlines()
+    module = ast.parse(file.read_text())
+    lines = ast.get_docstring(module, clean=False).splitlines()
     for line, following in itertools.pairwise([*lines, '']):
       assert len(line) <= 80
       if 'bazel run' in line or following.lstrip().startswith('--'):
         count += 1
+        assert line.startswith('  '), line
         assert line.endswith('\\') == following.lstrip().startswith('--'), line
   assert count > 20
 

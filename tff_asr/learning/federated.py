@@ -8,8 +8,8 @@ step along the result.
 
 `tests/learning/algorithm_1.py` writes the same round on one page, in plain
 TensorFlow and NumPy.  `tests/learning/algorithm_1_test.py` compares the two.
-`tff_asr/programs/program_logic.py` calls the steps of a round.  The files of the
-steps, in their order; a step in brackets is no part of a default run:
+`tff_asr/programs/program_logic.py` calls the steps of a round.  These files
+contain the steps, in their order; a default run skips the steps in brackets:
 
 ```
 draw the cohort          tff_asr/privacy/sampling/poisson.py
