@@ -132,6 +132,18 @@ def test_help_explains_the_flags(workplace):
     assert part in out
 
 
+def test_the_page_on_privacy_has_the_figures_that_are_printed(workplace):
+  page = (ROOT / 'docs' / 'privacy.md').read_text().replace('\\\n', '')
+  found = re.findall(
+    r'//pipelines:privacy -- (--target_epsilon=.*?) +# \D*(\d\S*)', page
+  )
+  assert len(found) == 3
+  for arguments, figure in found:
+    code, out, err = call('privacy', *arguments.split(), cwd=workplace)
+    assert code == 0, err
+    assert f' {figure} meets epsilon' in out
+
+
 def test_the_examples_of_help_can_be_copied():
   """All are indented; a line that continues one ends with a backslash."""
   count = 0
