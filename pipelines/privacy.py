@@ -81,7 +81,8 @@ _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
   'accounting_population',
   None,
-  'Number of clients of the hypothetical run of --accounting_cohort_size.',
+  'Population of the hypothetical run of --accounting_cohort_size: its number'
+  ' of clients. Give both flags, or neither.',
 )
 _PLOT = flag_kinds.define_path(
   'plot',

@@ -152,7 +152,7 @@ def test_the_examples_of_help_can_be_copied():
     lines = ast.get_docstring(module, clean=False).splitlines()
     for line, following in itertools.pairwise([*lines, '']):
       assert len(line) <= 80
-      if 'bazel run' in line or following.lstrip().startswith('--'):
+      if re.match(' *bazel run', line) or following.lstrip().startswith('--'):
         count += 1
         assert line.startswith('  '), line
         assert line.endswith('\\') == following.lstrip().startswith('--'), line
