@@ -129,8 +129,8 @@ class PrivacyPlan:
     """
     errors.require(
       insecure_seed is None or not self.is_guarantee,
-      '`insecure_seed` is not allowed with a guarantee: epsilon needs cohorts'
-      ' that nobody can predict.',
+      'A seed of the cohorts is not allowed with a guarantee: epsilon needs'
+      ' cohorts that nobody can predict.',
     )
     return self.sampling.cohorts(client_ids, insecure_seed)
 
