@@ -1,11 +1,12 @@
 r"""Measures speed on this machine.
 
-bazel run //pipelines:benchmark -- --what=data
-bazel run //pipelines:benchmark -- --what=model --model=paper
-bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
-bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
+Examples:
+  bazel run //pipelines:benchmark -- --what=data
+  bazel run //pipelines:benchmark -- --what=model --model=paper
+  bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
+  bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
       --input_dir=AN4/test
-bazel run //pipelines:benchmark -- --what=hostile --model=small
+  bazel run //pipelines:benchmark -- --what=hostile --model=small
 """
 
 import pathlib
@@ -24,7 +25,7 @@ _WHAT = flags.DEFINE_enum(
   ' (data); time to the first step, and steps in each precision (model);'
   " federated rounds beside a plain training loop and TFF's own runtime, and"
   ' their memory (rounds); an exported model beside the model itself (serving);'
-  ' the cost of hostile requests beside honest requests of the same size'
+  ' the cost of hostile requests beside normal requests of the same size'
   ' (hostile).',
 )
 _INPUT_DIR = flag_kinds.define_path(

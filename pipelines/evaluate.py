@@ -1,9 +1,10 @@
 r"""Measures the error rates of a model on a client store.
 
-bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE
-bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
+Examples:
+  bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE
+  bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
       --personalise_epochs=5
-bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
+  bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
       --beam=50 --lm=FILE.arpa
 """
 
@@ -58,9 +59,9 @@ _WORD_BONUS = flags.DEFINE_float(
 _PERSONALISE_EPOCHS = flags.DEFINE_integer(
   'personalise_epochs',
   0,
-  'Number of passes over every second utterance of a speaker, which tune the'
-  ' model for this speaker. The other utterances compare the model before and'
-  ' after. 0 for no personalisation.',
+  'Number of passes that fine-tune the model on half of the utterances of each'
+  ' speaker; the other half is the test, before and after. 0 for no'
+  ' personalisation.',
   lower_bound=0,
 )
 _PERSONALISE_LEARNING_RATE = flags.DEFINE_float(

@@ -9,8 +9,8 @@ _EXECUTOR = flags.DEFINE_enum(
   execution.DEVICE,
   execution.EXECUTORS,
   'Runtime of federated computations: the devices of this process (device), or'
-  " TFF's own process (native), which runs on the CPU only and gives no privacy"
-  ' guarantee.',
+  " TFF's own process (native), which runs on the CPU only and cannot be used"
+  ' with a privacy guarantee.',
 )
 _DEVICES = flags.DEFINE_string(
   'devices',

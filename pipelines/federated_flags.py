@@ -5,6 +5,7 @@ from typing import Any
 
 from absl import flags
 
+from pipelines import flag_kinds
 from tff_asr import errors
 from tff_asr.corpora import batching
 from tff_asr.learning import federated
@@ -20,8 +21,8 @@ _CLIENT_BATCH_SECONDS = flags.DEFINE_float(
 _CLIENT_EPOCHS = flags.DEFINE_integer(
   'client_epochs',
   0,
-  'Number of passes of a client over its data in a round. By default'
-  f' {_DEFAULT_CLIENT_EPOCHS}, or 0 with --client_steps.',
+  'Number of passes of a client over its data in a round. 0 means'
+  f' {_DEFAULT_CLIENT_EPOCHS}, or --client_steps if that is given.',
   lower_bound=0,
 )
 _CLIENT_STEPS = flags.DEFINE_integer(
@@ -39,11 +40,8 @@ _CLIENT_MAX_SECONDS = flags.DEFINE_float(
   ' no limit. One second takes 32 kB of memory.',
   lower_bound=0.0,
 )
-_CLIENT_LEARNING_RATE = flags.DEFINE_float(
-  'client_learning_rate',
-  0.3,
-  'Learning rate of SGD on the clients.',
-  lower_bound=0,
+_CLIENT_LEARNING_RATE = flag_kinds.define_positive(
+  'client_learning_rate', 0.3, 'Learning rate of SGD on the clients.'
 )
 _CLIENT_GRADIENT_CLIP = flags.DEFINE_float(
   'client_gradient_clip',
@@ -56,12 +54,11 @@ _SERVER_OPTIMIZER = flags.DEFINE_enum(
   sorted(federated.SERVER_OPTIMIZERS),
   'Optimizer of the server.',
 )
-_SERVER_LEARNING_RATE = flags.DEFINE_float(
+_SERVER_LEARNING_RATE = flag_kinds.define_positive(
   'server_learning_rate',
   0.02,
   'Learning rate of the server. The paper uses 0.001 to 0.009 with lamb, and'
   ' 0.7 to 3.4 with lars.',
-  lower_bound=0,
 )
 _SERVER_DECAY_START = flags.DEFINE_integer(
   'server_decay_start',
@@ -126,14 +123,14 @@ def _server_schedule() -> schedules.Schedule:
   rounds, rate = _SERVER_DECAY_ROUNDS.value, _SERVER_DECAY_RATE.value
   errors.require(
     (rounds is None) == (rate is None),
-    '--server_decay_rounds and --server_decay_rate go together: give both, or'
-    ' neither.',
+    '--server_decay_rounds and --server_decay_rate need each other: give both,'
+    ' or neither.',
   )
   if rounds is None:
     errors.require(
       not _SERVER_DECAY_START.value,
-      f'--server_decay_start={_SERVER_DECAY_START.value} of no decay: give'
-      ' --server_decay_rounds and --server_decay_rate as well.',
+      '--server_decay_start needs --server_decay_rounds and'
+      ' --server_decay_rate: give them as well.',
     )
     return schedules.UNCHANGED
   return schedules.Schedule(

@@ -32,10 +32,24 @@ class _PathsParser(flags.ListParser):
 class _VocabularyParser(_PathParser):
   """Makes the path after `spm:` absolute."""
 
+  syntactic_help = f'a name, or {_PIECES} and a path'
+
   def parse(self, argument: str) -> str:
     if not argument.startswith(_PIECES):
       return argument
     return _PIECES + super().parse(argument.removeprefix(_PIECES))
+
+
+class _PositiveParser(flags.FloatParser):
+  """Reads a number above zero."""
+
+  def __init__(self, upper_bound: float | None = None):
+    super().__init__(upper_bound=upper_bound)
+    limit = '' if upper_bound is None else f', at most {upper_bound:g}'
+    self.syntactic_help = f'a positive number{limit}'
+
+  def is_outside_bounds(self, value: float) -> bool:
+    return value <= 0.0 or super().is_outside_bounds(value)
 
 
 class _NumbersParser(flags.ListParser):
@@ -129,6 +143,26 @@ def define_vocabulary(
   """Defines a flag for the name of a vocabulary, or `spm:` and a path."""
   return flags.DEFINE(
     _VocabularyParser(),
+    name,
+    default,
+    help,
+    serializer=flags.ArgumentSerializer(),
+  )
+
+
+def define_positive(
+  name: str, default: float, help: str, upper_bound: float | None = None
+) -> flags.FlagHolder[float]:
+  """Defines a flag for a number above zero.
+
+  Args:
+    name: Name of the flag.
+    default: The default.
+    help: Purpose of the flag, for `--help`.
+    upper_bound: Greatest allowed number.
+  """
+  return flags.DEFINE(
+    _PositiveParser(upper_bound),
     name,
     default,
     help,

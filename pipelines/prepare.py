@@ -1,13 +1,13 @@
 r"""Prepares a client store from a corpus or from synthetic speakers.
 
-bazel run //pipelines:prepare -- --source=librispeech \
+  bazel run //pipelines:prepare -- --source=librispeech \
       --input_dir=LibriSpeech/train-clean-100 --output=stores/clean-100
-bazel run //pipelines:prepare -- --source=common_voice --splits=train \
+  bazel run //pipelines:prepare -- --source=common_voice --splits=train \
       --input_dir=cv-corpus-13.0-2023-03-09/fr --vocabulary=fr \
       --output=stores/cv-fr-train
-bazel run //pipelines:prepare -- --source=tsv --manifest=utterances.tsv \
+  bazel run //pipelines:prepare -- --source=tsv --manifest=utterances.tsv \
       --output=stores/mine
-bazel run //pipelines:prepare -- --source=synthetic --clients=64 \
+  bazel run //pipelines:prepare -- --source=synthetic --clients=64 \
       --output=stores/synthetic
 
 To resume an interrupted call, repeat the command.
@@ -32,7 +32,11 @@ _SOURCE = flags.DEFINE_enum(
   + ' '.join(f'{name}: {r.help}' for name, r in by_name.READERS.items()),
 )
 _OUTPUT = flag_kinds.define_path(
-  'output', None, 'Folder of the store; must not exist.', required=True
+  'output',
+  None,
+  'Folder of the store; must not exist. To resume an interrupted call, repeat'
+  ' the command.',
+  required=True,
 )
 _STORE = flags.DEFINE_enum(
   'store',

@@ -81,7 +81,8 @@ _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
   'accounting_population',
   None,
-  'Number of clients of the hypothetical run of --accounting_cohort_size.',
+  'Population of the hypothetical run of --accounting_cohort_size: its number'
+  ' of clients. Give both flags, or neither.',
 )
 _PLOT = flag_kinds.define_path(
   'plot',
@@ -117,7 +118,8 @@ def main() -> str:
   sizes = (_ACCOUNTING_COHORT_SIZE.value, _ACCOUNTING_POPULATION.value)
   errors.require(
     (sizes[0] is None) == (sizes[1] is None),
-    '--accounting_cohort_size and --accounting_population go together.',
+    '--accounting_cohort_size and --accounting_population need each other: give'
+    ' both, or neither.',
   )
   plot = _PLOT.value
   text = privacy.run(

@@ -50,13 +50,12 @@ _CLIENT_DROP_OUT = flags.DEFINE_float(
   'Probability that a selected client does not answer.',
   lower_bound=0.0,
 )
-_AVAILABLE_HOURS = flags.DEFINE_float(
+_AVAILABLE_HOURS = flag_kinds.define_positive(
   'available_hours',
   24.0,
-  'Hours of a day in which a client is available, at hours of its own, so that'
-  ' cohorts follow the time of day; 24 for always. With clipping,'
-  ' --sampling=poisson only.',
-  lower_bound=0.0,
+  'Each client is available this many hours a day, at hours that differ by'
+  ' client; 24 for always. So the number of available clients follows the time'
+  ' of day. With clipping, --sampling=poisson only.',
   upper_bound=24.0,
 )
 _ROUNDS_A_DAY = flags.DEFINE_integer(
@@ -121,7 +120,11 @@ _CLIP_QUANTILE = flags.DEFINE_float(
   'Share of the clients that adaptive bounds leave unclipped.',
 )
 _CLIP_ADAPTATION_RATE = flags.DEFINE_float(
-  'clip_adaptation_rate', 0.2, 'Step size of adaptive bounds, in the exponent.'
+  'clip_adaptation_rate',
+  0.2,
+  'Rate at which adaptive bounds change. After each round, a bound C becomes'
+  ' C exp(-rate (share - quantile)): share is the noised share of the clients'
+  ' within C, quantile is --clip_quantile.',
 )
 _CLIP_COUNT_STDDEV = flags.DEFINE_float(
   'clip_count_stddev',
@@ -169,8 +172,8 @@ _PRIOR_LEDGER = flag_kinds.define_paths(
   [],
   'Run folders (or their ledger.jsonl) of earlier runs on the same clients,'
   ' separated by commas. The releases of these runs count towards epsilon. The'
-  ' ledgers are read again after each round, since the runs may still be at'
-  ' work.',
+  ' ledgers are read again after each round, because these runs may still be'
+  ' running.',
 )
 _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
   'accounting_cohort_size',
@@ -182,14 +185,15 @@ _ACCOUNTING_COHORT_SIZE = flags.DEFINE_integer(
 _ACCOUNTING_POPULATION = flags.DEFINE_integer(
   'accounting_population',
   None,
-  'Number of clients of the hypothetical run of --accounting_cohort_size.',
+  'Population of the hypothetical run of --accounting_cohort_size: its number'
+  ' of clients. Give both flags, or neither.',
   lower_bound=1,
 )
 _INSECURE_NOISE_SEED = flags.DEFINE_integer(
   'insecure_noise_seed',
   None,
-  'Seed of noise that repeats, for debugging. Nothing is guaranteed then, and'
-  ' every epsilon reads none.',
+  'Seed of noise that repeats, for debugging. The run then has no guarantee:'
+  ' each epsilon is printed as none.',
   lower_bound=0,
   upper_bound=2**63 - 1,
 )

@@ -33,8 +33,8 @@ _SEED_CLIENTS = flags.DEFINE_integer(
 _SEED_EPOCHS = flags.DEFINE_integer(
   'seed_epochs',
   0,
-  'Number of passes over the seed speakers in central training. By default'
-  f' {_DEFAULT_SEED_EPOCHS}, or 0 with --seed_steps.',
+  'Number of passes over the seed speakers in central training. 0 means'
+  f' {_DEFAULT_SEED_EPOCHS}, or --seed_steps if that is given.',
   lower_bound=0,
 )
 _SEED_STEPS = flags.DEFINE_integer(
@@ -63,11 +63,8 @@ _SEED_OPTIMIZER = flags.DEFINE_enum(
   central.OPTIMIZERS,
   'Optimizer of central training.',
 )
-_SEED_LEARNING_RATE = flags.DEFINE_float(
-  'seed_learning_rate',
-  3e-3,
-  'Peak learning rate of central training.',
-  lower_bound=0,
+_SEED_LEARNING_RATE = flag_kinds.define_positive(
+  'seed_learning_rate', 3e-3, 'Peak learning rate of central training.'
 )
 _SEED_WARMUP_STEPS = flags.DEFINE_integer(
   'seed_warmup_steps',

@@ -12,6 +12,12 @@ def room_test(name, srcs, deps = [], size = "medium", **kwargs):
       size: See Bazel's test sizes.
       **kwargs: Handed on to py_test.
     """
+    if not native.existing_rule("sources"):
+        native.filegroup(  # For the test of the pages that name them.
+            name = "sources",
+            srcs = native.glob(["**/*.py"]),
+            visibility = ["//tests:__pkg__"],
+        )
     py_test(
         name = name,
         size = size,

@@ -1,4 +1,4 @@
-"""Links between README and docs lead to a file and to a heading in it."""
+"""Links of README and docs lead to a heading; paths in them exist."""
 
 import pathlib
 import re
@@ -37,6 +37,55 @@ def broken(page, text):
     if not whole or (anchor and anchor not in anchors(prose(path))):
       found.append(target)
   return found
+
+
+def missing(text):
+  """The paths of the repository, and the tests, that a page names in vain."""
+  found = []
+  for path, test in re.findall(
+    r'(?<![\w./-])((?:tff_asr|tests|configs|tools|pipelines)/[\w./-]*\w)'
+    r'(?:::(\w+))?',
+    text,
+  ):
+    file = ROOT / path
+    if not file.exists():
+      found.append(path)
+    elif test and f'def {test}(' not in file.read_text(encoding='utf-8'):
+      found.append(f'{path}::{test}')
+  # A test without its folder cannot be run.
+  return found + re.findall(r'`((?!tests/)[\w/]*_test\.py)', text)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_every_path_of_the_repository_exists(page):
+  assert not missing((ROOT / page).read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'tests/pages_test.py::test_nothing',
+    'tests/nowhere_test.py',
+    'tff_asr/nowhere.py',
+    'pages_test.py',
+    'configs/small/nowhere.flags',
+  ],
+)
+def test_a_path_in_vain_is_found(name):
+  good = 'tests/pages_test.py::test_a_path_in_vain_is_found'
+  assert missing(f'`{good}` `tff_asr/text` `{name}`') == [name]
+
+
+def test_each_claim_of_privacy_has_a_test():
+  page = (ROOT / 'docs' / 'privacy.md').read_text(encoding='utf-8')
+  table = page.partition('## The test of each claim')[2]
+  claims = re.findall(r'(?m)^\| (?!claim |-)(.*) \| (.*) \|$', table)
+  assert len(claims) >= 15
+  for claim, tests in claims:
+    assert all(
+      re.fullmatch(r'`tests/[\w/]+_test\.py::test_\w+`', test)
+      for test in tests.split(', ')
+    ), claim
 
 
 @pytest.mark.parametrize('page', PAGES)

@@ -39,7 +39,8 @@ def replacing(*paths: pathlib.Path) -> Iterator[list[pathlib.Path]]:
     For each file a temporary path, at which the caller writes the new version.
 
   Raises:
-    OSError: If a file cannot be written; names the first file, or another.
+    OSError: If a file cannot be written.  The error names the first file if
+      the disk is full, else the file that failed.
   """
   asides = [durable.partial_of(path) for path in paths]
   try:

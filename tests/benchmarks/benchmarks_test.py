@@ -69,11 +69,11 @@ def test_hostile(monkeypatch):
 
 
 @pytest.mark.parametrize('signature', ['wav', 'serving_default', 'beam'])
-def test_an_honest_request_is_of_the_same_size_and_whole(signature):
+def test_a_normal_request_is_of_the_same_size_and_whole(signature):
   for request in hostile_requests.hostile().values():
     if request.size > 200_000 or request.signature != signature:
       continue
-    honest = hostile_requests.honest(request)
-    assert 0.98 * request.size - 100 < honest.size < 1.02 * request.size + 500
-    for contents in honest.inputs.get('wav', []):
+    normal = hostile_requests.normal(request)
+    assert 0.98 * request.size - 100 < normal.size < 1.02 * request.size + 500
+    for contents in normal.inputs.get('wav', []):
       assert len(decoding.decode(contents))

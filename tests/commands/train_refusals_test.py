@@ -38,7 +38,7 @@ _FAR = layer_clipping.LayerClipping(0.1, layer_bounds='adaptive', quantile=0.8)
     (dict(max_epsilon=1.0, noise_multiplier=0.0), 'fresh noise'),
     (dict(max_epsilon=1.0, insecure_noise_seed=1), 'fresh noise'),
     (dict(insecure_cohort_seed=1), 'nobody can predict'),
-    (dict(accounting_population=100), 'go together'),
+    (dict(accounting_population=100), 'need each other'),
     (dict(accounting_population=9, accounting_cohort_size=10), 'accounting_'),
     (dict(clipping=_GIVEN), 'lack: '),
     (dict(clipping=_GREEDY), 'clip counts'),

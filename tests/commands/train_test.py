@@ -5,6 +5,7 @@ import io
 import json
 import math
 import pathlib
+import re
 import shutil
 import sqlite3
 
@@ -45,6 +46,15 @@ def test_a_run_leaves_model_metrics_report_and_summary(finished, config):
   assert (output_dir / 'model_card.md').read_text() == card
   again = evaluate.evaluate(output_dir, config.eval_store, worst=1)
   assert f'{summary["wer"]:.1%}' in again.split('worst')[0].splitlines()[-2]
+
+
+def test_the_readme_lists_every_file_of_a_run(finished):
+  page = pathlib.Path(__file__).parents[2] / 'README.md'
+  rows = page.read_text().partition('A run writes these files')[2]
+  listed = re.findall(r'(?m)^\| (`.*?) \|', rows.partition('\n## ')[0])
+  names = set(re.findall(r'`([\w.]+)/?`', ' '.join(listed)))
+  assert 'model_card.md' in names and 'lineage.json' not in names
+  assert {file.name for file in finished[0].iterdir()} <= names
 
 
 def test_what_is_handed_on_has_no_names_no_paths_and_no_times(finished, config):

@@ -271,7 +271,9 @@ def test_a_store_is_split_once(tmp_path, monkeypatch):
     preparation.prepare(more, path, CONFIG, draw)
   held = store_writer.partial_of(tmp_path / 'store-holdout')
   held.rename(tmp_path / 'elsewhere')
-  with pytest.raises(errors.UserError, match='is gone'):
+  with pytest.raises(
+    errors.UserError, match=r'remove \S*/store\.partial as well'
+  ):
     preparation.prepare(stores.Given(items), path, CONFIG, draw)
   (tmp_path / 'elsewhere').rename(held)
   preparation.prepare(stores.Given(items), path, CONFIG, draw)

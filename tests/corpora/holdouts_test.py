@@ -26,7 +26,9 @@ def test_seeds_draw_different_parts():
 
 @pytest.mark.parametrize('clients', [0.01, 10, 11])
 def test_neither_part_may_be_empty(clients):
-  with pytest.raises(errors.UserError, match='empty: give the number'):
+  with pytest.raises(
+    errors.UserError, match='for one of the stores: give the number'
+  ):
     holdouts.Holdout(clients, 0).split([str(i) for i in range(10)])
 
 

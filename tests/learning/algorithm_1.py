@@ -1,8 +1,9 @@
-"""Runs central steps of Algorithm 1 eagerly: the oracle of federated training.
+"""Runs rounds of Algorithm 1 eagerly: the oracle of federated training.
 
 Algorithm 1 of Pelikan et al. (2025, arXiv 2310.00098), in the paper's symbols;
-a layer h is a tensor of the model.  This module uses the project's model and
-loss, but none of its clipping, aggregation and optimizers.
+a layer h is a tensor of the model.  The paper says "user" and "central step"
+where this project says "client" and "round".  This module uses the project's
+model and loss, but none of its clipping, aggregation and optimizers.
 """
 
 # ruff: noqa: N803, N806, N815 -- Symbols of the paper.
@@ -21,15 +22,17 @@ class Settings:
   """The settings of a run.
 
   Attributes:
-    q: Probability with which a user is sampled.
-    C: L2 bound of a user's update; adaptive bounds begin with it.
+    q: Probability with which a client is sampled.
+    C: L2 bound of a client's update; adaptive bounds begin with it.
     bounds: `uniform`, `dim` or `adaptive`.
     optimizer: Name of the server's optimizer, in `OPTIMIZERS`.
     eta: Learning rate of the server's optimizer.
     C_loc: L2 bound of a local gradient.
     eta_loc: Learning rate of local SGD.
-    z: Noise multiplier: the noise on the sum has standard deviation z C.
-    gamma: Share of the users that adaptive bounds leave unclipped.
+    z: Noise multiplier: the noise on the sum has standard deviation z C.  It
+      must be 0 with adaptive bounds: the project divides z between the update
+      and the clip bits, and this module does not.
+    gamma: Share of the clients that adaptive bounds leave unclipped.
     eta_C: Learning rate of adaptive bounds.
   """
 
@@ -44,18 +47,22 @@ class Settings:
   gamma: float = 0.5
   eta_C: float = 0.2
 
+  def __post_init__(self):
+    if self.bounds == 'adaptive' and self.z:
+      raise ValueError('Adaptive bounds are for z = 0 only.')
+
 
 @dataclasses.dataclass(frozen=True)
 class State:
-  """The server after central step t; a list has an item for each layer.
+  """The server after round t; a list has an item for each layer.
 
   Attributes:
-    t: Number of the step.
+    t: Number of the round.
     theta: Weights, float32.
-    C_h: Clipping bounds of the next step.
+    C_h: Clipping bounds of the next round.
     m: First moments of the server's optimizer.
     v: Second moments of the server's optimizer.
-    cohort: Sampled users.
+    cohort: Sampled clients.
     Delta: Pseudo-gradient.
   """
 
@@ -69,93 +76,99 @@ class State:
 
 
 def initial(theta: list[np.ndarray], run: Settings) -> State:
-  """Returns the server before the first step; definition 3 has the bounds."""
+  """Returns the server before the first round; definition 3 has the bounds."""
   d = np.array([w.size for w in theta])
   shares = d / d.sum() if run.bounds == 'dim' else np.full(d.shape, 1 / d.size)
   zeros = [np.zeros(w.shape) for w in theta]
   return State(0, theta, run.C * np.sqrt(shares), zeros, zeros)
 
 
-def central_step(
+def one_round(
   encoder: tf.keras.Model,
   state: State,
-  users: Mapping[str, Sequence[dict[str, np.ndarray]]],
+  clients: Mapping[str, Sequence[dict[str, np.ndarray]]],
   run: Settings,
   rng: np.random.Generator,
 ) -> State:
-  """Returns the server after the next step; each user has a list of batches."""
-  t, theta, C_h, S = state.t + 1, state.theta, state.C_h, run.q * len(users)
-  # Draw the cohort: every user with probability q, independent of the others.
-  cohort = [k for k in users if rng.random() < run.q]
+  """Returns the server after the next round.
+
+  Args:
+    encoder: The model; its weights are overwritten.
+    state: The server before the round.
+    clients: A list of batches for each client.
+    run: The settings.
+    rng: Source of the cohort and the noise.
+  """
+  t, C_h, S = state.t + 1, state.C_h, run.q * len(clients)
+  theta, m, v = list(state.theta), list(state.m), list(state.v)
+  layers = range(len(theta))
+  # Sample the cohort: each client with probability q, independently.
+  cohort = [k for k in clients if rng.random() < run.q]
   total = [np.zeros(w.shape) for w in theta]
-  bits = np.zeros(C_h.shape)
+  unclipped = np.zeros(len(theta))
   for k in cohort:
-    # Local SGD from the server's weights; every gradient is clipped to C_loc.
-    Delta_k = local_update(encoder, theta, users[k], run)
-    # Clip every layer of the update to its bound C_h.
-    norms = np.array([norm([layer]) for layer in Delta_k])
-    Delta_k = [clip([layer], c)[0] for layer, c in by_layer(Delta_k, C_h)]
-    # Add up.
-    total = [a + b for a, b in by_layer(total, Delta_k)]
-    bits += np.where(norms <= C_h, 0.5, -0.5)
+    # Train on the client, from the server's weights.
+    Delta_k = local_update(encoder, theta, clients[k], run)
+    # Clip each layer of the update to its bound, and add up.
+    for h in layers:
+      total[h] += clip_factor(C_h[h], Delta_k[h]) * Delta_k[h]
+      unclipped[h] += norm(Delta_k[h]) <= C_h[h]
   # Add noise of standard deviation z C, and divide by the expected cohort S.
-  C = np.sqrt(np.sum(C_h**2))
-  noise = [run.z * C / S * rng.normal(size=w.shape) for w in theta]
-  Delta = [layer / S + n for layer, n in by_layer(total, noise)]
-  # The server's step along the pseudo-gradient: LAMB in the paper.
+  C = norm(C_h)
+  noise = [run.z * C * rng.normal(size=w.shape) for w in theta]
+  Delta = [(total[h] + noise[h]) / S for h in layers]
+  # Update the weights with the pseudo-gradient Delta; the paper uses LAMB.
   step = OPTIMIZERS[run.optimizer]
-  layers = by_layer(theta, Delta, state.m, state.v)
-  theta, m, v = by_layer(*(step(*layer, t, run.eta) for layer in layers))
-  theta = [w.astype(np.float32) for w in theta]
-  # Adaptive bounds (Andrew et al., 2021, arXiv 1905.03871) follow the share of
-  # users that were within them.
+  for h in layers:
+    w, m[h], v[h] = step(theta[h], Delta[h], m[h], v[h], t, run.eta)
+    theta[h] = w.astype(np.float32)
+  # Adapt the bounds (Andrew et al., 2021, arXiv 1905.03871) to the share of
+  # unclipped clients among the S expected clients.  An expected client that was
+  # not sampled counts half, as neither unclipped nor clipped.
   if run.bounds == 'adaptive':
-    within = np.clip(bits / S + 0.5, 0.0, 1.0)
-    C_h = C_h * np.exp(-run.eta_C * (within - run.gamma))
+    share = np.clip((unclipped + (S - len(cohort)) / 2) / S, 0.0, 1.0)
+    C_h = C_h * np.exp(-run.eta_C * (share - run.gamma))
   return State(t, theta, C_h, m, v, cohort, Delta)
 
 
 def local_update(encoder, theta, batches, run) -> list[np.ndarray]:
-  """Returns Delta_k = theta - theta_k, after SGD on all batches of user k."""
+  """Returns Delta_k = theta - theta_k, after SGD on all batches of client k."""
   theta_k = theta
-  variables = encoder.trainable_variables
   for batch in batches:
-    for variable, value in by_layer(variables, theta_k):
-      variable.assign(value)
+    encoder.set_weights(theta_k)
     with tf.GradientTape() as tape:
       loss = speech_model.batch_loss(encoder, batch, training=True)
-    g = clip([g.numpy() for g in tape.gradient(loss, variables)], run.C_loc)
-    theta_k = [w - run.eta_loc * g_h for w, g_h in by_layer(theta_k, g)]
-  return [w - w_k for w, w_k in by_layer(theta, theta_k)]
+    g = [x.numpy() for x in tape.gradient(loss, encoder.trainable_variables)]
+    # The whole gradient is clipped to C_loc.
+    step = run.eta_loc * clip_factor(run.C_loc, *g)
+    theta_k = [w - step * g_h for w, g_h in zip(theta_k, g, strict=True)]
+  return [w - w_k for w, w_k in zip(theta, theta_k, strict=True)]
 
 
-def by_layer(*lists):
-  """Returns tuples with the items of each layer."""
-  return zip(*lists, strict=True)
-
-
-def norm(tensors) -> float:
+def norm(*tensors) -> float:
   """Returns the L2 norm over all tensors."""
-  return np.sqrt(sum(np.sum(np.square(x, dtype=np.float64)) for x in tensors))
+  return float(
+    np.sqrt(sum(np.sum(np.square(x, dtype=np.float64)) for x in tensors))
+  )
 
 
-def clip(tensors, C) -> list[np.ndarray]:
-  """Returns v C / max(C, ||v||), of the type of v."""
-  return [(x * (C / max(C, norm(tensors)))).astype(x.dtype) for x in tensors]
+def clip_factor(C, *tensors) -> float:
+  """Returns the factor that scales the tensors to a joint norm of at most C."""
+  return float(C / max(C, norm(*tensors)))
 
 
 def lamb(w, g, m, v, t, eta):
   """Takes a step of LAMB (You et al., 2020, arXiv 1904.00962)."""
   m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
   u = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6)
-  trust = norm([w]) / norm([u]) if norm([w]) > 0 and norm([u]) > 0 else 1.0
+  trust = norm(w) / norm(u) if norm(w) > 0 and norm(u) > 0 else 1.0
   return w - eta * trust * u, m, v
 
 
 def lars(w, g, m, v, t, eta):
   """Takes a step of LARS (You et al., 2017, arXiv 1708.03888)."""
-  trust = 0.001 * norm([w]) / (norm([g]) + 1e-6)
-  m = 0.9 * m + eta * (trust if norm([w]) > 0 and norm([g]) > 0 else 1.0) * g
+  trust = 0.001 * norm(w) / (norm(g) + 1e-6)
+  m = 0.9 * m + eta * (trust if norm(w) > 0 and norm(g) > 0 else 1.0) * g
   return w - m, m, v
 
 

@@ -132,15 +132,29 @@ def test_help_explains_the_flags(workplace):
     assert part in out
 
 
+def test_the_page_on_privacy_has_the_figures_that_are_printed(workplace):
+  page = (ROOT / 'docs' / 'privacy.md').read_text().replace('\\\n', '')
+  found = re.findall(
+    r'//pipelines:privacy -- (--target_epsilon=.*?) +# \D*(\d\S*)', page
+  )
+  assert len(found) == 3
+  for arguments, figure in found:
+    code, out, err = call('privacy', *arguments.split(), cwd=workplace)
+    assert code == 0, err
+    assert f' {figure} meets epsilon' in out
+
+
 def test_the_examples_of_help_can_be_copied():
-  """A line that continues an example ends with a backslash."""
+  """All are indented; a line that continues one ends with a backslash."""
   count = 0
   for file in (ROOT / 'pipelines').glob('*.py'):
-    lines = ast.get_docstring(ast.parse(file.read_text())).splitlines()
+    module = ast.parse(file.read_text())
+    lines = ast.get_docstring(module, clean=False).splitlines()
     for line, following in itertools.pairwise([*lines, '']):
       assert len(line) <= 80
-      if 'bazel run' in line or following.lstrip().startswith('--'):
+      if re.match(' *bazel run', line) or following.lstrip().startswith('--'):
         count += 1
+        assert line.startswith('  '), line
         assert line.endswith('\\') == following.lstrip().startswith('--'), line
   assert count > 20
 

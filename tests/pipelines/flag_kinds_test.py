@@ -97,6 +97,14 @@ def test_a_comma_inside_of_a_number_is_refused_with_a_hint(kind, text):
     assert len(parser.parse(several)) == text.count(',') + 1
 
 
+@pytest.mark.parametrize('text', ['0', '-0.0', '-1', '24.5'])
+def test_a_number_that_is_not_positive_is_refused(text):
+  parser = flag_kinds._PositiveParser(24.0)
+  assert [parser.parse('24'), parser.parse('1e-9')] == [24.0, 1e-9]
+  with pytest.raises(ValueError, match='is not a positive number, at most 24'):
+    parser.parse(text)
+
+
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=5))
 def test_numbers_with_spaces_are_a_list(numbers):
   parser = flag_kinds._NumbersParser(int)

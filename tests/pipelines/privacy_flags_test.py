@@ -66,6 +66,6 @@ def test_a_plan_is_computed_with_them():
     *('--noise_multiplier=1', '--cohort_size=10', '--population=100'),
   )
   assert 'clients take turns, each in one of 10 rounds' in out, err
-  assert 'loud, discrete Gaussian, multiplier 1 over' in out
+  assert 'loud, discrete Gaussian, standard deviation 1 x' in out
   out, err = call('privacy', '--sampling=other')
   assert not out and 'poisson|fixed|none|own' in err

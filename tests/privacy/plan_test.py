@@ -10,7 +10,12 @@ import tensorflow as tf
 from tests import plans
 from tff_asr import errors
 from tff_asr.privacy import plan_words
-from tff_asr.privacy.mechanism import bounds, layer_clipping
+from tff_asr.privacy.mechanism import (
+  allocation,
+  bounds,
+  grouping,
+  layer_clipping,
+)
 from tff_asr.privacy.sampling import schemes
 
 CLIPPING = layer_clipping.LayerClipping(0.5)
@@ -199,15 +204,15 @@ def test_the_sampler_takes_the_population_of_the_plan_only():
     (dict(clip_norm=9e-11), '`clip_norm=9e-11` must be from'),
     (dict(clip_norm=2e10), 'clip_norm'),
     (dict(delta=0.0), 'delta'),
-    (dict(delta=0.01), 'publish somebody completely'),
+    (dict(delta=0.01), "publishes one client's data"),
     (dict(delta=math.nan), 'delta'),
     (dict(sampling='by_hand'), 'sampling'),
     (dict(noise_allocation='thirds'), 'noise_allocation'),
     (dict(layer_groups='row'), 'layer_groups'),
     (dict(layer_bounds='nonsense'), 'layer_bounds'),
     (dict(mode='shout'), 'mode'),
-    (dict(layer_bounds='given'), 'go together'),
-    (dict(given_bounds=(('a', 0.5),)), 'go together'),
+    (dict(layer_bounds='given'), 'need each other'),
+    (dict(given_bounds=(('a', 0.5),)), 'need each other'),
     (dict(layer_bounds='given', given_bounds=(('a', 1.0),)), '`clip_norm=0.5`'),
     (dict(mode='normalise', layer_bounds='adaptive'), 'normalised'),
     (dict(mode='normalise', noise_allocation='optimal'), 'not each layer'),
@@ -283,10 +288,10 @@ def test_the_plan_speaks_in_words():
   text = plan_words.text(PLAN)
   for part in (
     'one of 100 clients',
-    'with or without one client, at the same probability',
+    'with one client added or removed; the probability of sampling stays',
     'probability 0.1',
-    "'uniform' bound, at most 0.5",
-    'multiplier 1 ',
+    'to the same bound; L2 norm of the whole update at most 0.5',
+    'standard deviation 1 x the clip norm, the same on all layers, new in',
     'sum over 10',
     'by PLD',
     'by RDP',
@@ -298,6 +303,47 @@ def test_the_plan_speaks_in_words():
     assert part in ' '.join(text.split()), part
   assert 'replaced' in plan_words.text(changed(sampling='fixed'))
   in_turns = ' '.join(plan_words.text(changed(sampling='none')).split())
-  assert 'take turns' in in_turns and 'at the same period' in in_turns
+  assert 'take turns' in in_turns
+  assert 'the period of turns stays the same' in in_turns
   assert 'probability' not in in_turns
   assert 'UNPROTECTED' in plan_words.text(changed(unprotected_metrics=True))
+
+
+@pytest.mark.parametrize('noise_allocation', allocation.NAMES)
+@pytest.mark.parametrize('layer_bounds', ['uniform', 'dim', 'adaptive'])
+def test_the_words_about_the_noise_are_true(noise_allocation, layer_bounds):
+  """They give a standard deviation only where each coordinate has it."""
+  plan = changed(noise_allocation=noise_allocation, layer_bounds=layer_bounds)
+  words = plan.mechanism.noise_in_words()
+  bounds_now = tf.constant(
+    plan.mechanism.clipping.bounds_of(grouping.group(LAYERS, 'tensor')),
+    tf.float64,
+  )
+  stddevs = plan.noised_sum(LAYERS).noise_stddevs(bounds_now).numpy()
+  if 'standard deviation' in words:
+    assert 'standard deviation 1 x the clip norm' in words
+    np.testing.assert_allclose(stddevs, 1.0 * plan.mechanism.clipping.clip_norm)
+  else:
+    assert 'noise multiplier 1' in words
+  if 'the same on all layers' in words:
+    assert np.ptp(stddevs) == 0.0
+  if 'in proportion to the bound' in words:
+    assert np.ptp(stddevs / bounds_now.numpy()) < 1e-12
+  assert ('together' in words) == (layer_bounds == 'adaptive')
+
+
+@pytest.mark.parametrize('mode', ['clip', 'normalise'])
+@pytest.mark.parametrize('layer_groups', ['tensor', 'block', 'model'])
+@pytest.mark.parametrize('layer_bounds', ['uniform', 'dim'])
+def test_the_words_about_clipping_name_the_whole_bound(
+  layer_bounds, layer_groups, mode
+):
+  words = str(
+    layer_clipping.LayerClipping(
+      0.3, layer_groups=layer_groups, layer_bounds=layer_bounds, mode=mode
+    )
+  )
+  assert '0.3' in words and 'L2 norm' in words
+  assert ('scaled up or down' in words) == (
+    mode == 'normalise' and layer_groups != 'model'
+  )

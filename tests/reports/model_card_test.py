@@ -92,7 +92,7 @@ def test_without_a_promise_the_card_says_so(tmp_path, opened):
 
 def test_a_central_model_promises_nothing(tmp_path, opened):
   _, card = finish(tmp_path, None, opened, rounds=0)
-  assert 'nothing is promised to anybody' in card
+  assert 'nobody has a guarantee' in card
 
 
 def test_a_card_is_made_anew_with_the_page(tmp_path, opened):

@@ -1,4 +1,4 @@
-"""Measures hostile requests to a server, and honest ones of the same size."""
+"""Measures hostile requests to a server, and normal ones of the same size."""
 
 from collections.abc import Iterator
 import contextlib
@@ -63,7 +63,7 @@ def run(run_dir: pathlib.Path | None, model: str) -> str:
       f'{run_dir.name if run_dir else f"{model}, untrained"};'
       f' {os.cpu_count()} cores, load {load:.1f} at the start',
       '',
-      '| request | kB | ms | honest | ratio | MB | honest | ratio |',
+      '| request | kB | ms | normal | ratio | MB | normal | ratio |',
       '|---|---|---|---|---|---|---|---|',
       *_rows(requests, times, peaks),
     )
@@ -83,14 +83,14 @@ def _rows(requests, times, peaks) -> Iterator[str]:
 
 
 def _medians(measure, version, requests, turns) -> list[list[float]]:
-  """Returns medians of alternating hostile and honest requests.
+  """Returns medians of alternating hostile and normal requests.
 
   The first turn is a warm-up and does not count.
   """
   loaded = tf.saved_model.load(str(version))
   found = []
   for request in tqdm.tqdm(requests, 'measuring', leave=False, disable=None):
-    pair = request, hostile_requests.honest(request)
+    pair = request, hostile_requests.normal(request)
     measures = zip(*(measure(loaded, each) for each in pair), strict=True)
     measured = [*itertools.islice(measures, 1, turns + 1)]
     found.append([statistics.median(m) for m in zip(*measured, strict=True)])

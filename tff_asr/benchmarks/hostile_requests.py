@@ -1,4 +1,4 @@
-"""Makes hostile requests to a server, and honest requests of the same size."""
+"""Makes hostile requests to a server, and normal requests of the same size."""
 
 from collections.abc import Mapping
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 
 from tff_asr.audio import features
 
-_SECONDS = 60  # Longest honest utterance.
+_SECONDS = 60  # Longest normal utterance.
 _TELEPHONE = 8_000  # Hz; the lowest rate in use: most seconds per byte.
 _MOST = 16 * _SECONDS  # Longest audio in a request, in seconds.
 _MIN_RATE, _MAX_RATE = 4_000, 191_999
@@ -35,8 +35,8 @@ class Request(NamedTuple):
     return sum(value.nbytes for value in self.inputs.values())
 
 
-def honest(request: Request) -> Request:
-  """Returns an honest request of the same size.
+def normal(request: Request) -> Request:
+  """Returns a normal request of the same size.
 
   The utterances are of a minute or less.
   """

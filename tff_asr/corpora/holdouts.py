@@ -57,8 +57,8 @@ class Holdout:
       drawn = draws.smallest(client_ids, int(self.clients), _PURPOSE, self.seed)
     if not 0 < len(drawn) < total:
       raise errors.UserError(
-        f'`Holdout.clients={self.clients:g}` of {total} speakers leaves one of'
-        ' the parts empty: give the number of speakers to hold out, at least 1'
-        ' and less than all.'
+        f'`Holdout.clients={self.clients:g}` of {total} speakers leaves no'
+        ' speaker for one of the stores: give the number of speakers to hold'
+        ' out, at least 1 and less than all.'
       )
     return drawn

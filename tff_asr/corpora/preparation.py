@@ -149,7 +149,11 @@ def _publish(
   holdout: holdouts.Holdout | None,
   files: Callable[[store_summary.Summary], dict[str, bytes]],
 ) -> dict[pathlib.Path, store_summary.Summary]:
-  """Completes all stores, then publishes them; returns summaries by path."""
+  """Completes all stores, then moves them to their final folders.
+
+  Returns:
+    The summaries by path.
+  """
   draw = {'holdout': holdout and [holdout.clients, holdout.seed]}
   for writer in writers:
     writer.complete(files(writer.summary()), draw)

@@ -70,8 +70,8 @@ def split(
       return None
     if not (store_writer.partial_of(path) / client_store.DATABASE).exists():
       raise errors.UserError(
-        f'{store_writer.partial_of(path)} with the held-out speakers of'
-        f' {writer.partial} is gone: remove that folder, too, to start again.'
+        f'{store_writer.partial_of(path)} with the held-out speakers is'
+        f' missing: to start again, remove {writer.partial} as well.'
       )
     return store_writer.StoreWriter(path, writer.settings)
   with writer.writing():

@@ -233,7 +233,7 @@ class _Queue:
 
   @contextlib.contextmanager
   def failures(self) -> Iterator[None]:
-    """Suppresses the error of a failed client, up to the permitted number."""
+    """Suppresses a client's error while at most `max_failures` have failed."""
     try:
       yield
     except (ExecutionError, TypeError) as error:

@@ -8,7 +8,8 @@ step along the result.
 
 `tests/learning/algorithm_1.py` writes the same round on one page, in plain
 TensorFlow and NumPy.  `tests/learning/algorithm_1_test.py` compares the two.
-These files contain the steps of a round:
+`tff_asr/programs/program_logic.py` calls the steps of a round.  These files
+contain the steps, in their order; a default run skips the steps in brackets:
 
 ```
 draw the cohort          tff_asr/privacy/sampling/poisson.py
@@ -22,13 +23,17 @@ set the layers' bounds   tff_asr/privacy/mechanism/layer_clipping.py
                          tff_asr/privacy/mechanism/bounds.py
 clip an update by layers tff_asr/privacy/mechanism/clipping.py
 sum the updates          tff_asr/privacy/mechanism/aggregation.py
+choose the query         tff_asr/privacy/mechanism/gaussian.py
+draw the noise's seeds   tff_asr/privacy/mechanism/noise_seeds.py
 scale the noise          tff_asr/privacy/mechanism/allocation.py
 add the noise            tff_asr/privacy/mechanism/gaussian_query.py
                          tff_asr/privacy/mechanism/discrete_gaussian.py
-adapt the bounds         tff_asr/privacy/mechanism/adaptive_query.py
+(adapt the bounds)       tff_asr/privacy/mechanism/adaptive_query.py
 divide by the cohort     tff_asr/privacy/mechanism/mechanism_protocol.py
 step on the server       tff_asr/optimizers/lamb.py
-                         tff_asr/optimizers/lars.py
+                         (or tff_asr/optimizers/lars.py)
+record the round         tff_asr/programs/recorded_rounds.py
+                         tff_asr/privacy/accounting/ledger.py
 ```
 """
 

@@ -120,7 +120,8 @@ def read_config(folder: pathlib.Path) -> EncoderConfig:
     raise errors.UserError(
       f'{folder / _CONFIG} has an encoder of kind {kind!r}, which is not in'
       f' KINDS of tff_asr/models/kinds.py ({", ".join(kinds.KINDS)}): register'
-      ' it there, or use the release that wrote the model.'
+      ' it there, or call models.register_kind before the command, or use the'
+      ' release that wrote the model.'
     )
   try:
     return kinds.KINDS[kind].from_json(config['encoder'])

@@ -64,8 +64,8 @@ def in_words(
       'not covered': (
         (_UNPROTECTED + '; ' if plan.unprotected_metrics else '')
         + 'speakers of a seed model or of the evaluation, settings chosen by'
-        ' looking at results, an attacker who finds the 128 bits of a seed of'
-        ' the noise'
+        ' looking at results, an attacker who finds the random seed (128 bits)'
+        ' of the noise'
       ),
     },
   )

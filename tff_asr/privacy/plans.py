@@ -83,9 +83,9 @@ class PrivacyPlan:
     require(
       0.0 < self.delta < 1.0 / self.population
       or (self.population == 1 and 0.0 < self.delta < 1.0),
-      f'`delta={self.delta}` must be between 0 and 1 / {self.population}, one'
-      ' over the population: a larger delta allows a run to publish somebody'
-      ' completely.',
+      f'`delta={self.delta}` must be more than 0 and less than 1 /'
+      f' {self.population}, one over the population: a larger delta allows a'
+      " mechanism that publishes one client's data.",
     )
 
   def _check_events(self) -> None:
@@ -155,7 +155,8 @@ class PrivacyPlan:
     """
     errors.require(
       insecure_seed is None or not self.is_guarantee,
-      'Cohorts from a seed: the epsilon of this plan would not be true.',
+      'A seed of the cohorts is not allowed with a guarantee: epsilon needs'
+      ' cohorts that nobody can predict.',
     )
     return self.sampling.cohorts(client_ids, insecure_seed)
 

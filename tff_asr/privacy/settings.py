@@ -151,7 +151,8 @@ class PrivacyConfig:
     errors.require(
       (self.accounting_cohort_size is None)
       == (self.accounting_population is None),
-      '`accounting_cohort_size` and `accounting_population` go together.',
+      '`accounting_cohort_size` and `accounting_population` need each other:'
+      ' give both, or neither.',
     )
     errors.require(
       self.accounting_cohort_size is None or self.promises,

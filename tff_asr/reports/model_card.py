@@ -176,14 +176,14 @@ def trainings(run: records.RunRecord) -> Iterable[str]:
       yield f'by a private run, on clients of {where}'
     else:
       speakers = counts.text(len(unprotected), 'speaker')
-      yield f'without any promise, on {speakers} of {where}'
+      yield f'without any guarantee, on {speakers} of {where}'
   if not run.lineage:
     yield 'no training is recorded'
 
 
 def _privacy(run: records.RunRecord) -> list[str]:
   if not run.rounds:
-    return ['There were no federated rounds: nothing is promised to anybody.']
+    return ['There were no federated rounds: nobody has a guarantee.']
   first, *others = run.account.statement(run.rounds)
   parts = [f'Epsilon: {first}', *others]
   if run.account.plan:

@@ -17,8 +17,8 @@ HEAD = 'ledger_head'
 """Key in a summary: hash of the last ledger line when it was written."""
 
 _CUT = (
-  'the ledger was cut short, or belongs to another run. Without the whole'
-  ' ledger, no epsilon is true. Restore it from a copy.'
+  'the ledger was cut short, or belongs to another run. Epsilon cannot be'
+  ' computed without the whole ledger. Restore it from a copy.'
 )
 
 

@@ -249,10 +249,9 @@ class Ledger:
   def releases(
     self, further: Iterable[RoundRelease] = ()
   ) -> accountants.Releases:
-    """Returns all releases to the most concerned client, with prior runs.
+    """Returns all releases to the client with the most, with prior runs.
 
-    If clients take turns, the most concerned client is in the turn with the
-    most rounds.
+    If clients take turns, this client is in the turn with the most rounds.
 
     Args:
       further: Future releases, to count as well.

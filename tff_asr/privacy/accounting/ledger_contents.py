@@ -89,7 +89,7 @@ class Contents:
   def own_releases(
     self, further: Iterable[releases.RoundRelease] = ()
   ) -> accountants.Releases:
-    """Returns the releases of this run to the most concerned client.
+    """Returns the releases of this run to the client with the most.
 
     Args:
       further: Future releases, to count as well.
@@ -128,8 +128,8 @@ def read(path: pathlib.Path) -> Contents:
       lines.take(line)
     except _DAMAGE as error:
       raise errors.UserError(
-        f'Line {number} of the privacy ledger {path} is damaged: without'
-        ' this line no epsilon is true. Restore the ledger from a copy.'
+        f'Line {number} of the privacy ledger {path} is damaged: epsilon cannot'
+        ' be computed without this line. Restore the ledger from a copy.'
       ) from error
   contents = lines.contents(len((text + '\n').encode()))
   if not rest:

@@ -108,7 +108,7 @@ class Priors:
     return [short(head) for of, head in self._unlisted if of == name]
 
   def releases(self) -> accountants.Releases:
-    """Returns all releases to the most concerned client of each ledger."""
+    """Returns the releases of each ledger to its client with the most."""
     listed = [entry for c in self._copies.values() for entry in c.releases]
     rest = [
       entry

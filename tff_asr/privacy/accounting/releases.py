@@ -1,4 +1,4 @@
-"""Describes the releases of rounds, and finds the most concerned client."""
+"""Describes the releases of rounds, and finds the client with the most."""
 
 from collections.abc import Iterable
 import dataclasses
@@ -23,7 +23,7 @@ class RoundRelease:
 def most_concerned(
   releases: Iterable[RoundRelease],
 ) -> list[tuple[dp_accounting.DpEvent, int]]:
-  """Returns the releases to the client that is in most of them.
+  """Returns the releases to the client with the most releases.
 
   If the turns have several periods or events, the result has all releases: an
   upper bound.

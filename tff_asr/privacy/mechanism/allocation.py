@@ -38,6 +38,11 @@ EQUAL = 'equal'
 PER_LAYER = 'per_layer'
 OPTIMAL = 'optimal'
 NAMES = (EQUAL, PER_LAYER, OPTIMAL)
+IN_WORDS = {
+  EQUAL: 'the same on all layers',
+  PER_LAYER: 'in proportion to the bound of each layer',
+  OPTIMAL: 'divided over the layers for the least total energy',
+}
 
 # sigma_h >= z C_h in every allocation.  With the limits of the bounds, the
 # noise of each group is from 1e-15 to 1e23.  So neither the noise nor a mean

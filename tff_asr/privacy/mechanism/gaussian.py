@@ -9,6 +9,7 @@ import dp_accounting
 from tff_asr import errors
 from tff_asr.privacy.mechanism import (
   adaptive_query,
+  allocation,
   bounds,
   gaussian_query,
   grouping,
@@ -100,10 +101,15 @@ class Gaussian(mechanism_protocol.Mechanism):
     )
 
   def noise_in_words(self) -> str:
-    return (
-      f'discrete Gaussian, multiplier {self.noise_multiplier:.4g} over the'
-      f' bounds, {self.noise_allocation!r} over the layers, fresh each time'
-    )
+    z = f'{self.noise_multiplier:.4g}'
+    if self._is_adaptive:
+      size = f'noise multiplier {z} for updates and clip bits together'
+    elif self.noise_allocation == allocation.EQUAL:
+      size = f'standard deviation {z} x the clip norm'
+    else:
+      size = f'noise multiplier {z}'
+    layers = allocation.IN_WORDS[self.noise_allocation]
+    return f'discrete Gaussian, {size}, {layers}, new in every round'
 
   @property
   def _is_adaptive(self) -> bool:

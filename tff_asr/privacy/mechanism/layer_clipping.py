@@ -61,7 +61,8 @@ class LayerClipping:
       )
     require(
       bool(self.given_bounds) == (self.layer_bounds == bounds.GIVEN),
-      '`given_bounds` and `layer_bounds=given` go together.',
+      '`layer_bounds=given` and `given_bounds` need each other: give both, or'
+      ' neither.',
     )
     if self.given_bounds:
       total = bounds.total([bound for _, bound in self.given_bounds])
@@ -113,28 +114,36 @@ class LayerClipping:
     return [given[name] for name in groups.names]
 
   def covers(self, noise_allocation: str) -> bool:
-    """Returns whether a noise allocation covers a client's contribution."""
+    """Returns whether a noise allocation is valid for this clipping mode."""
     return self.mode == clipping.CLIP or noise_allocation == allocation.EQUAL
 
   def __str__(self) -> str:
     what = {
-      grouping.TENSOR: 'every tensor',
-      grouping.BLOCK: 'every block',
+      grouping.TENSOR: 'each tensor',
+      grouping.BLOCK: 'each block',
       grouping.MODEL: 'the whole update',
     }[self.layer_groups]
+    bound = {
+      bounds.UNIFORM: 'the same bound',
+      bounds.DIM: 'a bound in proportion to the root of its size',
+      bounds.GIVEN: 'its given bound',
+      bounds.ADAPTIVE: (
+        f'a bound that follows the {self.quantile:g} quantile of its norms'
+      ),
+    }[self.layer_bounds]
     if self.layer_bounds == bounds.ADAPTIVE:
       return (
-        f'{what} to a bound that follows the {self.quantile:g} quantile of its'
-        f' norms, from {self.clip_norm:g} over all'
-      )
-    if self.mode == clipping.NORMALISE:
-      return (
-        f'{what} of an update longer than {self.clip_norm:g} scaled to its'
-        f' {self.layer_bounds!r} bound'
+        f'{what} to {bound}; L2 norm of the whole update at most'
+        f' {self.clip_norm:g} in the first round'
       )
     if self.layer_groups == grouping.MODEL:
-      return f'{what} to at most {self.clip_norm:g}'
+      return f'{what} to an L2 norm of at most {self.clip_norm:g}'
+    if self.mode == clipping.NORMALISE:
+      return (
+        f'in an update of an L2 norm above {self.clip_norm:g}, {what} is scaled'
+        f' up or down to {bound}'
+      )
     return (
-      f'{what} to its {self.layer_bounds!r} bound, at most {self.clip_norm:g}'
-      ' over all'
+      f'{what} to {bound}; L2 norm of the whole update at most'
+      f' {self.clip_norm:g}'
     )

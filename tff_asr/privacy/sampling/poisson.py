@@ -18,7 +18,10 @@ class Poisson(sampling_protocol.Scheme):
 
   name = 'poisson'
   help = 'each client independently with the same probability'
-  neighbours = 'with or without one client, at the same probability of sampling'
+  neighbours = (
+    'the same plan with one client added or removed; the probability of'
+    ' sampling stays the same'
+  )
   assumed = 'the clients of a round stay unknown'
 
   def __post_init__(self):

@@ -19,7 +19,10 @@ class Turns(sampling_protocol.Scheme):
 
   name = 'none'
   help = 'no random sampling: clients take turns'
-  neighbours = 'with or without one client, at the same period of turns'
+  neighbours = (
+    'the same plan with one client added or removed; the period of turns stays'
+    ' the same'
+  )
   assumed = 'clients keep to their turns'
 
   def __post_init__(self):
