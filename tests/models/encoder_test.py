@@ -188,7 +188,7 @@ class _Slow(convolution_encoder.ConvolutionEncoder):
     (_Mean, 'if its input is padded'),
     (
       _Slow,
-      r'shape \(1, 1, 30\) for 11 frames, .* \(1, 2, 30\): check `stride`',
+      r'shape \(1, 1, 30\) for 11 frames, .* \(1, 2, 30\): check its stride',
     ),
   ],
 )

@@ -115,8 +115,8 @@ class EncoderConfig(abc.ABC):
       logits.shape == expected and logits.dtype == tf.float32,
       f'Encoder {self.kind!r} gives {logits.dtype.name} logits of shape'
       f' {tuple(logits.shape)} for {frames} frames, but its settings say'
-      f' float32 {expected}: check `stride`, `output_frames` and'
-      ' `vocabulary_size`.',
+      f' float32 {expected}: check its stride, output_frames and'
+      ' vocabulary_size.',
     )
     if not is_exact:
       return
@@ -128,7 +128,7 @@ class EncoderConfig(abc.ABC):
       not change > _GREATEST_CHANGE * scale,
       f'Encoder {self.kind!r} gives other logits if its input is padded'
       f' (by {change:.2g}): an utterance would depend on the others of its'
-      ' batch. Mask the frames after `lengths` in every layer.',
+      ' batch. Mask the frames after its lengths in every layer.',
     )
 
   def layer_sizes(self) -> dict[str, int]:

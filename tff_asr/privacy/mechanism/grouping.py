@@ -54,7 +54,7 @@ def group(layers: Mapping[str, int], by: str = TENSOR) -> LayerGroups:
   errors.require(
     by != BLOCK or any(re.search('[^0-9/]', name) for name in layers),
     '`layer_groups=block` needs the names of the layers, which the updates do'
-    ' not have: give `layers`.',
+    ' not have: give the layers with their names and sizes.',
   )
   group_of = {
     TENSOR: lambda name: name,
