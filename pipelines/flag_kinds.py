@@ -6,6 +6,7 @@ import re
 from absl import flags
 
 from pipelines import command_line
+from tff_asr import errors
 
 # Flags are those of the module that calls.
 flags.disclaim_key_flags()
@@ -146,4 +147,22 @@ def define_numbers(
     list(default),
     help,
     serializer=_NumbersSerializer(),
+  )
+
+
+def require_default(holder: flags.FlagHolder, remedy: str) -> None:
+  """Checks that a flag without effect has its default value.
+
+  The recorded flags of a run have all values, so the default must be allowed.
+
+  Args:
+    holder: A flag that has no effect together with other flags.
+    remedy: The remedy, without a full stop.
+
+  Raises:
+    UserError: If the flag has another value.
+  """
+  errors.require(
+    holder.value == holder.default,
+    f'--{holder.name}={holder.value} has no effect: {remedy}.',
   )

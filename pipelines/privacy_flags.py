@@ -266,7 +266,8 @@ def config(values: Mapping[str, Any]) -> settings.PrivacyConfig:
 
 
 def _availability() -> available_hours.Daily | None:
-  if _AVAILABLE_HOURS.value == 24.0:
+  if _AVAILABLE_HOURS.value == _AVAILABLE_HOURS.default:
+    flag_kinds.require_default(_ROUNDS_A_DAY, 'give --available_hours as well')
     return None
   return available_hours.Daily(_AVAILABLE_HOURS.value, _ROUNDS_A_DAY.value)
 
@@ -277,6 +278,12 @@ def _given_bounds() -> dict[str, float]:
 
 
 def _clipping(clip_norm: float) -> layer_clipping.LayerClipping:
+  if _CLIPPING.value == 'global':
+    remedy = 'leave it out with --clipping=global, which has no layers'
+    flag_kinds.require_default(_LAYER_GROUPS, remedy)
+    # The others have an effect on the bound of the whole update, too.
+    if _LAYER_BOUNDS.value == bounds.DIM:
+      flag_kinds.require_default(_LAYER_BOUNDS, remedy)
   return layer_clipping.LayerClipping(
     clip_norm=clip_norm,
     layer_groups=(

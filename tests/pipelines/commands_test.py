@@ -54,6 +54,10 @@ def contents(folder):
     (('prepare', '--input_dir=nowhere', '--output=s'), 'There is no folder'),
     (('prepare', '--input_dir=empty', '--output=s'), 'No *.trans.txt'),
     (('prepare', '--source=tsv', '--output=s'), 'Give --manifest'),
+    (
+      ('prepare', '--input_dir=empty', '--output=s', '--clients=30'),
+      '--clients is a flag of --source=synthetic, and has no effect',
+    ),
     (('train', '--seed_model=empty'), 'Give --train_store with --seed_model'),
     (('prepare', '--vocabulary=spm:x', '--output=s'), 'x cannot be read'),
     (('vocabulary', '--text=nowhere', '--output=v'), 'There is no file'),
