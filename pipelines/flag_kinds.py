@@ -1,6 +1,6 @@
 """Types of flags that several commands have: paths, lists of numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import re
 
 from absl import flags
@@ -37,6 +37,22 @@ class _VocabularyParser(_PathParser):
     if not argument.startswith(_PIECES):
       return argument
     return _PIECES + super().parse(argument.removeprefix(_PIECES))
+
+
+class _NamesParser(flags.ListParser):
+  """Reads a list of names, each one of a few."""
+
+  def __init__(self, names: Collection[str]):
+    super().__init__()
+    self._names = names
+
+  def parse(self, argument: str | list[str]) -> list[str]:
+    found = super().parse(argument)
+    if not set(found) <= set(self._names):
+      raise ValueError(
+        f'must be some of {", ".join(self._names)}, with commas between them'
+      )
+    return found
 
 
 class _NumbersParser(flags.ListParser):
@@ -121,6 +137,19 @@ def define_paths(
     help,
     serializer=flags.CsvListSerializer(','),
     required=required,
+  )
+
+
+def define_names(
+  name: str, default: list[str], names: Collection[str], help: str
+) -> flags.FlagHolder[list[str]]:
+  """Defines a flag for a list of some of `names`."""
+  return flags.DEFINE(
+    _NamesParser(names),
+    name,
+    default,
+    help,
+    serializer=flags.CsvListSerializer(','),
   )
 
 

@@ -58,6 +58,12 @@ def test_the_weighted_rate_counts_two_more_words():
   assert found.total.wer == pytest.approx(8 / 9)
 
 
+def test_the_weights_are_explained():
+  found = error_statistics.statistics([transcript('a', 0, 8, 4)])
+  *_, line = error_statistics.in_words(found)
+  assert line.endswith('50.0%, mean over utterances, weight = words + 2')
+
+
 @given(
   st.lists(
     st.tuples(st.integers(0, 3), st.integers(1, 30), st.integers(0, 30)),

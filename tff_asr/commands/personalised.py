@@ -62,8 +62,8 @@ def table(
   if interval:
     low, high = interval
     lines.append(
-      f'WER changes by {low:+.1%} to {high:+.1%} (95 % interval, by bootstrap'
-      ' over speakers)'
+      f'WER changes by {100 * low:+.1f} to {100 * high:+.1f} percentage points'
+      ' (95 % interval, by bootstrap over speakers)'
     )
   return lines
 

@@ -77,7 +77,8 @@ def in_words(found: ErrorStatistics) -> list[str]:
   return [
     f'WER, 95 % interval   {interval}',
     f'WER, median speaker  {found.median_speaker:.1%}',
-    f'WER, weighted        {found.weighted_wer:.1%}, utterances by words + 2',
+    f'WER, weighted        {found.weighted_wer:.1%}, mean over utterances,'
+    ' weight = words + 2',
   ]
 
 
