@@ -64,6 +64,11 @@ def test_the_weights_are_explained():
   assert line.endswith('50.0%, mean over utterances, weight = words + 2')
 
 
+def test_a_change_is_in_percentage_points():
+  line = error_statistics.change_in_words((-0.292, 0.083))
+  assert line.startswith('WER changes by -29.2 to +8.3 percentage points')
+
+
 @given(
   st.lists(
     st.tuples(st.integers(0, 3), st.integers(1, 30), st.integers(0, 30)),

@@ -60,11 +60,7 @@ def table(
     f' {sum(g < 0 for g in gains)}, the same for {sum(g == 0 for g in gains)}',
   ]
   if interval:
-    low, high = interval
-    lines.append(
-      f'WER changes by {100 * low:+.1f} to {100 * high:+.1f} percentage points'
-      ' (95 % interval, by bootstrap over speakers)'
-    )
+    lines.append(error_statistics.change_in_words(interval))
   return lines
 
 

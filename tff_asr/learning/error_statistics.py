@@ -101,6 +101,15 @@ def interval_of_change(
   return _bootstrap(errors - _counts(before, clients)[0], words)
 
 
+def change_in_words(interval: tuple[float, float]) -> str:
+  """Returns a line on the result of `interval_of_change`."""
+  low, high = (100 * bound for bound in interval)
+  return (
+    f'WER changes by {low:+.1f} to {high:+.1f} percentage points (95 %'
+    ' interval, by bootstrap over speakers)'
+  )
+
+
 def _counts(transcripts, clients) -> tuple[np.ndarray, np.ndarray]:
   """Returns the numbers of errors and of words, float64 `[clients]` each."""
   errors, words = np.zeros([2, len(clients)])
