@@ -234,7 +234,8 @@ class Program:
       ways = f'Give `rounds={done}` to finish with that model, or s{ways[1:]}'
     return errors.UserError(
       f'Training diverged in round {number}: {reason}. The model after round'
-      f' {done} is kept. {ways} Releases in the ledger count in any case.'
+      f' {done} is kept. {ways} If this run has a ledger, name it in'
+      ' `prior_ledger` of the other run: its releases count.'
     )
 
   async def _save(self, state: ProgramState) -> Metrics:
