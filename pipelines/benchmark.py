@@ -53,17 +53,13 @@ _BATCH_SECONDS = flags.DEFINE_float(
 _RUN_DIR = flag_kinds.define_path(
   'run_dir', '', 'Folder of a run or of a model (serving, hostile).'
 )
-_PARTS = flags.DEFINE_list(
+_PARTS = flag_kinds.define_names(
   'parts',
   list(rounds.PARTS),
+  rounds.PARTS,
   'Parts of the measurement rounds: speed, memory, start (time up to the first'
   ' round), paper (the model of the paper, 12 GB of memory), devices (two parts'
   ' of the processor against one), long (memory of a run of 300 rounds).',
-)
-flags.register_validator(
-  _PARTS,
-  lambda parts: set(parts) <= set(rounds.PARTS),
-  f'--parts takes some of {", ".join(rounds.PARTS)}.',
 )
 
 

@@ -15,6 +15,11 @@ import tempfile
 import types
 from typing import Any, NoReturn
 
+from pipelines import interrupts
+
+if interrupts.is_command():  # The imports below take seconds.
+  interrupts.end_at_once()
+
 try:
   tempfile.gettempdir()
 except OSError:  # TensorFlow needs one as soon as it is imported.
@@ -177,7 +182,8 @@ def run(
     try:
       if not takes_arguments:
         require_flags_only(argv)
-      result = main(argv[1:]) if takes_arguments else main()
+      with interrupts.raised():
+        result = main(argv[1:]) if takes_arguments else main()
       if result:
         print(setting_names.translated(result))
     except streams.ReaderGoneError:
@@ -188,6 +194,7 @@ def run(
     except (errors.UserError, *_FAILURES) as error:
       _end(error)
 
+  interrupts.end_at_once()
   streams.harden(outlives_reader)
   sys.unraisablehook = _without_tff(sys.unraisablehook)
   # Without it absl would read no flag behind a stray argument.

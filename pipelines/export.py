@@ -41,16 +41,12 @@ _MAX_SECONDS = flags.DEFINE_float(
   'Length of the longest utterance that the model accepts, in seconds. Memory'
   ' grows with the square of the length.',
 )
-_TFLITE = flags.DEFINE_list(
+_TFLITE = flag_kinds.define_names(
   'tflite',
   [],
+  tflite.KINDS,
   'Formats of additional models for phones (TensorFlow Lite): float16, int8 or'
   ' both.',
-)
-flags.register_validator(
-  _TFLITE,
-  lambda kinds: set(kinds) <= set(tflite.KINDS),
-  f'--tflite takes some of {", ".join(tflite.KINDS)}.',
 )
 
 

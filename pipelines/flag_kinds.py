@@ -1,11 +1,12 @@
 """Types of flags that several commands have: paths, lists of numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import re
 
 from absl import flags
 
 from pipelines import command_line
+from tff_asr import errors
 
 # Flags are those of the module that calls.
 flags.disclaim_key_flags()
@@ -50,6 +51,22 @@ class _PositiveParser(flags.FloatParser):
 
   def is_outside_bounds(self, value: float) -> bool:
     return value <= 0.0 or super().is_outside_bounds(value)
+
+
+class _NamesParser(flags.ListParser):
+  """Reads a list of names, each one of a few."""
+
+  def __init__(self, names: Collection[str]):
+    super().__init__()
+    self._names = names
+
+  def parse(self, argument: str | list[str]) -> list[str]:
+    found = super().parse(argument)
+    if not set(found) <= set(self._names):
+      raise ValueError(
+        f'must be some of {", ".join(self._names)}, with commas between them'
+      )
+    return found
 
 
 class _NumbersParser(flags.ListParser):
@@ -137,6 +154,19 @@ def define_paths(
   )
 
 
+def define_names(
+  name: str, default: list[str], names: Collection[str], help: str
+) -> flags.FlagHolder[list[str]]:
+  """Defines a flag for a list of some of `names`."""
+  return flags.DEFINE(
+    _NamesParser(names),
+    name,
+    default,
+    help,
+    serializer=flags.CsvListSerializer(','),
+  )
+
+
 def define_vocabulary(
   name: str, default: str, help: str
 ) -> flags.FlagHolder[str]:
@@ -180,4 +210,22 @@ def define_numbers(
     list(default),
     help,
     serializer=_NumbersSerializer(),
+  )
+
+
+def require_default(holder: flags.FlagHolder, remedy: str) -> None:
+  """Checks that a flag without effect has its default value.
+
+  The recorded flags of a run have all values, so the default must be allowed.
+
+  Args:
+    holder: A flag that has no effect together with other flags.
+    remedy: The remedy, without a full stop.
+
+  Raises:
+    UserError: If the flag has another value.
+  """
+  errors.require(
+    holder.value == holder.default,
+    f'--{holder.name}={holder.value} has no effect: {remedy}.',
   )

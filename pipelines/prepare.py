@@ -70,12 +70,14 @@ _SEED = flags.DEFINE_integer(
   lower_bound=0,
   upper_bound=2**32 - 1,
 )
-_READER_SETTINGS = reader_flags.define(by_name.settings(), {'seed': _SEED})
+_DEFINED = {'seed': _SEED}
+_READER_SETTINGS = reader_flags.define(by_name.settings(), _DEFINED)
 
 
 def main() -> str:
   """Prepares the store and returns a table of its contents."""
   errors.require_positive(max_seconds=_MAX_SECONDS.value)
+  reader_flags.check(_SOURCE.value, by_name.READERS, _DEFINED)
   config = preparation.StoreConfig(
     vocabulary_loading.by_name(_VOCABULARY.value, command_line.path('')),
     _STORE.value,

@@ -270,7 +270,8 @@ def config(values: Mapping[str, Any]) -> settings.PrivacyConfig:
 
 
 def _availability() -> available_hours.Daily | None:
-  if _AVAILABLE_HOURS.value == 24.0:
+  if _AVAILABLE_HOURS.value == _AVAILABLE_HOURS.default:
+    flag_kinds.require_default(_ROUNDS_A_DAY, 'give --available_hours as well')
     return None
   return available_hours.Daily(_AVAILABLE_HOURS.value, _ROUNDS_A_DAY.value)
 

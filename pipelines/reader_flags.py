@@ -1,11 +1,12 @@
 """Flags of the corpus readers, from the settings that the readers offer."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 import pathlib
 
 from absl import flags
 
 from pipelines import flag_kinds
+from tff_asr import errors
 from tff_asr.corpora.readers import registration
 
 # Flags belong to the calling module.
@@ -32,6 +33,33 @@ def define(
   return lambda: {
     setting.name: _value(setting, holder.value) for setting, holder in holders
   }
+
+
+def check(
+  reader: str,
+  readers: Mapping[str, registration.Reader],
+  defined: Collection[str],
+) -> None:
+  """Checks that every given flag of the readers is a flag of the chosen one.
+
+  Args:
+    reader: Name of the chosen reader.
+    readers: All readers, by name.
+    defined: Names of flags that the command uses for itself, too.
+
+  Raises:
+    UserError: If a given flag belongs to other readers only.
+  """
+  having: dict[str, list[str]] = {}
+  for name, entry in readers.items():
+    for setting in entry.settings:
+      having.setdefault(setting.name, []).append(name)
+  for name, others in having.items():
+    errors.require(
+      reader in others or name in defined or not flags.FLAGS[name].present,
+      f'--{name} is a flag of --source={" or ".join(others)}, and has no effect'
+      f' with --source={reader}: leave it out, or give another --source.',
+    )
 
 
 def _define(setting: registration.Setting) -> flags.FlagHolder:

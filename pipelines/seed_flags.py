@@ -144,6 +144,9 @@ def _schedule() -> schedules.Schedule:
       f'--seed_decay_start and --seed_decay_steps with --seed_schedule={name}:'
       ' leave them out, or give --seed_schedule=step or exponential.',
     )
+    flag_kinds.require_default(
+      _SEED_DECAY_RATE, 'give --seed_schedule=step or exponential as well'
+    )
     return schedules.Schedule(name, _SEED_WARMUP_STEPS.value)
   errors.require(
     start is not None and steps is not None,

@@ -49,7 +49,13 @@ def main() -> str:
 def _trial(name: str, arguments: list[str]) -> sweep.Trial:
   """Returns the run of a combination; checks its flags as `train` does."""
   folder = command_line.path(flags.FLAGS.output_dir) / name
-  arguments = list(flagfiles.expanded(arguments, command_line.path('.')))
+  try:
+    arguments = list(flagfiles.expanded(arguments, command_line.path('.')))
+  except errors.UserError as error:
+    raise errors.UserError(
+      f'--grid: {error} Give flagfiles, or the values of a flag:'
+      ' --grid=FLAG=VALUE,VALUE.'
+    ) from error
   with flagsaver.flagsaver():
     try:
       command_line.require_flags_only(

@@ -223,7 +223,7 @@ def _listed(folder: pathlib.Path) -> _Sums:
   """Returns the check sums that files of a folder may have, by name."""
   try:
     text = (folder / NAME).read_text(errors='replace')
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return {}
   found: dict[str, set[str]] = {}
   for line in text.split('\n'):

@@ -215,3 +215,11 @@ def test_a_sweep_that_is_killed_leaves_no_run_behind(tmp_path):
     time.sleep(0.01)
   assert not any(map(is_running, pids))
   assert calls(tmp_path) == ['a']
+
+
+def test_a_file_is_not_a_folder_of_runs(tmp_path):
+  file = tmp_path / 'file'
+  file.write_text('precious')
+  with pytest.raises(errors.UserError, match='is a file'):
+    sweep.run([trial(tmp_path, 'a')], COMMAND, file)
+  assert file.read_text() == 'precious' and not (tmp_path / 'calls').exists()

@@ -59,6 +59,24 @@ def test_what_cannot_be_kept_is_refused(config, tmp_path, changes, message):
 
 
 @pytest.mark.parametrize(
+  'changes',
+  [
+    dict(cohort_size=5),
+    dict(seed_clients=7),
+    dict(seed_model=pathlib.Path('nowhere'), seed_clients=0),
+    dict(train_store=pathlib.Path('nowhere')),
+    dict(rounds=1, delta=1e-9),
+  ],
+)
+def test_another_run_in_the_folder_is_the_first_error(
+  config, finished, changes
+):
+  """The others follow from flags that were forgotten when resuming."""
+  message = 'contains a run with other flags'
+  training.refused(config, finished[0], message, **changes)
+
+
+@pytest.mark.parametrize(
   'name',
   ['client_learning_rate', 'client_gradient_clip', 'server_learning_rate'],
 )

@@ -57,6 +57,10 @@ def summary_of(output_dir):
 
 
 def refused(config, output_dir, message, **changes):
-  with pytest.raises(errors.UserError, match=message):
+  """Checks that a run ends with an error; returns its message."""
+  with pytest.raises(errors.UserError, match=message) as raised:
     run(config, output_dir, **changes)
+  text = str(raised.value)
+  del raised
   gc.collect()  # The lock of a run's folder goes with its object.
+  return text

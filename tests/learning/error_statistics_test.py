@@ -58,6 +58,17 @@ def test_the_weighted_rate_counts_two_more_words():
   assert found.total.wer == pytest.approx(8 / 9)
 
 
+def test_the_weights_are_explained():
+  found = error_statistics.statistics([transcript('a', 0, 8, 4)])
+  *_, line = error_statistics.in_words(found)
+  assert line.endswith('50.0%, mean over utterances, weight = words + 2')
+
+
+def test_a_change_is_in_percentage_points():
+  line = error_statistics.change_in_words((-0.292, 0.083))
+  assert line.startswith('WER changes by -29.2 to +8.3 percentage points')
+
+
 @given(
   st.lists(
     st.tuples(st.integers(0, 3), st.integers(1, 30), st.integers(0, 30)),

@@ -43,6 +43,9 @@ def test_a_loaded_model_can_have_other_rates_of_regularisation(
 def test_what_is_no_model_is_refused(encoder, tmp_path):
   with pytest.raises(errors.UserError, match='no model'):
     model_folder.load(tmp_path)
+  (tmp_path / 'file').write_text('x')
+  with pytest.raises(errors.UserError, match=r'no model in .*file'):
+    model_folder.load(tmp_path / 'file')
   model_folder.save(tmp_path, encoder, CHARACTERS)
   (tmp_path / checksums.NAME).unlink()  # As of an earlier release.
   weights = tmp_path / 'model.weights.h5'

@@ -33,6 +33,7 @@ def workplace(tmp_path_factory):
 
 
 EVALUATE = ('evaluate', '--model_dir=empty', '--eval_store=eval')
+EXPORT = ('export', '--run_dir=empty', '--export_dir=e')
 TRAIN = ('train', '--train_store=train', '--eval_store=eval')
 SWEEP = ('sweep', *TRAIN[1:], '--output_dir=sweep', '--seed_clients=1')
 RUN = ('--output_dir=run', '--seed_clients=1', '--cohort_size=1')
@@ -54,6 +55,10 @@ def contents(folder):
     (('prepare', '--input_dir=nowhere', '--output=s'), 'There is no folder'),
     (('prepare', '--input_dir=empty', '--output=s'), 'No *.trans.txt'),
     (('prepare', '--source=tsv', '--output=s'), 'Give --manifest'),
+    (
+      ('prepare', '--input_dir=empty', '--output=s', '--clients=30'),
+      '--clients is a flag of --source=synthetic, and has no effect',
+    ),
     (('train', '--seed_model=empty'), 'Give --train_store with --seed_model'),
     (('prepare', '--vocabulary=spm:x', '--output=s'), 'x cannot be read'),
     (('vocabulary', '--text=nowhere', '--output=v'), 'There is no file'),
@@ -62,10 +67,13 @@ def contents(folder):
     ((*TRAIN, *RUN, '--layer_bounds_file=file'), 'Line 1 of'),
     (('benchmark', '--what=rounds', '--input_dir=nowhere'), 'no folder'),
     (('privacy', '--population=1,x'), 'must be numbers'),
-    (('export', '--run_dir=empty', '--export_dir=e'), 'There is no run'),
+    (EXPORT, 'There is no run'),
     (('transcribe', '--server=localhost:1', 'file'), '1 of 1 files'),
     (('report', 'empty', '--output=c.html', 'file'), 'no run in'),
     ((*SWEEP, '--grid=noise_multiplier=0.1,-1'), 'noise_multiplier=-1: '),
+    ((*SWEEP, '--grid=noise_multiplier'), '--grid=FLAG=VALUE,VALUE'),
+    ((*TRAIN, '--output_dir=file'), 'is a file, not the folder of a run'),
+    ((*EXPORT, '--tflite=int4'), 'must be some of float16, int8, with commas'),
   ],
 )
 def test_bad_input_ends_in_one_line_and_code_1(workplace, arguments, message):

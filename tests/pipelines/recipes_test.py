@@ -25,6 +25,7 @@ FILES = sorted(
 )
 # Files of this name are parts of others.
 RECIPES = [name for name in FILES if 'base' not in name]
+_STEP = '--seed_schedule=step --seed_decay_start=3 --seed_decay_steps=3'
 POPULATION = 34_753  # Speakers of Common Voice, English, in the paper.
 
 
@@ -190,6 +191,32 @@ def test_a_seed_of_the_paper_is_halved_again_and_again(recipe):
 def test_schedules_that_contradict_themselves_are_refused(arguments):
   with pytest.raises(errors.UserError, match=r'decay|CentralConfig'):
     parsed(*arguments.split())
+
+
+@pytest.mark.parametrize(
+  ('flag', 'others', 'needed'),
+  [
+    ('--rounds_a_day=12', '', '--available_hours=6'),
+    ('--seed_decay_rate=0.25', '', _STEP),
+    ('--seed_decay_rate=0.25', '--seed_schedule=constant', _STEP),
+  ],
+)
+def test_a_flag_that_cannot_have_an_effect_is_refused(flag, others, needed):
+  name = flag.partition('=')[0]
+  with pytest.raises(errors.UserError, match=f'^{flag} has no effect') as found:
+    parsed(flag, *others.split())
+  assert '\n' not in str(found.value)
+  default = flags.FLAGS[name.removeprefix('--')].default
+  # As in the recorded flags of a run.
+  assert parsed(f'{name}={default}', *others.split()) == parsed(*others.split())
+  with_effect = [*others.split(), *needed.split()]
+  assert parsed(flag, *with_effect) != parsed(*with_effect)
+
+
+@pytest.mark.parametrize('layer_bounds', ['uniform', 'dim', 'adaptive'])
+def test_a_recipe_of_any_bounds_may_have_one_bound_for_the_update(layer_bounds):
+  found = parsed('--clipping=global', f'--layer_bounds={layer_bounds}')
+  assert found.privacy.mechanism.clipping.layer_bounds == layer_bounds
 
 
 def test_a_seed_is_trained_unless_a_model_is_given():

@@ -117,8 +117,13 @@ def test_a_record_of_no_plan_of_this_release_is_an_error(tmp_path):
     book = ledger.Ledger.open(path, facts, make().relation)
     with pytest.raises(
       errors.UserError, match='This release cannot read the plan in'
-    ):
+    ) as found:
       recorded_plan.of(book, 4)
+    text = str(found.value)
+    assert text.endswith('.') and not text.endswith('..')
+    if 'by_hand' in changes.values():
+      # No command that reads a plan has a flag for it.
+      assert "'by_hand' is not registered" in text and '`' not in text
 
 
 @pytest.mark.parametrize('plan', EARLIER.values(), ids=EARLIER)

@@ -433,3 +433,54 @@ def test_cohorts_of_the_rounds_of_a_program_are_independent(tmp_path):
     test = scipy.stats.binomtest(int(alike), first.size, 0.5)
     assert test.pvalue > 1e-9 / 12
   assert scipy.stats.binomtest(int(included.sum()), 2_400).pvalue > 1e-9 / 12
+
+
+class DivergingProgram(RecordedProgram):
+  """A call whose model has a fault after one round."""
+
+  def __init__(self, folder, rounds, diverges_in, **kwargs):
+    super().__init__(folder, rounds, **kwargs)
+    total = diverges_in * (diverges_in + 1) // 2
+    self.arguments['fault'] = lambda state: (
+      'is ill' if int(state['total']) == total else None
+    )
+
+
+@pytest.mark.parametrize('checkpoint_every', [1, 50])
+@pytest.mark.parametrize('diverges_in', [1, 3, 7])
+def test_a_round_that_diverges_is_recorded_and_never_repeated(
+  tmp_path, diverges_in, checkpoint_every
+):
+  def call(rounds=7):
+    program = DivergingProgram(tmp_path, rounds, diverges_in, evaluate_every=50)
+    program.arguments['checkpoint_every'] = checkpoint_every
+    return program
+
+  first = call()
+  with pytest.raises(errors.UserError, match=f'in round {diverges_in}: the'):
+    first.run()
+  assert order_of(first.events, diverges_in) == ['compute', 'record']
+  assert ('release', diverges_in - 1) in first.events
+  spent = first.recorded()
+  assert spent == list(range(1, diverges_in + 1))
+  for _ in range(2):
+    again = call()
+    with pytest.raises(errors.UserError, match='an earlier command') as found:
+      again.run()
+    assert again.recorded() == spent and not again.events
+  if diverges_in == 1:
+    assert '`rounds=' not in str(found.value)
+    return
+  assert f'`rounds={diverges_in - 1}`' in str(found.value)
+  shorter = call(diverges_in - 1)
+  assert shorter.run().round_number == diverges_in - 1
+  assert shorter.recorded() == spent
+
+
+def test_no_round_follows_a_saved_state_with_a_fault(tmp_path):
+  """Earlier releases saved such states."""
+  RecordedProgram(tmp_path, 3).run()
+  program = DivergingProgram(tmp_path, 7, diverges_in=3)
+  with pytest.raises(errors.UserError, match='model after round 3 is ill'):
+    program.run()
+  assert program.recorded() == [1, 2, 3]

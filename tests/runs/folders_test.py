@@ -40,6 +40,18 @@ def test_what_is_no_run_is_left_alone(tmp_path):
   assert [p.name for p in tmp_path.iterdir()] == ['thesis.txt']
 
 
+def test_a_check_of_a_folder_changes_nothing(tmp_path):
+  folders.check(tmp_path / 'new', FLAGS, frozenset())
+  assert not (tmp_path / 'new').exists()
+  folders.RunFolder(tmp_path / 'run', FLAGS, STORES)
+  folders.check(
+    tmp_path / 'run', FLAGS | {'rounds': '9'}, frozenset(['rounds'])
+  )
+  with pytest.raises(errors.UserError, match='`rounds` was 3, is 9'):
+    folders.check(tmp_path / 'run', FLAGS | {'rounds': '9'}, frozenset())
+  assert folders.read_flags(tmp_path / 'run' / 'flags.txt') == FLAGS
+
+
 def test_other_data_under_the_same_name_is_refused(tmp_path):
   folders.RunFolder(tmp_path / 'run', FLAGS, STORES)
   with pytest.raises(errors.UserError, match='store has changed'):

@@ -60,11 +60,7 @@ def table(
     f' {sum(g < 0 for g in gains)}, the same for {sum(g == 0 for g in gains)}',
   ]
   if interval:
-    low, high = interval
-    lines.append(
-      f'WER changes by {low:+.1%} to {high:+.1%} (95 % interval, by bootstrap'
-      ' over speakers)'
-    )
+    lines.append(error_statistics.change_in_words(interval))
   return lines
 
 

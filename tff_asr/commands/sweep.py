@@ -137,6 +137,10 @@ def run(
     Stopped: If a signal stopped the sweep; the current run has ended by then.
     UserError: If runs have failed; the other runs are finished and compared.
   """
+  errors.require(
+    folder.is_dir() or not folder.exists(),
+    f'`output_dir={folder}` is a file: give a folder, which may be new.',
+  )
   folder.mkdir(parents=True, exist_ok=True)
   failed = []
   for number, trial in enumerate(trials, 1):

@@ -135,6 +135,8 @@ def _train(
   check: content_check.ContentCheck,
 ) -> str:
   started = time.monotonic()
+  # First: settings that were forgotten in a resumed run have other errors, too.
+  folders.check(config.output_dir, flags, _MAY_CHANGE)
   devices = config.execution.select(
     trains_clients=config.rounds > 0, promises=config.promises
   )

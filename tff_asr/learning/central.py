@@ -3,6 +3,7 @@
 import collections
 from collections.abc import Callable, Sequence
 import dataclasses
+import math
 
 import tensorflow as tf
 import tensorflow_federated as tff
@@ -149,7 +150,7 @@ def train(
       training loss of the epoch in nats.
 
   Raises:
-    UserError: If there is no batch.
+    UserError: If there is no batch, or the training diverges.
   """
   if config.steps:
     steps = config.steps
@@ -175,7 +176,13 @@ def train(
       step(batch)
       done += 1
     errors.require(done > before, 'The seed speakers have no utterance.')
-    on_epoch(number, done, float(mean_loss.result()))
+    loss = float(mean_loss.result())
+    errors.require(
+      not math.isnan(loss),
+      f'Central training diverged: the loss of epoch {number} is not a number.'
+      ' Give a lower `CentralConfig.learning_rate`, and another `output_dir`.',
+    )
+    on_epoch(number, done, loss)
     mean_loss.reset_state()
 
 

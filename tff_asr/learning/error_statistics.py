@@ -77,7 +77,8 @@ def in_words(found: ErrorStatistics) -> list[str]:
   return [
     f'WER, 95 % interval   {interval}',
     f'WER, median speaker  {found.median_speaker:.1%}',
-    f'WER, weighted        {found.weighted_wer:.1%}, utterances by words + 2',
+    f'WER, weighted        {found.weighted_wer:.1%}, mean over utterances,'
+    ' weight = words + 2',
   ]
 
 
@@ -98,6 +99,15 @@ def interval_of_change(
   clients = list(evaluation.by_client(before))
   errors, words = _counts(after, clients)
   return _bootstrap(errors - _counts(before, clients)[0], words)
+
+
+def change_in_words(interval: tuple[float, float]) -> str:
+  """Returns a line on the result of `interval_of_change`."""
+  low, high = (100 * bound for bound in interval)
+  return (
+    f'WER changes by {low:+.1f} to {high:+.1f} percentage points (95 %'
+    ' interval, by bootstrap over speakers)'
+  )
 
 
 def _counts(transcripts, clients) -> tuple[np.ndarray, np.ndarray]:

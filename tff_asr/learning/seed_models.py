@@ -10,8 +10,14 @@ import tensorflow as tf
 from tff_asr import errors
 from tff_asr.corpora import client_store
 from tff_asr.learning import central
-from tff_asr.models import model_folder
+from tff_asr.models import finiteness, model_folder
 from tff_asr.models.encoder import Encoder
+
+_REMEDY = (
+  'no round can start from it. Give a lower `CentralConfig.learning_rate` and'
+  ' another `output_dir`; if you have added the kind of encoder, check its'
+  ' outputs'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +93,8 @@ def get(
     training: Settings of the training of a new encoder.
 
   Raises:
-    UserError: If a model or the seed speakers cannot be used.
+    UserError: If a model or the seed speakers cannot be used, or the training
+      diverges.
   """
   if model_folder.is_complete(folder):
     return loader.load(folder, store)
@@ -100,5 +107,6 @@ def get(
       )
       central.train(encoder, epoch, training.config, on_epoch)
     training.before_saving()
+  finiteness.check(encoder, 'The seed model', _REMEDY)
   model_folder.save(folder, encoder, store.vocabulary)
   return encoder

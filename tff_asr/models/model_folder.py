@@ -12,7 +12,7 @@ import pathlib
 from keras.src.saving import saving_lib
 
 from tff_asr import checksums, errors, text_files
-from tff_asr.models import kinds, precision, transformer
+from tff_asr.models import finiteness, kinds, precision, transformer
 from tff_asr.models.encoder import Encoder, EncoderConfig
 from tff_asr.text import vocabularies, vocabulary_loading
 
@@ -146,8 +146,9 @@ def load(
       in place of the recorded rates.  The rates change no weight.
 
   Raises:
-    UserError: If `read_config` raises it, if the model is damaged, or if its
-      encoder has no rate of a name in `regularisation`.
+    UserError: If `read_config` raises it, if the model is damaged, if its
+      weights or outputs are not finite, or if its encoder has no rate of a name
+      in `regularisation`.
   """
   folder = find(folder)
   config = read_config(folder).with_regularisation(regularisation or {})
@@ -155,6 +156,12 @@ def load(
     encoder = config.build(precision_name)
     checksums.check(folder / _WEIGHTS)
     encoder.load_weights(folder / _WEIGHTS)
+    finiteness.check(
+      encoder,
+      f'The model in {folder}',
+      'its training diverged. Use another model, or train one with a lower'
+      ' learning rate',
+    )
     vocabulary = text_files.read_json(folder / _VOCABULARY)
     return encoder, vocabulary_loading.from_json(vocabulary)
   except errors.UserError:

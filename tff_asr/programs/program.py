@@ -15,6 +15,7 @@ from tff_asr import errors
 from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
+from tff_asr.models import finiteness
 from tff_asr.models.encoder import Encoder
 from tff_asr.privacy import settings
 from tff_asr.privacy.mechanism import bounds
@@ -118,7 +119,8 @@ def run(config: RoundsConfig, parts: Parts) -> int:
 
   Raises:
     Stopped: If a signal requested a stop; the rounds done so far are saved.
-    UserError: If more clients fail than the settings allow.
+    UserError: If more clients fail than the settings allow, or the training
+      diverges.
   """
   process = _Process(config, parts)
   running = config.execution.running(
@@ -179,6 +181,7 @@ def _train(
       on_round=bar.show,
       timed=process.metrics.timed,
       should_stop=stop.is_made,
+      fault=process.fault,
     )
     return asyncio.run(program.train())
 
@@ -239,6 +242,11 @@ class _Process:
     """Sets the weights of the encoder to the weights of a state."""
     weights = self._process.get_model_weights(state).trainable
     self._parts.encoder.set_weights(weights)
+
+  def fault(self, state: Any) -> str | None:
+    """Returns the fault of the model of a state, if it is not finite."""
+    self.give_weights(state)
+    return finiteness.fault(self._parts.encoder)
 
   def cohort(self, number: int) -> list[str]:
     """Samples the clients of a round; returns their names in the round."""

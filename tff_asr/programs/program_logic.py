@@ -20,6 +20,11 @@ from tff_asr.runs import columns
 
 Metrics = dict[str, float]
 
+_LOWER_RATES = (
+  ' with a lower `server_learning_rate` or `client_learning_rate` and another'
+  ' `output_dir`'
+)
+
 
 class ProgramState(NamedTuple):
   """The state of the program after a round.
@@ -56,6 +61,9 @@ class Rounds(Protocol):
 class Checkpoints(Protocol):
   """Keeps the states of the program; see `checkpoints.Checkpoints`."""
 
+  async def get_versions(self) -> list[int] | None:
+    """Returns the rounds that have a checkpoint, or `None` without any."""
+
   async def load_latest(self, structure: Any) -> tuple[Any, int]:
     """Returns the newest readable state and its round, or `(None, 0)`."""
 
@@ -64,6 +72,12 @@ class Checkpoints(Protocol):
 
   def offer_best(self, version: int, wer: float) -> None:
     """Keeps the checkpoint of a round as the best if its WER is the lowest."""
+
+  def note_diverged(self, version: int) -> None:
+    """Notes permanently that a round diverged."""
+
+  def diverged(self) -> int | None:
+    """Returns the first round that diverged, or `None`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +104,8 @@ class Program:
     on_round: Called after each release with the round and its metrics.
     timed: Maps the name of a duration and its seconds to the released metrics.
     should_stop: Called after each round; a true result ends the program.
+    fault: Maps a learning state to the fault of its model in words, or `None`.
+      The model after a round is a release, so its fault reveals nothing more.
   """
 
   next_round: Callable[[Any, list[str]], Any]
@@ -106,6 +122,7 @@ class Program:
   on_round: Callable[[int, Metrics], None]
   timed: Callable[[str, float], Metrics] = lambda name, s: {name: s}
   should_stop: Callable[[], bool] = lambda: False
+  fault: Callable[[Any], str | None] = lambda learning: None
 
   async def train(self) -> ProgramState:
     """Runs the remaining rounds; returns the last state.
@@ -115,13 +132,18 @@ class Program:
     result was seen.  An interrupted run resumes from the last checkpoint.  The
     rounds after the checkpoint are repeated, and recorded again.
 
+    A round whose model has a fault ends the program.  The round stays recorded,
+    its state is not saved and not released, and no later command repeats it.
+
     Raises:
-      UserError: If rounds were released, but no checkpoint exists.
+      UserError: If rounds were released, but no checkpoint exists, or if a
+        model has a fault.
     """
     state, timing = await self._begin()
     last = self.rounds.last_round(int(state.round_number))
     if state.round_number > self.last_released:
       await self._release(state, timing, last)
+    self._check_not_diverged(state, last)
     is_stopped = self.should_stop()
     while state.round_number < last and not is_stopped:
       number = int(state.round_number) + 1
@@ -130,6 +152,10 @@ class Program:
       seconds = time.monotonic() - started
       entry = self.rounds.record(number)
       last = self.rounds.last_round(number)  # Other runs may have released.
+      fault = self.fault(output.state)
+      if fault:
+        await self._keep_before(state, number)
+        raise self._diverged(state, number, f'the model {fault}')
       metrics = json.dumps(self.round_metrics(output.metrics, seconds))
       state = ProgramState(output.state, number, entry, metrics)
       timing, is_stopped = {}, self.should_stop()
@@ -166,6 +192,51 @@ class Program:
         state.round_number,
       )
     return state, {}
+
+  def _check_not_diverged(self, state: ProgramState, last: int) -> None:
+    """Checks that the rounds can resume from a state.
+
+    Raises:
+      UserError: If the state has a fault, or an earlier command found that the
+        next rounds diverged.
+    """
+    done = int(state.round_number)
+    fault = self.fault(state.learning)
+    errors.require(
+      fault is None,
+      f'The model after round {done} {fault}, so no round can follow: start'
+      f' another run{_LOWER_RATES}.',
+    )
+    number = self.checkpoints.diverged()
+    if number is not None and done < number <= last:
+      raise self._diverged(state, number, 'an earlier command found this')
+
+  async def _keep_before(self, state: ProgramState, number: int) -> None:
+    """Keeps the state before a round that diverged, and notes the round."""
+    saved = await self.checkpoints.get_versions() or []
+    if int(state.round_number) not in saved:
+      await self._save(state)
+    self.checkpoints.note_diverged(number)
+
+  def _diverged(
+    self, state: ProgramState, number: int, reason: str
+  ) -> errors.UserError:
+    """Returns the error of a round that diverged.
+
+    Args:
+      state: The last state that is kept.
+      number: The round.
+      reason: Sentence on the cause.
+    """
+    done = int(state.round_number)
+    ways = f'Start another run{_LOWER_RATES}.'
+    if self.last_released <= done > 0:
+      ways = f'Give `rounds={done}` to finish with that model, or s{ways[1:]}'
+    return errors.UserError(
+      f'Training diverged in round {number}: {reason}. The model after round'
+      f' {done} is kept. {ways} If this run has a ledger, name it in'
+      ' `prior_ledger` of the other run: its releases count.'
+    )
 
   async def _save(self, state: ProgramState) -> Metrics:
     started = time.monotonic()

@@ -30,6 +30,7 @@ _NAME = re.compile(r'round_(\d+)\.npz')
 _BEST = re.compile(r'best_round_(\d+)_wer_([\d.]+)\.npz')
 _COUNT = -12  # Position of the number of entries in a ZIP file: 2 bytes.
 _PARTIAL, _DAMAGED = '.partial', '.damaged'
+_DIVERGED = re.compile(r'round_(\d+)\.diverged')
 
 
 class DamagedError(Exception):
@@ -157,6 +158,15 @@ class Checkpoints(compat.ProgramStateManager):
     durable.link(self._path(version), self._folder / name)
     for old in before.keys() - {name}:
       (self._folder / old).unlink()
+
+  def note_diverged(self, version: int) -> None:
+    """Notes that a round diverged, so that no later command repeats it."""
+    durable.write_text(self._path(version).with_suffix('.diverged'), '')
+
+  def diverged(self) -> int | None:
+    """Returns the first round that diverged, or `None`."""
+    found = map(_DIVERGED.fullmatch, os.listdir(self._folder))
+    return min((int(match[1]) for match in found if match), default=None)
 
   async def remove_all(self) -> None:
     """Deletes the checkpoints of all rounds, but not the best one."""

@@ -135,17 +135,8 @@ class RunFolder(RunPaths):
         or data, or if another command is using it.
     """
     super().__init__(path)
-    flagfile = path / _FLAGS
-    self.is_new = not flagfile.exists()
-    if not self.is_new:
-      _check_flags(path, read_flags(flagfile), flags, may_change)
-    elif path.exists() and (
-      not path.is_dir() or {p.name for p in path.iterdir()} - _OURS
-    ):
-      raise errors.UserError(
-        f'{path} exists, but is not the folder of a run (no {_FLAGS}): give'
-        ' another `output_dir`.'
-      )
+    check(path, flags, may_change)
+    self.is_new = not self.flags.exists()
     path.mkdir(parents=True, exist_ok=True)
     # The lock is held until the object is deleted.
     self._lock = open(path / _LOCK, 'w')  # noqa: SIM115
@@ -164,7 +155,36 @@ class RunFolder(RunPaths):
     record = {**stores, _NAMES: list(store_names)}
     checksums.write(path / _STORES, json.dumps(record, indent=2) + '\n')
     lines = [f'--{name}={value}\n' for name, value in sorted(flags.items())]
-    checksums.write(flagfile, ''.join(lines))
+    checksums.write(self.flags, ''.join(lines))
+
+
+def check(
+  path: pathlib.Path, flags: Mapping[str, str], may_change: frozenset[str]
+) -> None:
+  """Checks that a folder can be the folder of a run; changes nothing.
+
+  Args:
+    path: The folder, which does not need to exist.
+    flags: Every flag in force, by name.
+    may_change: Names of the flags that may differ from the earlier command.
+
+  Raises:
+    UserError: If the path is a file, or the folder contains other files, or a
+      run with other flags.
+  """
+  errors.require(
+    path.is_dir() or not path.exists(),
+    f'`output_dir={path}` is a file, not the folder of a run: give another'
+    ' `output_dir`.',
+  )
+  flagfile = path / _FLAGS
+  if flagfile.exists():
+    _check_flags(path, read_flags(flagfile), flags, may_change)
+  elif path.exists() and {p.name for p in path.iterdir()} - _OURS:
+    raise errors.UserError(
+      f'{path} exists, but is not the folder of a run (no {_FLAGS}): give'
+      ' another `output_dir`.'
+    )
 
 
 def _check_flags(

@@ -156,6 +156,23 @@ def test_what_is_no_manifest_is_refused(tmp_path, content, message):
     manifest.Manifest(table).survey()
 
 
+@pytest.mark.parametrize(
+  'content',
+  [
+    b'\x7fELF\x02\x01\x1b[31m\x00' + bytes(range(256)) * 400,
+    b'\x00\x1b[2J' * 5_000,
+    'ä\u202e日\t'.encode() * 5_000,
+  ],
+)
+def test_the_message_on_any_bytes_fits_a_terminal(tmp_path, content):
+  table = tmp_path / 'table.tsv'
+  table.write_bytes(content)
+  with pytest.raises(errors.UserError, match='no column') as found:
+    manifest.Manifest(table).survey()
+  text = str(found.value).replace(str(table), '')
+  assert text.isprintable() and len(text) < 500
+
+
 def test_a_line_may_lack_empty_fields_at_its_end(tmp_path):
   header = 'client_id\tpath\ttext\tage\tnote'
   lines = [

@@ -6,6 +6,10 @@ import pathlib
 from tff_asr import errors
 from tff_asr.corpora.utterance import Skipped
 
+_LONGEST_HEADER = 65_536  # Bytes.
+_SHOWN = 200  # Characters.
+_REPLACED = '\ufffd'
+
 
 def rows(
   path: pathlib.Path, columns: Sequence[str]
@@ -28,18 +32,14 @@ def rows(
     # Read as bytes: a text may contain other characters that Python takes for
     # line ends, and a line that is not UTF-8 must not cost the other lines.
     with open(path, 'rb') as file:
-      header = (
-        file.readline()
-        .decode('utf-8-sig', 'replace')
-        .rstrip('\r\n')
-        .split('\t')
-      )
+      first = file.readline(_LONGEST_HEADER).decode('utf-8-sig', 'replace')
+      header = first.rstrip('\r\n').split('\t')
       missing = [column for column in columns if column not in header]
       if missing:
         raise errors.UserError(
           f'{path} has no column {", ".join(missing)}: write the table in UTF-8'
           ' with the names of the columns in the first line, separated by tabs;'
-          f' found {header if any(header) else "nothing"}.'
+          f' found {_shown(header)}.'
         )
       twice = [c for c in columns if header.count(c) > 1]
       errors.require(
@@ -56,6 +56,16 @@ def rows(
     raise errors.UserError(
       f'{path} cannot be read: {error.strerror}.'
     ) from error
+
+
+def _shown(header: list[str]) -> str:
+  """Returns a header for a message, which a terminal must survive."""
+  if not any(header):
+    return 'nothing'
+  if any(_REPLACED in name for name in header):
+    return 'bytes that are not UTF-8'
+  text = str(header)
+  return text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'
 
 
 def _fields(
