@@ -193,3 +193,11 @@ def test_functions_are_short_and_take_few_parameters():
   for file in sorted((ROOT / 'tff_asr').rglob('*.py')):
     for name, lines, positional in too_much(file.read_text()):
       pytest.fail(f'{file}: {name} has {lines} lines, {positional} positional')
+
+
+def test_the_table_of_a_round_names_files_that_exist():
+  source = (ROOT / 'tff_asr/learning/federated.py').read_text()
+  table = ast.get_docstring(ast.parse(source)).split('```')[1]
+  paths = re.findall(r'[\w/]+\.py', table)
+  assert len(paths) > 8
+  assert all((ROOT / path).is_file() for path in paths)

@@ -76,7 +76,7 @@ def test_a_given_model_can_be_trained_further(finished, quick, tmp_path):
 
 
 def test_a_record_that_was_removed_is_no_model_trained_on_nobody(
-  quick, finished, tmp_path
+  config, quick, finished, tmp_path
 ):
   """Of the model that a run begins with, of a run's own, of one to export."""
   given = tmp_path / 'given'
@@ -102,10 +102,10 @@ def test_a_record_that_was_removed_is_no_model_trained_on_nobody(
   for model, use in (
     ('model', lambda run: export.export(run, tmp_path / 'x', 'a', 0, 9.0, [])),
     ('model', lambda run: evaluate.evaluate(run, quick.eval_store, 0)),
-    ('seed_model', lambda run: training.run(quick, run, seed_model=given)),
+    ('seed_model', lambda run: training.run(config, run)),
   ):
     run = tmp_path / 'copy'
-    shutil.copytree(finished[0], run)
+    training.copied(finished[0], run)
     (run / model / 'lineage.json').unlink()
     with pytest.raises(errors.UserError, match=r'no .*lineage\.json'):
       use(run)

@@ -3,8 +3,6 @@
 import collections
 import dataclasses
 import functools
-import pathlib
-import re
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ import tensorflow_federated as tff
 
 from tests import plans
 from tests.learning import algorithm_1
-import tff_asr
 from tff_asr.executors import native
 from tff_asr.learning import federated
 from tff_asr.models import presets
@@ -244,10 +241,3 @@ def test_the_noise_has_the_scale_of_algorithm_1():
   measured = algorithm_1.norm(metrics['aggregator']['layer_norms'])
   assert sum(layer.size for layer in state.Delta) > 23_000
   assert measured == pytest.approx(algorithm_1.norm(*state.Delta), rel=0.04)
-
-
-def test_the_docstring_of_the_process_names_files_that_exist():
-  root = pathlib.Path(tff_asr.__file__).parents[1]
-  paths = re.findall(r'[\w/]+\.py', federated.__doc__)
-  assert len(paths) > 8
-  assert all((root / path).is_file() for path in paths)
