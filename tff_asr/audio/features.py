@@ -20,6 +20,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from tff_asr import tracing
+
 SAMPLE_RATE = 16_000
 WINDOW = 400  # 25 ms
 HOP = 160  # 10 ms
@@ -75,6 +77,7 @@ def waveform_of(pcm: tf.Tensor) -> tf.Tensor:
   return tf.cast(pcm, tf.float32) / _INT16_SCALE
 
 
+@tracing.unconverted
 def log_mel(waveform: tf.Tensor) -> tf.Tensor:
   """Returns the log-mel features of a waveform.
 
@@ -120,6 +123,7 @@ def log_mel_float32(
   return tf.math.log(tf.maximum(mel, 1.0))
 
 
+@tracing.unconverted
 def log_mel_in_chunks(waveform: tf.Tensor) -> tf.Tensor:
   """Returns the features of a long waveform, computed in chunks of a minute.
 

@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from tff_asr import errors
+from tff_asr import errors, tracing
 from tff_asr.audio import features
 from tff_asr.corpora import queries, record_features
 
@@ -79,6 +79,7 @@ class BatchConfig:
     return limits
 
 
+@tracing.unconverted
 def parse(
   records: dict[str, tf.Tensor],
 ) -> collections.OrderedDict[str, tf.Tensor]:
@@ -111,6 +112,7 @@ def _batch(log_mel, frames, tokens) -> collections.OrderedDict:
   )
 
 
+@tracing.unconverted
 def client_batches(
   records: dict[str, tf.Tensor], config: BatchConfig, seed: tf.Tensor
 ) -> tf.data.Dataset:
@@ -229,6 +231,7 @@ def _starts(frames: tf.Tensor, seconds: float) -> tf.Tensor:
   return tf.cast(tf.where(is_first)[:, 0], tf.int32)
 
 
+@tracing.unconverted
 def by_length(examples: tf.data.Dataset, seconds: float) -> tf.data.Dataset:
   """Returns batches of examples of similar length.
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr import compat
+from tff_asr import compat, tracing
 from tff_asr.corpora import batching, client_store
 
 _ROUND = '@'  # Between the name of a client and the number of a round.
@@ -81,6 +81,7 @@ def dataset_computation(
   return compat.tf_computation(of_client, np.str_)
 
 
+@tracing.unconverted
 def pooled_examples(
   store: client_store.ClientStore, client_ids: Sequence[str]
 ) -> tf.data.Dataset:

@@ -29,7 +29,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from tff_asr import checksums, counts, errors, text_files
+from tff_asr import checksums, counts, errors, text_files, tracing
 from tff_asr.audio import features
 from tff_asr.corpora import queries, store_names
 from tff_asr.text import vocabularies, vocabulary_loading
@@ -156,6 +156,7 @@ class ClientStore:
     with self._reading() as connection:
       connection.execute('SELECT number FROM records LIMIT 1').fetchone()
 
+  @tracing.unconverted
   def records(
     self,
     client_id: tf.Tensor,
@@ -185,6 +186,7 @@ class ClientStore:
       .map(lambda record: tf.io.parse_single_example(record, self._parsing))
     )
 
+  @tracing.unconverted
   def all_records(
     self,
     client_id: tf.Tensor,

@@ -2,9 +2,11 @@
 
 import tensorflow as tf
 
+from tff_asr import tracing
 from tff_asr.audio import features
 
 
+@tracing.unconverted
 def num_frames(records: dict[str, tf.Tensor]) -> tf.Tensor:
   """Returns the numbers of feature frames of records.
 
@@ -22,6 +24,7 @@ def num_frames(records: dict[str, tf.Tensor]) -> tf.Tensor:
   )
 
 
+@tracing.unconverted
 def log_mel(records: dict[str, tf.Tensor]) -> tf.Tensor:
   """Returns the features of records, concatenated.
 

@@ -8,7 +8,7 @@ import math
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr import errors
+from tff_asr import errors, tracing
 from tff_asr.audio import tempo
 from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.learning import training_step
@@ -82,6 +82,7 @@ class _Rate(tf.keras.optimizers.schedules.LearningRateSchedule):
     return config.learning_rate * config.schedule.share(step, self._steps)
 
 
+@tracing.unconverted
 def batches(
   store: client_store.ClientStore,
   client_ids: Sequence[str],

@@ -7,6 +7,7 @@ import math
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tff_asr import tracing
 from tff_asr.audio import features
 from tff_asr.corpora import utterance
 from tff_asr.models import ctc
@@ -45,6 +46,7 @@ def _is_coarse(encoder: Encoder) -> bool:
   return encoder.config.stride > utterance.STRIDE
 
 
+@tracing.unconverted
 def utterance_losses(
   encoder: Encoder,
   batch: Mapping[str, tf.Tensor],

@@ -7,6 +7,7 @@ weights.  A graph contains the function once and calls it for each block.
 
 from collections.abc import Callable
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -168,7 +169,8 @@ def block_function(
 
   def make(training: bool):
     computation = _Computation(config, training)
-    trace = tf.function if inline else tracing.once_per_shape
+    inlined = functools.partial(tf.function, autograph=False)
+    trace = inlined if inline else tracing.once_per_shape
     return trace(
       lambda x, key_bias, seed, *weights: computation.run(
         x, key_bias, seed, BlockWeights(*weights)

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tff_asr import tracing
 from tff_asr.text import vocabularies
 
 
+@tracing.unconverted
 def loss(
   logits: tf.Tensor,
   lengths: tf.Tensor,
@@ -85,6 +87,7 @@ class Hypotheses(NamedTuple):
   blanks: tf.Tensor
 
 
+@tracing.unconverted
 def greedy_decode(logits: tf.Tensor, lengths: tf.Tensor) -> Hypotheses:
   """Returns the hypotheses of greedy decoding.
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tff_asr import counts
+from tff_asr import counts, tracing
 from tff_asr.audio import spec_augment
 from tff_asr.models import blocks, encoder, layers, precision
 
@@ -139,6 +139,10 @@ class Transformer(encoder.Encoder):
     self.output_layer = layers.Output(config.vocabulary_size, name='output')
 
   def call(self, features, lengths, training=False, seed=None):
+    return self._logits(features, lengths, training, seed)
+
+  @tracing.unconverted
+  def _logits(self, features, lengths, training, seed):
     config = self.config
     frames = tf.shape(features)[1]
     x = self.normalization(features, _mask(lengths, frames))

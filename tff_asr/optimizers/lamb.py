@@ -40,6 +40,7 @@ class _Lamb(tff.learning.optimizers.Optimizer):
       second_moment=zeros(),
     )
 
+  @tracing.unconverted
   def next(self, state, weights, gradients):
     step = state['step'] + 1
     hparams = tf.convert_to_tensor([state[name] for name in _HPARAMS])

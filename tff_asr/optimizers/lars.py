@@ -47,6 +47,7 @@ class _Lars(tff.learning.optimizers.Optimizer):
       ),
     )
 
+  @tracing.unconverted
   def next(self, state, weights, gradients):
     hparams = tf.convert_to_tensor([state[name] for name in _HPARAMS])
     updated = [
