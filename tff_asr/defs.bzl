@@ -2,6 +2,23 @@
 
 load("@rules_python//python:defs.bzl", "py_library")
 
+ROOMS = [
+    "audio",
+    "benchmarks",
+    "commands",
+    "corpora",
+    "executors",
+    "learning",
+    "models",
+    "optimizers",
+    "privacy",
+    "programs",
+    "reports",
+    "runs",
+    "serving",
+    "text",
+]
+
 def room(deps = []):
     """A py_library with the folder's name, all its modules and templates.
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests import old_ledgers
 from tests.runs import runs
+from tff_asr import errors
 from tff_asr.privacy import plan_words
 from tff_asr.privacy.accounting import accountants, ledger
 from tff_asr.reports import model_card, run_report
@@ -142,6 +143,15 @@ def test_where_nothing_is_promised_nothing_can_be_false(tmp_path):
   assert promised.warnings == []
   (statement,) = promised.statement(2)
   assert statement.startswith('none: ')
+
+
+@pytest.mark.parametrize('delta', [0.0, 0.9, 2.0, 1.0 / runs.PLAN.population])
+def test_no_epsilon_of_ledgers_has_a_delta_that_protects_nobody(
+  tmp_path, delta
+):
+  runs.account_of(tmp_path / 'run', runs.PLAN, 3)
+  with pytest.raises(errors.UserError, match='one over the population'):
+    accounts.of_ledgers([tmp_path / 'run'], delta)
 
 
 def test_the_epsilon_of_ledgers_is_told_in_plain_words(tmp_path):

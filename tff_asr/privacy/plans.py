@@ -80,13 +80,7 @@ class PrivacyPlan:
     if self.is_guarantee:
       self._check_events()
     self.facts()  # Checks that a ledger can record the settings.
-    require(
-      0.0 < self.delta < 1.0 / self.population
-      or (self.population == 1 and 0.0 < self.delta < 1.0),
-      f'`delta={self.delta}` must be more than 0 and less than 1 /'
-      f' {self.population}, one over the population: a larger delta allows a'
-      " mechanism that publishes one client's data.",
-    )
+    accountants.check_delta(self.delta, self.population)
 
   def _check_events(self) -> None:
     """Checks that the privacy events depend on the plan and can be recorded."""

@@ -7,7 +7,6 @@ import pathlib
 import textwrap
 from typing import Any
 
-from tff_asr import errors
 from tff_asr.privacy import plan_words, plans
 from tff_asr.privacy.accounting import (
   accountants,
@@ -231,12 +230,8 @@ def of_ledgers(paths: Sequence[pathlib.Path], delta: float) -> str:
   """
   for path in paths:
     whole_ledger.check(path)
-    population = ledger.Ledger(ledger.file_of(path)).plan.get('population', 1)
-    errors.require(
-      0.0 < delta < 1.0 / population or (population == 1 and 0.0 < delta < 1.0),
-      f'`delta={delta:g}` must be more than 0 and less than 1 / {population:,},'
-      f' one over the population of {path}.',
-    )
+    plan = ledger.Ledger(ledger.file_of(path)).plan
+    accountants.check_delta(delta, plan.get('population', 1))
   relation = earlier_runs.relation_of(paths[0])
   known = earlier_runs.known(paths, relation)
   releases = known.releases()

@@ -72,14 +72,21 @@ def merged(releases: Iterable[tuple[dp_accounting.DpEvent, int]]) -> Releases:
   return tuple((event, count) for event, count in counts.items() if count)
 
 
-def check_delta(delta: float) -> None:
-  """Checks that a delta is between 0 and 1.
+def check_delta(delta: float, population: int = 1) -> None:
+  """Checks that a delta can be of a guarantee.
+
+  Args:
+    delta: Probability that the bound does not hold.
+    population: Number of clients; 1 if the number is not known.
 
   Raises:
-    UserError: If it is not.
+    UserError: If delta is not between 0 and one over the population.
   """
+  limit = f'1 / {population}, one over the population' * (population > 1)
   errors.require(
-    0.0 < delta < 1.0, f'`delta={delta}` must be more than 0 and less than 1.'
+    0.0 < delta < 1.0 / population,
+    f'`delta={delta:g}` must be more than 0 and less than {limit or 1}: a'
+    " larger delta allows a mechanism that publishes one client's data.",
   )
 
 
