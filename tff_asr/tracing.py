@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+_FEW_TENSORS = 80  # TensorFlow optimises their operations in a second.
+
 unconverted = tf.autograph.experimental.do_not_convert
 """Decorates a function that AutoGraph leaves as it is, with all its calls.
 
@@ -33,3 +35,21 @@ def once_per_shape(
     autograph=False,
     experimental_attributes={'_noinline': True},
   )
+
+
+def for_each(
+  function: tf.types.experimental.GenericFunction,
+  *arguments: Sequence[tf.Tensor],
+) -> list[tf.Tensor]:
+  """Returns a function's results for each tensor of a model.
+
+  If the model has few tensors, the graph repeats the operations for each: every
+  call of a function costs as much time as ten small operations.
+
+  Args:
+    function: Result of `once_per_shape`.
+    *arguments: The function's arguments; each has an entry for each tensor.
+  """
+  is_large = len(arguments[0]) > _FEW_TENSORS
+  run = function if is_large else function.python_function
+  return [run(*of_tensor) for of_tensor in zip(*arguments, strict=True)]

@@ -4,17 +4,24 @@ In every execution of `ReduceDataset`, TensorFlow compiles the reduction's
 function again.  For the clients of `tff.learning` this function trains a model,
 and compiling it takes longer than running it.  Besides, `ReduceDataset` cannot
 run on a GPU.  This module replaces the operation by a loop in the graph, which
-is compiled once.
+is compiled once.  The loop needs an iterator only if `sliced_datasets` cannot
+do without.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+import dataclasses
 import itertools
 
 import tensorflow as tf
 
+from tff_asr.executors import graphs, sliced_datasets
+
 _REDUCE = 'ReduceDataset'
 _PAIRS = ('forward_function_name', 'backward_function_name')
 _numbers = itertools.count()
+_Tensors = Sequence[tf.Tensor]
+# Loops from (dataset, state, other arguments) to the last state.
+_Loop = Callable[[tf.Tensor, _Tensors, _Tensors], _Tensors]
 
 
 def rewrite(graph: tf.compat.v1.GraphDef) -> None:
@@ -24,26 +31,18 @@ def rewrite(graph: tf.compat.v1.GraphDef) -> None:
   the old name with the old body.
   """
   _rename(graph, _functions_with_reductions(graph))
+  packed = sliced_datasets.pack(graph)
   # Functions first, because a loop copies the functions that it calls.
   rewritten = set()
   for name in list(_functions(graph)):
-    _rewrite_function(graph, name, rewritten)
+    _rewrite_function(graph, name, rewritten, packed)
   for node in graph.node:
     if node.op == _REDUCE:
-      _replace(graph, node)
+      _replace(graph, node, packed.get((sliced_datasets.GRAPH, node.name)))
 
 
 def _functions(graph) -> dict:
   return {f.signature.name: f for f in graph.library.function}
-
-
-def _called(node) -> Iterator:
-  """Yields a node's references to functions."""
-  for attribute in node.attr.values():
-    if attribute.HasField('func'):
-      yield attribute.func
-    elif attribute.HasField('list'):
-      yield from attribute.list.func
 
 
 def _functions_with_reductions(graph) -> set[str]:
@@ -54,7 +53,7 @@ def _functions_with_reductions(graph) -> set[str]:
     for name, function in _functions(graph).items():
       if any(
         node.op == _REDUCE
-        or any(called.name in changing for called in _called(node))
+        or any(called.name in changing for called in graphs.called(node))
         for node in function.node_def
       ):
         changing.add(name)
@@ -73,7 +72,7 @@ def _rename(graph, names: set[str]) -> None:
     name = function.signature.name
     function.signature.name = new.get(name, name)
   for nodes in [graph.node, *(function.node_def for function in functions)]:
-    for called in (c for node in nodes for c in _called(node)):
+    for called in (c for node in nodes for c in graphs.called(node)):
       called.name = new.get(called.name, called.name)
   for function in functions:
     for key in _PAIRS:  # TensorFlow uses these to find cuDNN's kernels.
@@ -82,18 +81,18 @@ def _rename(graph, names: set[str]) -> None:
         function.attr[key].s = new.get(name, name).encode()
 
 
-def _rewrite_function(graph, name: str, rewritten: set[str]) -> None:
+def _rewrite_function(graph, name: str, rewritten: set[str], packed) -> None:
   if name in rewritten:
     return
   rewritten.add(name)
   functions = _functions(graph)
   function = functions[name]
-  for called in (c for node in function.node_def for c in _called(node)):
+  for called in (c for node in function.node_def for c in graphs.called(node)):
     if called.name in functions:
-      _rewrite_function(graph, called.name, rewritten)
+      _rewrite_function(graph, called.name, rewritten, packed)
   for node in function.node_def:
     if node.op == _REDUCE:
-      _replace(graph, node)
+      _replace(graph, node, packed.get((name, node.name)))
       _rename_outputs(function, node.name)
 
 
@@ -112,7 +111,7 @@ def _rename_outputs(function, name: str) -> None:
       function.ret[key] = after + value.removeprefix(before)
 
 
-def _replace(graph, node) -> None:
+def _replace(graph, node, packed: sliced_datasets.SlicedDataset | None) -> None:
   """Turns a reduction into a call of a function that runs the loop."""
   called = node.attr['f'].func.name
   states = [tf.as_dtype(t) for t in node.attr['Tstate'].list.type]
@@ -120,7 +119,10 @@ def _replace(graph, node) -> None:
   signature = _functions(graph)[called].signature
   inputs = [tf.as_dtype(argument.type) for argument in signature.input_arg]
   elements = inputs[len(states) : len(inputs) - len(others)]
-  loop = _loop(graph.library, called, states, elements, others)
+  reduction = _Reduction(graph.library, called, states, elements, others)
+  loop = reduction.loop(
+    reduction.iterate if packed is None else reduction.over_slices(packed)
+  )
   definition = loop.graph.as_graph_def()
   known = _functions(graph)
   for function in [*definition.library.function, loop.function_def]:
@@ -136,35 +138,50 @@ def _replace(graph, node) -> None:
   node.attr['Tout'].list.type.extend(t.as_datatype_enum for t in states)
 
 
-def _loop(
-  library,
-  called: str,
-  states: Sequence[tf.DType],
-  elements: Sequence[tf.DType],
-  others: Sequence[tf.DType],
-) -> tf.types.experimental.ConcreteFunction:
-  """Returns the loop as a function (dataset, states, others) -> states.
+@dataclasses.dataclass(frozen=True)
+class _Reduction:
+  """A function that reduces a dataset, and loops that call the function.
 
-  Args:
+  Attributes:
     library: Functions of the graph.
     called: Name of the function that a step of the loop calls.
     states: Types of the state's tensors.
     elements: Types of the tensors of an element of the dataset.
     others: Types of further arguments, which all steps share.
   """
-  output = {
-    'output_types': elements,
-    'output_shapes': [tf.TensorShape(None)] * len(elements),
-  }
 
-  def loop(dataset, *arguments):
-    tf.graph_util.import_graph_def(
-      tf.compat.v1.GraphDef(library=library), name=''
-    )
-    state, other = arguments[: len(states)], arguments[len(states) :]
-    # A reduction starts when all its arguments are computed; so does the loop.
-    with tf.control_dependencies(arguments):
-      iterator = tf.raw_ops.AnonymousIteratorV3(**output)
+  library: tf.compat.v1.GraphDef
+  called: str
+  states: Sequence[tf.DType]
+  elements: Sequence[tf.DType]
+  others: Sequence[tf.DType]
+
+  def loop(self, loop: _Loop) -> tf.types.experimental.ConcreteFunction:
+    """Returns the traced function (dataset, states, others) -> states."""
+
+    def traced(dataset, *arguments):
+      tf.graph_util.import_graph_def(
+        tf.compat.v1.GraphDef(library=self.library), name=''
+      )
+      state, other = (
+        arguments[: len(self.states)],
+        arguments[len(self.states) :],
+      )
+      # A reduction starts when all its arguments are computed; so does a loop.
+      with tf.control_dependencies(arguments):
+        return loop(tf.identity(dataset), state, other)
+
+    types = [tf.variant, *self.states, *self.others]
+    specs = [tf.TensorSpec(None, dtype) for dtype in types]
+    return tf.function(traced, autograph=False).get_concrete_function(*specs)
+
+  def iterate(self, dataset, state, other) -> _Tensors:
+    """Loops over the elements of any dataset."""
+    output = {
+      'output_types': self.elements,
+      'output_shapes': [tf.TensorShape(None)] * len(self.elements),
+    }
+    iterator = tf.raw_ops.AnonymousIteratorV3(**output)
     with tf.control_dependencies(
       [tf.raw_ops.MakeIterator(dataset=dataset, iterator=iterator)]
     ):
@@ -172,25 +189,50 @@ def _loop(
 
     def body(element, *state):
       values = tf.raw_ops.OptionalGetValue(optional=element, **output)
-      state = tf.raw_ops.StatefulPartitionedCall(
-        args=[*state, *values, *other], Tout=states, f=called
-      )
+      state = self._step(state, values, other)
       with tf.control_dependencies(state):
         following = tf.raw_ops.IteratorGetNextAsOptional(
           iterator=iterator, **output
         )
       return following, *state
 
-    _, *state = tf.while_loop(
+    return self._while(
       lambda element, *_: tf.raw_ops.OptionalHasValue(optional=element),
       body,
       [first, *state],
+    )
+
+  def over_slices(self, packed: sliced_datasets.SlicedDataset) -> _Loop:
+    """Returns a loop over the elements of a packed dataset."""
+
+    def loop(dataset, state, other):
+      inputs = packed.unpack(dataset)
+      size = packed.size(inputs)
+
+      def body(number, *state):
+        state = self._step(state, packed.element(inputs, number), other)
+        with tf.control_dependencies(state):
+          return number + 1, *state
+
+      return self._while(
+        lambda number, *_: number < size, body, [tf.constant(0), *state]
+      )
+
+    return loop
+
+  def _step(self, state: _Tensors, element: _Tensors, other: _Tensors):
+    return tf.raw_ops.StatefulPartitionedCall(
+      args=[*state, *element, *other], Tout=self.states, f=self.called
+    )
+
+  def _while(self, condition, body, variables) -> _Tensors:
+    """Returns the state after a loop; the first variable is the position."""
+    _, *state = tf.while_loop(
+      condition,
+      body,
+      variables,
       shape_invariants=[tf.TensorShape([])]
-      + [tf.TensorShape(None)] * len(states),
+      + [tf.TensorShape(None)] * len(self.states),
+      parallel_iterations=1,  # Steps change variables.
     )
     return state
-
-  specs = [
-    tf.TensorSpec(None, dtype) for dtype in [tf.variant, *states, *others]
-  ]
-  return tf.function(loop, autograph=False).get_concrete_function(*specs)

@@ -28,17 +28,21 @@ def functions_of_datasets(graph: tf.compat.v1.GraphDef) -> set[str]:
   found: set[str] = set()
   to_visit = [node for node in all_nodes(graph) if 'Dataset' in node.op]
   while to_visit:
-    for name in _called(to_visit.pop()) - found:
+    for name in {f.name for f in called(to_visit.pop())} - found:
       found.add(name)
       to_visit += bodies.get(name, [])
   return found
 
 
-def _called(node: tf.compat.v1.NodeDef) -> set[str]:
-  values = node.attr.values()
-  functions = [value.func for value in values if value.HasField('func')]
-  functions += [f for value in values for f in value.list.func]
-  return {function.name for function in functions}
+def called(
+  node: tf.compat.v1.NodeDef,
+) -> Iterator[tf.compat.v1.NameAttrList]:
+  """Yields a node's references to functions."""
+  for attribute in node.attr.values():
+    if attribute.HasField('func'):
+      yield attribute.func
+    elif attribute.HasField('list'):
+      yield from attribute.list.func
 
 
 def ancestors(graph: tf.compat.v1.GraphDef, names: Iterable[str]) -> set[str]:

@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from tff_asr.executors import graphs
 
+_ASSIGN = 'AssignVariableOp'
+_CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
 _SEED_OF = {'StatelessRandomGetKeyCounter': 0} | {
   f'StatelessRandom{kind}': 1 for kind in ('Normal', 'Uniform')
 }
@@ -25,23 +27,22 @@ def drop_overwritten(graph: tf.compat.v1.GraphDef, initialize: str) -> None:
   Args:
     graph: The graph, which is changed.  An initial assignment of a variable is
       removed if a later assignment precedes all other uses of the variable.
+      The later assignment may be in a function that the graph calls.
     initialize: Name of the node that initialises all variables.
   """
   if any(node.op == 'Switch' for node in graph.node):
     return  # The nodes after a switch, such as an assignment, may not run.
+  bodies = {f.signature.name: f for f in graph.library.function}
   before = graphs.ancestors(graph, [initialize])
-  users = {}
-  for node in graph.node:
-    for name in {graphs.node_name(tensor) for tensor in node.input}:
-      users.setdefault(name, []).append(node)
+  users = _users(graph.node)
   dead = set()
   for handle in (n for n in graph.node if n.op == 'VarHandleOp'):
     using = users.get(handle.name, [])
     initial = [node for node in using if node.name in before]
     later = [node for node in using if node.name not in before]
-    if any(node.op != 'AssignVariableOp' for node in initial):
+    if any(node.op != _ASSIGN for node in initial):
       continue  # Another initial value depends on this one.
-    if any(_is_first(node, later, users) for node in later):
+    if _is_overwritten(handle.name, later, users, bodies):
       dead.update(node.name for node in initial)
   for node in graph.node:
     inputs = [name for name in node.input if graphs.node_name(name) not in dead]
@@ -49,10 +50,49 @@ def drop_overwritten(graph: tf.compat.v1.GraphDef, initialize: str) -> None:
   graphs.keep_only(graph, [n for n in graph.node if n.name not in dead])
 
 
-def _is_first(node, others, users) -> bool:
-  """Returns whether a node assigns a variable before all other uses of it."""
-  if node.op != 'AssignVariableOp':
+def _users(nodes) -> dict[str, list]:
+  """Returns the nodes that use each node, by the used node's name."""
+  users = {}
+  for node in nodes:
+    for name in {graphs.node_name(tensor) for tensor in node.input}:
+      users.setdefault(name, []).append(node)
+  return users
+
+
+def _is_overwritten(handle: str, using, users, bodies) -> bool:
+  """Returns whether an assignment precedes all other uses of a variable.
+
+  Args:
+    handle: Name of the variable, in a graph or in a function.
+    using: Nodes that use the variable.
+    users: Nodes that use each node of the same graph.
+    bodies: The functions, by name.
+  """
+  return any(
+    _assigns(node, handle, bodies) and _is_first(node, using, users)
+    for node in using
+  )
+
+
+def _assigns(node, handle: str, bodies) -> bool:
+  """Returns whether a node assigns a variable before it reads the variable."""
+  if node.op == _ASSIGN:
+    return True
+  if node.op not in _CALLS:
     return False
+  body = bodies[node.attr['f'].func.name]
+  places = [i for i, name in enumerate(node.input) if name == handle]
+  if len(places) != 1 or any(n.op == 'Switch' for n in body.node_def):
+    return False
+  argument = body.signature.input_arg[places[0]].name
+  if argument in map(graphs.node_name, body.ret.values()):
+    return False
+  users = _users(body.node_def)
+  return _is_overwritten(argument, users.get(argument, []), users, bodies)
+
+
+def _is_first(node, others, users) -> bool:
+  """Returns whether a node precedes all other nodes of a list."""
   missing = {other.name for other in others} - {node.name}
   seen, to_visit = {node.name}, [node]
   while to_visit and missing:

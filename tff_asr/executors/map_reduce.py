@@ -1,12 +1,17 @@
 """One round of MapReduce on the devices of this machine.
 
 Every device has one or more slots.  Each slot has its own accumulator.  A slot
-takes the next client from the round's queue, trains it and adds the client's
-result to the slot's accumulator, until the queue is empty.  Then the
-accumulators are merged.  At any time memory holds at most one client and one
-accumulator for each slot, however many clients the round has.
+takes the next clients from the round's queue, trains one after the other and
+adds their results to the slot's accumulator, until the queue is empty.  Then
+the accumulators are merged.  At any time memory holds at most one client and
+one accumulator for each slot, however many clients the round has.
+
+A slot trains several clients in one call of TensorFlow if the computation's
+argument at a client is small, such as a name.  If the call fails, the slot
+calls again for each of these clients alone.
 """
 
+import collections
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 import contextlib
@@ -29,6 +34,8 @@ from tff_asr.executors import (
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SEED_SHIFT = 7919  # Difference between the seeds of two devices.
+_MOST_IN_A_CALL = 16  # So many small clients hide the cost of a call.
+_SHARES = 4  # Of the remaining clients, for each slot: all end at once.
 
 
 class ExecutionError(RuntimeError, grpc.RpcError):
@@ -108,12 +115,19 @@ class MapReduce:
       return call(update, state + call(report, total))[len(server) :]
 
     fixed_seeds = work.has_fixed_seeds or accumulate.has_fixed_seeds
+    in_one_call = all(map(_is_small, client))
+    # A second try would get other numbers from the streams of fixed seeds.
+    self._most_in_a_call = (
+      _MOST_IN_A_CALL if in_one_call and not fixed_seeds else 1
+    )
+    self._takes_rows = in_one_call
     functions = [
       piece_function.PieceFunction(
         [work, accumulate],
         client + broadcast + accumulator,
         train,
         seed_shift=i * _SEED_SHIFT,
+        rows=len(client) if in_one_call else 0,
       )
       for i in range(len(devices) if fixed_seeds else 1)
     ]
@@ -154,7 +168,7 @@ class MapReduce:
       if max_failed_clients is None:
         # A missing report would reveal that a client failed.
         self._to_watch.clear()
-      queue = _Queue(clients, max_failed_clients)
+      queue = _Queue(clients, max_failed_clients, self._most_in_a_call)
       total = self._total(broadcast, queue, len(clients))
       del broadcast
       with _stage('update'):
@@ -164,6 +178,7 @@ class MapReduce:
     """Trains all clients; returns the merged accumulator."""
     slots = [d for _ in range(self._clients_per_device) for d in self._devices]
     slots = slots[:clients]
+    queue.share_between(len(slots))
     at_device = {}
     for device in dict.fromkeys(slots):
       with tf.device(device):
@@ -193,43 +208,80 @@ class MapReduce:
 
     The result is `None` if the queue had no client for this slot.
     """
-    train = self._train[device]
     accumulator = None
     try:
-      with tf.device(device), train.variables() as variables:
-        for client in queue:
+      with tf.device(device), self._train[device].variables() as variables:
+
+        def add(clients):
+          leaves = [client.leaves() for client in clients]
+          if self._takes_rows:
+            leaves = [tf.stack(rows) for rows in zip(*leaves, strict=True)]
+          else:
+            (leaves,) = leaves
+          arguments = [*leaves, *broadcast, *accumulator]
+          return self._train[device](arguments, variables)
+
+        for clients in queue:
           if accumulator is None:
             with _stage('zero'):
               accumulator = self._zero([])
           watch = self._to_watch.pop(device, None)
-          with (
-            queue.failures(),
-            _stage('work', client.name),
-            placement.watched(watch),
-          ):
-            accumulator = train(
-              [*client.leaves(), *broadcast, *accumulator], variables
-            )
+          if len(clients) > 1:
+            try:
+              with _stage('work', f'{len(clients)}'), placement.watched(watch):
+                accumulator = add(clients)
+              continue
+            except (ExecutionError, TypeError):
+              pass  # One of the clients fails: each trains alone.
+          for client in clients:
+            with (
+              queue.failures(),
+              _stage('work', client.name),
+              placement.watched(watch),
+            ):
+              accumulator = add([client])
+            watch = None
     finally:
       queue.close()  # If this slot fails, the other slots need not continue.
     return accumulator
 
 
+def _is_small(spec: tf.TensorSpec) -> bool:
+  """Returns whether many values of a spec fit into memory, one copy of each."""
+  return spec.shape.rank == 0 and spec.dtype != tf.variant
+
+
 class _Queue:
   """A queue of clients that yields each client once and counts failures."""
 
-  def __init__(self, clients: Sequence[Client], max_failures: int | None):
-    self._clients = iter(clients)
+  def __init__(
+    self, clients: Sequence[Client], max_failures: int | None, most: int
+  ):
+    """Creates the queue.
+
+    Args:
+      clients: The clients, in order.
+      max_failures: Number of clients that may fail, or `None` for any number.
+      most: Most clients that are yielded at once.
+    """
+    self._clients = collections.deque(clients)
     self._failures_left = max_failures
+    self._most = most
+    self._shares = 1
     self._lock = threading.Lock()
 
-  def __iter__(self) -> Iterator[Client]:
+  def share_between(self, slots: int) -> None:
+    """Sets the number of slots, which shall end at about the same time."""
+    self._shares = _SHARES * max(slots, 1)
+
+  def __iter__(self) -> Iterator[list[Client]]:
     while True:
       with self._lock:
-        client = next(self._clients, None)
-      if client is None:
+        number = min(self._most, -(-len(self._clients) // self._shares))
+        clients = [self._clients.popleft() for _ in range(number)]
+      if not clients:
         return
-      yield client
+      yield clients
 
   @contextlib.contextmanager
   def failures(self) -> Iterator[None]:
@@ -250,7 +302,7 @@ class _Queue:
   def close(self) -> None:
     """Removes the remaining clients."""
     with self._lock:
-      self._clients = iter(())
+      self._clients.clear()
 
 
 def _split(tensors, count):

@@ -27,6 +27,7 @@ class PieceFunction:
     signature: Sequence[tf.TensorSpec],
     body: Callable[[Call, list[tf.Tensor]], _Tensors],
     seed_shift: int = 0,
+    rows: int = 0,
   ):
     """Traces the function.
 
@@ -35,6 +36,9 @@ class PieceFunction:
       signature: Specs of the function's arguments.
       body: Returns the results, given a `Call` and the arguments.
       seed_shift: See `GraphPiece.call`.
+      rows: Number of first arguments that have a new axis with a row for each
+        run of the body.  The body runs once for each row, in order, and its
+        results are the last arguments of its next run.
     """
     self._pieces = pieces
     # The first call creates the stream of random numbers.  If several first
@@ -56,9 +60,15 @@ class PieceFunction:
 
     whole = [*signature, *handles]
     graph = tf.compat.v1.wrap_function(traced, whole)
+    run = graph
+    if rows:
+      run = _loop(graph, signature, rows)
+      whole[:rows] = [
+        tf.TensorSpec([None, *spec.shape], spec.dtype) for spec in whole[:rows]
+      ]
     # TensorFlow does not optimise a wrapped function that is called directly.
     self._function = tf.function(
-      lambda *arguments: graph(*arguments), autograph=False
+      lambda *arguments: run(*arguments), autograph=False
     ).get_concrete_function(*whole)
 
   @contextlib.contextmanager
@@ -90,6 +100,48 @@ class PieceFunction:
           self._is_first = False
           return results
     return interruption.call(self._function, inputs)
+
+
+def _loop(
+  graph: Callable[..., list[tf.Tensor]],
+  signature: Sequence[tf.TensorSpec],
+  rows: int,
+) -> Callable[..., list[tf.Tensor]]:
+  """Returns a function that runs a graph for each row of some arguments.
+
+  Args:
+    graph: Function of one row, other arguments, the results of the run before,
+      and handles of variables.
+    signature: Specs of the arguments of a run, without the handles.
+    rows: Number of arguments that have rows.
+  """
+
+  def loop(*arguments):
+    of_rows, others = arguments[:rows], arguments[rows : len(signature)]
+    handles = arguments[len(signature) :]
+    results = len(graph.outputs)
+    shared, first = others[: -results or None], others[len(others) - results :]
+    shapes = [s.shape for s in signature[len(signature) - results :]]
+
+    def body(number, *before):
+      row = [tf.gather(tensor, number) for tensor in of_rows]
+      after = graph(*row, *shared, *before, *handles) or []
+      for tensor, shape in zip(after, shapes, strict=True):
+        tensor.set_shape(shape)
+      with tf.control_dependencies(after):
+        return number + 1, *after
+
+    size = tf.shape(of_rows[0])[0]
+    _, *last = tf.while_loop(
+      lambda number, *_: number < size,
+      body,
+      [tf.constant(0), *first],
+      shape_invariants=[tf.TensorShape([]), *shapes],
+      parallel_iterations=1,  # The runs share variables.
+    )
+    return last
+
+  return loop
 
 
 def single(

@@ -22,34 +22,19 @@ MODES = (CLIP, NORMALISE)
 _ROUNDING_MARGIN = 1.0 - 2.0**-22
 
 
-def finite_or_zero(
-  tensors: Sequence[tf.Tensor],
-) -> tuple[list[tf.Tensor], tf.Tensor]:
-  """Replaces an update that contains a NaN or an infinity by zeros.
-
-  Returns:
-    The tensors or zeros, and a boolean scalar: whether the update is finite.
-  """
-  finite = tf.reduce_all([_is_finite(t) for t in tensors])
-  return [_kept_if(finite, t) for t in tensors], finite
-
-
-@tracing.once_per_shape
-def _is_finite(tensor):
-  return tf.reduce_all(tf.math.is_finite(tensor))
-
-
-@tracing.once_per_shape
-def _kept_if(condition, tensor):
-  return tf.where(condition, tensor, tf.zeros_like(tensor))
-
-
 def norms(
   tensors: Sequence[tf.Tensor], groups: grouping.LayerGroups
-) -> tf.Tensor:
-  """Returns the L2 norms of layer groups, float64 `[H]`, of finite tensors."""
-  squares = [_sum_of_squares(t) for t in tensors]
-  return tf.sqrt(
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the L2 norms of layer groups, and whether an update is finite.
+
+  Returns:
+    float64 `[H]`, zeros if the update has a NaN or an infinity; and a boolean
+    scalar: whether the update has neither.
+  """
+  # A sum of squares of float32 values is finite if and only if all are.
+  squares = tracing.for_each(_sum_of_squares, tensors)
+  finite = tf.reduce_all(tf.math.is_finite(tf.stack(squares)))
+  found = tf.sqrt(
     tf.stack(
       [
         tf.add_n([squares[i] for i in groups.tensors_of(group)])
@@ -57,6 +42,7 @@ def norms(
       ]
     )
   )
+  return tf.where(finite, found, tf.zeros_like(found)), finite
 
 
 @tracing.once_per_shape
@@ -107,16 +93,25 @@ def scale(
   tensors: Sequence[tf.Tensor],
   factors: tf.Tensor,
   groups: grouping.LayerGroups,
+  finite: tf.Tensor,
 ) -> list[tf.Tensor]:
-  """Scales every tensor by the factor of its group; factors: float64 `[H]`."""
-  return [
-    _scaled(t, factors[group])
-    for t, group in zip(tensors, groups.members, strict=True)
-  ]
+  """Scales every tensor by the factor of its group.
+
+  Args:
+    tensors: Tensors of floats.
+    factors: float64 `[H]`, factor of each group.
+    groups: The layer groups of the tensors.
+    finite: Boolean scalar; if false, all results are zeros.
+  """
+  of_tensors = tf.gather(factors, groups.members)
+  return tracing.for_each(
+    _scaled, tensors, tf.unstack(of_tensors), [finite] * len(tensors)
+  )
 
 
 @tracing.once_per_shape
-def _scaled(tensor, factor):
+def _scaled(tensor, factor, finite):
+  tensor = _kept_if(finite, tensor)
   return tf.cast(tf.cast(tensor, tf.float64) * factor, tensor.dtype)
 
 
@@ -125,24 +120,31 @@ def scale_to_steps(
   factors: tf.Tensor,
   steps: tf.Tensor,
   groups: grouping.LayerGroups,
+  finite: tf.Tensor,
 ) -> list[tf.Tensor]:
   """Scales every tensor, and counts its coordinates in steps of a grid.
 
   Args:
-    tensors: Tensors of finite floats.
+    tensors: Tensors of floats.
     factors: float64 `[H]`, factor of each group.
     steps: float64 `[H]`, length of a grid step of each group.
     groups: The layer groups of the tensors.
+    finite: Boolean scalar; if false, all results are zeros.
 
   Returns:
     int64 tensors of steps, rounded towards zero.
   """
-  return [
-    _in_steps(t, factors[group] / steps[group])
-    for t, group in zip(tensors, groups.members, strict=True)
-  ]
+  of_tensors = tf.gather(factors / steps, groups.members)
+  return tracing.for_each(
+    _in_steps, tensors, tf.unstack(of_tensors), [finite] * len(tensors)
+  )
 
 
 @tracing.once_per_shape
-def _in_steps(tensor, factor):
+def _in_steps(tensor, factor, finite):
+  tensor = _kept_if(finite, tensor)
   return tf.cast(tf.cast(tensor, tf.float64) * factor, tf.int64)
+
+
+def _kept_if(condition, tensor):
+  return tf.where(condition, tensor, tf.zeros([], tensor.dtype))

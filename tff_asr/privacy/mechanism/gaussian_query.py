@@ -157,15 +157,14 @@ class LayerClippedGaussianSumQuery(tfp.SumAggregationDPQuery):
         f'The update has {len(tensors)} tensors, the query expects'
         f' {len(self._groups.members)}.'
       )
-    tensors, finite = clipping.finite_or_zero(tensors)
-    norms = clipping.norms(tensors, self._groups)
+    norms, finite = clipping.norms(tensors, self._groups)
     factors = self._factors(norms, params.bounds)
     if self._is_noised:
       clipped = clipping.scale_to_steps(
-        tensors, factors, params.steps, self._groups
+        tensors, factors, params.steps, self._groups, finite
       )
     else:
-      clipped = clipping.scale(tensors, factors, self._groups)
+      clipped = clipping.scale(tensors, factors, self._groups, finite)
     return tf.nest.pack_sequence_as(record, clipped), norms, finite
 
   def _add_noise(self, total: Any, bounds: tf.Tensor, seeds: tf.Tensor) -> Any:

@@ -1,0 +1,223 @@
+"""Datasets that are slices of tensors, and the functions mapped over them.
+
+Most clients' datasets are made so: `from_tensor_slices`, then `map`.  A loop
+over the slices needs no iterator.  An iterator would copy the library of
+functions and compile the mapped functions again, for every client.
+"""
+
+import collections
+from collections.abc import Mapping, Sequence
+import dataclasses
+import itertools
+
+import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
+
+from tff_asr.executors import graphs
+
+_SLICES = 'TensorSliceDataset'
+_MAP = 'MapDataset'
+_OPTIONS = 'OptionsDataset'
+_CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
+_PACKED = 'OptionalFromValue'
+# TensorFlow declares a call as stateful, whatever the called function does.
+_WITHOUT_STATE = frozenset([*_CALLS, 'Assert', 'Case', 'If', 'While'])
+_numbers = itertools.count()
+_REDUCE = 'ReduceDataset'
+GRAPH = ''  # Stands for the graph itself among the names of its functions.
+Reduction = tuple[str, str]
+"""Names of a function (or `''` for the graph) and of a reduction in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+  """A function that is mapped over a dataset.
+
+  Attributes:
+    function: Name of the function.
+    captured: Number of tensors that follow an element in the arguments.
+    results: Types of the results.
+  """
+
+  function: str
+  captured: int
+  results: tuple[tf.DType, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SlicedDataset:
+  """A dataset of slices, and the functions mapped over the slices.
+
+  Attributes:
+    inputs: Names of the tensors that define the dataset: the sliced tensors,
+      and the tensors that each function captures.
+    types: Types of these tensors.
+    slices: Number of sliced tensors.
+    maps: The functions, in order.
+  """
+
+  inputs: tuple[str, ...]
+  types: tuple[tf.DType, ...]
+  slices: int
+  maps: tuple[Map, ...] = ()
+
+  def unpack(self, packed: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the tensors that define the dataset."""
+    return tf.raw_ops.OptionalGetValue(
+      optional=packed,
+      output_types=self.types,
+      output_shapes=[tf.TensorShape(None)] * len(self.types),
+    )
+
+  def size(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the number of elements, int32 `[]`."""
+    return tf.shape(inputs[0])[0]
+
+  def element(
+    self, inputs: Sequence[tf.Tensor], number: tf.Tensor
+  ) -> list[tf.Tensor]:
+    """Returns an element; the graph must have the library of functions.
+
+    Args:
+      inputs: The tensors that define the dataset.
+      number: int32 `[]`, number of the element.
+    """
+    values = [tf.gather(tensor, number) for tensor in inputs[: self.slices]]
+    captured = iter(inputs[self.slices :])
+    for function in self.maps:
+      others = itertools.islice(captured, function.captured)
+      values = tf.raw_ops.StatefulPartitionedCall(
+        args=[*values, *others], Tout=function.results, f=function.function
+      )
+    return list(values)
+
+
+def pack(graph: tf.compat.v1.GraphDef) -> dict[Reduction, SlicedDataset]:
+  """Replaces the datasets of reductions by the tensors that define them.
+
+  A dataset becomes one tensor of type variant, as the dataset itself is one.
+  So the calls between the dataset and its reductions stay the same.  A dataset
+  is left alone if other operations use it, or if a function that is mapped over
+  it has a state: an iterator starts anew from that state.
+
+  Args:
+    graph: The graph, which is changed.
+
+  Returns:
+    The packed datasets of reductions.
+  """
+  bodies = {f.signature.name: f for f in graph.library.function}
+  scopes = {GRAPH: graph.node}
+  scopes |= {name: body.node_def for name, body in bodies.items()}
+  calls = collections.Counter(
+    called.name
+    for node in graphs.all_nodes(graph)
+    for called in graphs.called(node)
+  )
+  packed = {}
+  for scope, nodes in scopes.items():
+    by_name = {node.name: node for node in nodes}
+    for node in list(nodes):
+      dataset = _sliced(node, by_name, bodies)
+      if dataset is None:
+        continue
+      found = _reductions(scope, node.name, scopes, bodies, calls)
+      if not found:
+        continue
+      name = _add_packed(nodes, dataset, scope)
+      for user, place in _users(nodes, node.name):
+        user.input[place] = name
+      packed.update(dict.fromkeys(found, dataset))
+  return packed
+
+
+def _sliced(node, nodes: Mapping, bodies: Mapping) -> SlicedDataset | None:
+  """Returns the dataset of a node, or `None` if it is of another kind."""
+  if node is None:  # An argument of the function.
+    return None
+  if node.op == _SLICES:
+    types = node.attr['Toutput_types'].list.type
+    return SlicedDataset(
+      tuple(_data_inputs(node)), tuple(map(tf.as_dtype, types)), len(types)
+    )
+  if node.op not in (_OPTIONS, _MAP):
+    return None
+  first, *others = _data_inputs(node)
+  dataset = _sliced(nodes.get(graphs.node_name(first)), nodes, bodies)
+  if node.op == _OPTIONS or dataset is None:
+    return dataset
+  name = node.attr['f'].func.name
+  if not _is_stateless(name, bodies):
+    return None
+  return dataclasses.replace(
+    dataset,
+    inputs=(*dataset.inputs, *others),
+    types=(
+      *dataset.types,
+      *map(tf.as_dtype, node.attr['Targuments'].list.type),
+    ),
+    maps=(
+      *dataset.maps,
+      Map(
+        name,
+        len(others),
+        tuple(map(tf.as_dtype, node.attr['output_types'].list.type)),
+      ),
+    ),
+  )
+
+
+def _is_stateless(name: str, bodies: Mapping) -> bool:
+  for node in bodies[name].node_def:
+    stateful = op_def_registry.get(node.op).is_stateful
+    if stateful and node.op not in _WITHOUT_STATE:
+      return False
+    if not all(_is_stateless(f.name, bodies) for f in graphs.called(node)):
+      return False
+  return True
+
+
+def _reductions(
+  scope: str, name: str, scopes: Mapping, bodies: Mapping, calls: Mapping
+) -> set[Reduction]:
+  """Returns the reductions of a dataset, or nothing if it has other uses."""
+  found = set()
+  for user, place in _users(scopes[scope], name):
+    if user.op == _REDUCE and place == 0:
+      found.add((scope, user.name))
+      continue
+    if user.op not in _CALLS:
+      return set()
+    function = user.attr['f'].func.name
+    argument = bodies[function].signature.input_arg[place].name
+    inside = _reductions(function, argument, scopes, bodies, calls)
+    if calls[function] > 1 or not inside:
+      return set()
+    found |= inside
+  if scope and name in map(graphs.node_name, bodies[scope].ret.values()):
+    return set()
+  return found
+
+
+def _users(nodes, name: str) -> list[tuple]:
+  """Returns the nodes that use a node's first output, each with the place."""
+  return [
+    (node, place)
+    for node in nodes
+    for place, value in enumerate(node.input)
+    if graphs.node_name(value) == name and not value.startswith('^')
+  ]
+
+
+def _data_inputs(node) -> list[str]:
+  return [value for value in node.input if not value.startswith('^')]
+
+
+def _add_packed(nodes, dataset: SlicedDataset, scope: str) -> str:
+  """Adds a node that packs a dataset; returns the name of its output."""
+  node = nodes.add(name=f'packed_dataset_{next(_numbers)}', op=_PACKED)
+  node.input.extend(dataset.inputs)
+  node.attr['Toutput_types'].list.type.extend(
+    t.as_datatype_enum for t in dataset.types
+  )
+  return f'{node.name}:optional:0' if scope else node.name
