@@ -12,6 +12,7 @@ from tff_asr import errors
 from tff_asr.benchmarks import (
   comparison,
   inputs,
+  many_clients,
   round_memory,
   round_speed,
   round_start,
@@ -33,6 +34,8 @@ _SMALL = 'small'
 _PARTS = {
   **_OF_THE_CORPUS,
   _SMALL: small_clients.small,
+  'store': many_clients.store,
+  'thousands': round_memory.thousands,
   'paper': round_start.paper,
 }
 PARTS = tuple(_PARTS)

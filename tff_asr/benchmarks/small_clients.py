@@ -23,7 +23,7 @@ _VERSIONS = (
   'import numpy, pfl, torch;'
   ' print(f"pfl {pfl.__version__}, PyTorch {torch.__version__}")'
 )
-_ROUNDS = 3  # Of a subject in its turn: a round takes less than a second.
+_ROUNDS = 2  # Of a subject in its turn: a round takes less than a second.
 _FEW = small_subject.Work(
   clients=8, utterances=4, width=144, blocks=4, mlp_width=576
 )

@@ -6,6 +6,7 @@ work in pfl-research.
 
 import collections
 import dataclasses
+import itertools
 import json
 import sys
 
@@ -119,7 +120,9 @@ def serve(config: SmallConfig, started: float) -> None:
   )
   cohort = [str(number) for number in range(work.clients)]
   with execute.running(selected, lambda client_id: 1.0):
-    train = subject.rounds_of(_dataset_computation(work), process, cohort)
+    train = subject.rounds_of(
+      _dataset_computation(work), process, itertools.repeat(cohort)
+    )
     subject.answer_lines(train, started)
 
 

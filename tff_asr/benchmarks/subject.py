@@ -5,8 +5,9 @@ run under the same load, and each has as many threads as it would have alone.  A
 process trains the cohort once for each line of input, and answers with a line.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
+import itertools
 import json
 import pathlib
 import sys
@@ -50,6 +51,8 @@ class SubjectConfig:
     cohort_size: Number of clients.
     different_clients: Number of different clients of the store, which are
       repeated in turn; all clients if None.
+    rotates: Whether each round has the next clients of the store; otherwise all
+      rounds have the same clients.
     blocks: Number of the model's blocks; as in the preset if None.
     private: Whether updates are clipped by layer, and noised.
     tff_loop: Whether clients iterate over their batches with TFF's default
@@ -65,6 +68,7 @@ class SubjectConfig:
   model: str = 'small'
   cohort_size: int = 16
   different_clients: int | None = None
+  rotates: bool = False
   blocks: int | None = None
   private: bool = False
   tff_loop: bool = False
@@ -93,14 +97,26 @@ def serve(config: SubjectConfig, started: float) -> None:
   selected = execute.select(trains_clients=is_round)
   store = client_store.ClientStore(pathlib.Path(config.store))
   clients = store.client_ids[: config.different_clients]
-  cohort = [clients[i % len(clients)] for i in range(config.cohort_size)]
+  cohorts = _cohorts(config, clients)
   if is_round:
     with execute.running(selected, store.client_seconds.__getitem__):
-      answer_lines(_round(config, store, cohort), started)
+      answer_lines(_round(config, store, cohorts), started)
   elif config.runtime == NOISE:
     answer_lines(_noise(config, store), started)
   else:
-    answer_lines(_loop(config, store, cohort), started)
+    answer_lines(_loop(config, store, next(cohorts)), started)
+
+
+def _cohorts(
+  config: SubjectConfig, clients: Sequence[str]
+) -> Iterator[list[str]]:
+  """Yields the cohort of every round; clients take turns."""
+  turns = itertools.cycle(clients)
+  cohort = list(itertools.islice(turns, config.cohort_size))
+  while True:
+    yield cohort
+    if config.rotates:
+      cohort = list(itertools.islice(turns, config.cohort_size))
 
 
 def answer_lines(train: Callable[[], None], started: float) -> None:
@@ -234,7 +250,7 @@ def _noise(config, store) -> Callable[[], None]:
   return add
 
 
-def _round(config, store, cohort) -> Callable[[], None]:
+def _round(config, store, cohorts) -> Callable[[], None]:
   """Returns a function that runs a round of federated averaging."""
   process = federated.build_learning_process(
     _model(config, store),
@@ -247,29 +263,30 @@ def _round(config, store, cohort) -> Callable[[], None]:
     ),
   )
   batches = client_datasets.dataset_computation(store, _batches(config))
-  return rounds_of(batches, process, cohort)
+  return rounds_of(batches, process, cohorts)
 
 
 def rounds_of(
   batches: tff.Computation,
   process: tff.learning.templates.LearningProcess,
-  cohort: Sequence[str],
+  cohorts: Iterable[Sequence[str]],
 ) -> Callable[[], None]:
   """Returns a function that runs a round; the state goes to the next round.
 
   Args:
     batches: Computation from a client's name to its batches.
     process: The learning process.
-    cohort: Names of the clients of every round.
+    cohorts: Names of the clients of each round.
   """
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     batches, process
   )
   state = process.initialize()
+  following = iter(cohorts)
 
   def train():
     nonlocal state
-    state = composed.next(state, cohort).state
+    state = composed.next(state, next(following)).state
 
   return train
 
