@@ -61,8 +61,9 @@ _PARTS = flag_kinds.define_names(
   rounds.PARTS,
   'Parts of the measurement rounds: speed, memory, start (time up to the first'
   ' round), devices (two parts of the processor against one), long (memory of a'
-  ' run of 300 rounds), small (small clients), paper (the model of the paper,'
-  ' 12 GB of memory).',
+  ' run of 300 rounds), small (small clients), store (a store of 12,800 small'
+  ' clients), thousands (memory of a cohort of 4,096), growth (time of a round'
+  ' after 2,000 rounds), paper (the model of the paper, 12 GB of memory).',
 )
 _PEER_PYTHON = flag_kinds.define_path(
   'peer_python',

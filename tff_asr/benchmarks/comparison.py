@@ -67,8 +67,13 @@ def of_module(module: str, config: Any) -> Program:
   return Program(
     (sys.executable, '-m', module),
     dataclasses.asdict(config),
-    {'PYTHONPATH': os.pathsep.join(sys.path)},
+    own_packages(),
   )
+
+
+def own_packages() -> dict[str, str]:
+  """Returns the variable that gives a child process this Python's packages."""
+  return {'PYTHONPATH': os.pathsep.join(sys.path)}
 
 
 class Subject:

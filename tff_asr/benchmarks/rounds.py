@@ -12,6 +12,7 @@ from tff_asr import errors
 from tff_asr.benchmarks import (
   comparison,
   inputs,
+  long_runs,
   many_clients,
   round_memory,
   round_speed,
@@ -28,7 +29,7 @@ _OF_THE_CORPUS = {
   'memory': round_memory.memory,
   'start': round_start.start,
   'devices': round_speed.devices,
-  'long': round_memory.long,
+  'long': long_runs.long,
 }
 _SMALL = 'small'
 _PARTS = {
@@ -36,6 +37,7 @@ _PARTS = {
   _SMALL: small_clients.small,
   'store': many_clients.store,
   'thousands': round_memory.thousands,
+  'growth': long_runs.growth,
   'paper': round_start.paper,
 }
 PARTS = tuple(_PARTS)

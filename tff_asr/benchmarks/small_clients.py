@@ -24,14 +24,27 @@ _VERSIONS = (
   ' print(f"pfl {pfl.__version__}, PyTorch {torch.__version__}")'
 )
 _ROUNDS = 2  # Of a subject in its turn: a round takes less than a second.
-_FEW = small_subject.Work(
-  clients=8, utterances=4, width=144, blocks=4, mlp_width=576
-)
-_MANY = small_subject.Work(
-  clients=64, utterances=2, width=64, blocks=2, mlp_width=256
-)
 _LOOP, _ROUND, _NATIVE = 'the plain loop', 'a round', "TFF's runtime"
 _PEER_LOOP, _PEER_ROUND = "pfl's plain loop", "pfl's round"
+# Pairs of subjects for each work, and the target of the ratio of their times.
+_WORKS = {
+  small_subject.Work(
+    clients=8, utterances=4, width=144, blocks=4, mlp_width=576
+  ): {
+    (_ROUND, _LOOP): '<= 1.10',
+    (_ROUND, _PEER_ROUND): '<= 0.9',
+    (_NATIVE, _ROUND): '',
+    (_LOOP, _PEER_LOOP): '',
+  },
+  small_subject.Work(
+    clients=64, utterances=2, width=64, blocks=2, mlp_width=256
+  ): {
+    (_ROUND, _LOOP): '<= 1.15',
+    (_ROUND, _PEER_ROUND): '<= 0.8',
+    (_NATIVE, _ROUND): '>= 3',
+    (_LOOP, _PEER_LOOP): '<= 1.0',
+  },
+}
 
 
 def peer_versions(python: pathlib.Path) -> str:
@@ -64,27 +77,8 @@ def peer_versions(python: pathlib.Path) -> str:
 
 def small(given: inputs.Inputs) -> Iterator[Row]:
   """Yields rows on small clients whose features are in memory."""
-  peer = given.peer_python
-  yield from _rows(
-    _FEW,
-    peer,
-    {
-      (_ROUND, _LOOP): '<= 1.10',
-      (_ROUND, _PEER_ROUND): '<= 0.9',
-      (_NATIVE, _ROUND): '',
-      (_LOOP, _PEER_LOOP): '',
-    },
-  )
-  yield from _rows(
-    _MANY,
-    peer,
-    {
-      (_ROUND, _LOOP): '<= 1.15',
-      (_ROUND, _PEER_ROUND): '<= 0.8',
-      (_NATIVE, _ROUND): '>= 3',
-      (_LOOP, _PEER_LOOP): '<= 1.0',
-    },
-  )
+  for work, targets in _WORKS.items():
+    yield from _rows(work, given.peer_python, targets)
 
 
 def _rows(
