@@ -4,6 +4,8 @@ Examples:
   bazel run //pipelines:benchmark -- --what=data
   bazel run //pipelines:benchmark -- --what=model --model=paper
   bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
+  bazel run //pipelines:benchmark -- --what=rounds --parts=small \
+      --peer_python=VENV/bin/python
   bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
       --input_dir=AN4/test
   bazel run //pipelines:benchmark -- --what=hostile --model=small
@@ -58,8 +60,16 @@ _PARTS = flag_kinds.define_names(
   list(rounds.PARTS),
   rounds.PARTS,
   'Parts of the measurement rounds: speed, memory, start (time up to the first'
-  ' round), paper (the model of the paper, 12 GB of memory), devices (two parts'
-  ' of the processor against one), long (memory of a run of 300 rounds).',
+  ' round), devices (two parts of the processor against one), long (memory of a'
+  ' run of 300 rounds), small (small clients), store (a store of 12,800 small'
+  ' clients), thousands (memory of a cohort of 4,096), growth (time of a round'
+  ' after 2,000 rounds), paper (the model of the paper, 12 GB of memory).',
+)
+_PEER_PYTHON = flag_kinds.define_path(
+  'peer_python',
+  '',
+  'Python of an environment with numpy, torch and pfl 0.6, such as'
+  ' VENV/bin/python. The part small then measures pfl-research, too.',
 )
 
 
@@ -74,7 +84,8 @@ def main() -> str:
   if _WHAT.value == 'hostile':
     return hostile.run(run_dir, _MODEL.value)
   if _WHAT.value == 'rounds':
-    return rounds.run(input_dir, _MODEL.value, _PARTS.value)
+    peer = pathlib.Path(_PEER_PYTHON.value) if _PEER_PYTHON.value else None
+    return rounds.run(input_dir, _MODEL.value, _PARTS.value, peer)
   return data.run(input_dir, _CLIENTS.value)
 
 

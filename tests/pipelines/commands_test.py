@@ -36,6 +36,7 @@ EVALUATE = ('evaluate', '--model_dir=empty', '--eval_store=eval')
 EXPORT = ('export', '--run_dir=empty', '--export_dir=e')
 TRAIN = ('train', '--train_store=train', '--eval_store=eval')
 SWEEP = ('sweep', *TRAIN[1:], '--output_dir=sweep', '--seed_clients=1')
+SMALL = ('benchmark', '--what=rounds', '--parts=small')
 RUN = ('--output_dir=run', '--seed_clients=1', '--cohort_size=1')
 
 
@@ -66,6 +67,9 @@ def contents(folder):
     ((*EVALUATE, '--lm=file'), 'give --beam=50 as well'),
     ((*TRAIN, *RUN, '--layer_bounds_file=file'), 'Line 1 of'),
     (('benchmark', '--what=rounds', '--input_dir=nowhere'), 'no folder'),
+    ((*SMALL, '--peer_python=nowhere'), 'nowhere cannot be started (No such'),
+    ((*SMALL, f'--peer_python={sys.executable}'), 'cannot import numpy, torch'),
+    (('benchmark', '--what=rounds', '--parts=paper', '--peer_python=x'), 'add'),
     (('privacy', '--population=1,x'), 'must be numbers'),
     (EXPORT, 'There is no run'),
     (('transcribe', '--server=localhost:1', 'file'), '1 of 1 files'),

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import random
 
 import numpy as np
 import soundfile
@@ -10,9 +11,12 @@ import soundfile
 from tff_asr.audio import features
 from tff_asr.corpora import utterance
 from tff_asr.corpora.readers import sources
-from tff_asr.corpora.readers.synthetic import synthetic_corpus
+from tff_asr.corpora.readers.synthetic import grammar, synthetic_corpus
 
 SPEAKERS = 32
+_PAUSE_SECONDS = 0.29
+_LETTER_SECONDS = 0.056
+_LONGEST_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +40,39 @@ class Noise(sources.Source):
     for i in range(self.clients):
       audio = rng.integers(-999, 999, samples, np.int16)
       yield utterance.Utterance(f'client {i:07}', str(i), audio, self.text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Commands(sources.Source):
+  """Generates clients who speak commands, with noise in the place of speech.
+
+  The texts are sentences of the synthetic speakers.  An utterance has the
+  length at which these speakers say its text on average (measured: 0.29 s and
+  0.056 s a letter).  The noise takes no time to make.
+
+  Attributes:
+    clients: Number of clients.
+    utterances: Number of utterances of a client.
+  """
+
+  clients: int
+  utterances: int = 2
+  description: str = 'commands with noise in the place of speech'
+
+  def items(self):
+    rng = random.Random(0)
+    longest = int(_LONGEST_SECONDS * features.SAMPLE_RATE)
+    noise = np.random.default_rng(0).integers(-999, 999, 2 * longest, np.int16)
+    topics = sorted(grammar.TOPICS)
+    for i in range(self.clients):
+      for j in range(self.utterances):
+        text = grammar.sentence(rng, rng.choice(topics))
+        seconds = _PAUSE_SECONDS + _LETTER_SECONDS * len(text)
+        samples = int(seconds * features.SAMPLE_RATE)
+        start = rng.randrange(longest)
+        yield utterance.Utterance(
+          f'client {i:07}', f'{i}-{j}', noise[start : start + samples], text
+        )
 
 
 def write_librispeech(folder: pathlib.Path) -> None:

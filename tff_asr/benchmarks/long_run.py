@@ -1,12 +1,13 @@
-"""Trains a run of many rounds in a separate process, and records its memory.
+"""Trains a run of many rounds in a separate process; records memory and time.
 
-The process prints a JSON object after each round: `round`, and `resident`, the
-memory of the process in bytes.
+The process prints a JSON object after each round: `round`, `resident`, the
+memory of the process in bytes, and `time`, in seconds since any moment.
 """
 
 import os
 import pathlib
 import sys
+import time
 
 from tff_asr.commands import train
 from tff_asr.corpora import batching
@@ -21,13 +22,13 @@ _EVALUATE_EVERY = 25
 
 
 class _Resident(release_managers.JsonLog):
-  """Logs the memory of the process instead of the metrics."""
+  """Logs the memory of the process and the time instead of the metrics."""
 
   async def release(self, value, key):
     del value
     pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
     size = pages * os.sysconf('SC_PAGE_SIZE')
-    self.write('round', round=key, resident=size)
+    self.write('round', round=key, resident=size, time=time.monotonic())
 
 
 def run(

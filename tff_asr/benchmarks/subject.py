@@ -1,13 +1,13 @@
 """Measures one way of training a cohort, in a separate process.
 
-`benchmarks/rounds.py` starts several such processes and lets them work in turn.
-All run under the same load, and each has as many threads as it would have
-alone.  A process trains the cohort once for each line of input, and answers
-with a line.
+`comparison.py` starts several such processes and lets them work in turn. All
+run under the same load, and each has as many threads as it would have alone.  A
+process trains the cohort once for each line of input, and answers with a line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
+import itertools
 import json
 import pathlib
 import sys
@@ -20,7 +20,7 @@ from tff_asr.benchmarks import keras_encoder
 from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.learning import federated, private_process, training_step
 from tff_asr.models import presets
-from tff_asr.models.encoder import EncoderConfig
+from tff_asr.models.encoder import Encoder, EncoderConfig
 from tff_asr.privacy import plans
 from tff_asr.privacy.mechanism import gaussian, layer_clipping
 from tff_asr.privacy.sampling import poisson
@@ -30,10 +30,13 @@ LOOP = 'loop'  # Training steps on batches in memory; no federated learning.
 STOCK_LOOP = 'stock_loop'  # The same steps with Keras' own layers.
 NOISE = 'noise'  # Noise of a private round, added to a sum of updates.
 
-_LEARNING_RATE = 0.1
-_GRADIENT_CLIP = 1.0
+LEARNING_RATE = 0.1
+GRADIENT_CLIP = 1.0
+SERVER_LEARNING_RATE = 1e-3
+CLIP_NORM = 0.1
+NOISE_MULTIPLIER = 1.0
 _FEDERATED = federated.FederatedConfig(
-  _LEARNING_RATE, _GRADIENT_CLIP, 'lamb', 1e-3
+  LEARNING_RATE, GRADIENT_CLIP, 'lamb', SERVER_LEARNING_RATE
 )
 
 
@@ -48,6 +51,8 @@ class SubjectConfig:
     cohort_size: Number of clients.
     different_clients: Number of different clients of the store, which are
       repeated in turn; all clients if None.
+    rotates: Whether each round has the next clients of the store; otherwise all
+      rounds have the same clients.
     blocks: Number of the model's blocks; as in the preset if None.
     private: Whether updates are clipped by layer, and noised.
     tff_loop: Whether clients iterate over their batches with TFF's default
@@ -63,6 +68,7 @@ class SubjectConfig:
   model: str = 'small'
   cohort_size: int = 16
   different_clients: int | None = None
+  rotates: bool = False
   blocks: int | None = None
   private: bool = False
   tff_loop: bool = False
@@ -91,17 +97,30 @@ def serve(config: SubjectConfig, started: float) -> None:
   selected = execute.select(trains_clients=is_round)
   store = client_store.ClientStore(pathlib.Path(config.store))
   clients = store.client_ids[: config.different_clients]
-  cohort = [clients[i % len(clients)] for i in range(config.cohort_size)]
+  cohorts = _cohorts(config, clients)
   if is_round:
     with execute.running(selected, store.client_seconds.__getitem__):
-      _serve(_round(config, store, cohort), started)
+      answer_lines(_round(config, store, cohorts), started)
   elif config.runtime == NOISE:
-    _serve(_noise(config, store), started)
+    answer_lines(_noise(config, store), started)
   else:
-    _serve(_loop(config, store, cohort), started)
+    answer_lines(_loop(config, store, next(cohorts)), started)
 
 
-def _serve(train: Callable[[], None], started: float) -> None:
+def _cohorts(
+  config: SubjectConfig, clients: Sequence[str]
+) -> Iterator[list[str]]:
+  """Yields the cohort of every round; clients take turns."""
+  turns = itertools.cycle(clients)
+  cohort = list(itertools.islice(turns, config.cohort_size))
+  while True:
+    yield cohort
+    if config.rotates:
+      cohort = list(itertools.islice(turns, config.cohort_size))
+
+
+def answer_lines(train: Callable[[], None], started: float) -> None:
+  """Calls `train` once, and again for every line of input, as `serve` does."""
   train()
   _answer(time.time() - started)
   for _ in sys.stdin:
@@ -149,19 +168,33 @@ def _loop(config, store, cohort) -> Callable[[], None]:
   model = _model(config, store)
   is_stock = config.runtime == STOCK_LOOP
   encoder = keras_encoder.build(model) if is_stock else model.build()
+  batches = _batches(config)
+  return plain_loop(
+    encoder,
+    [
+      list(
+        batching.client_batches(
+          store.all_records(tf.constant(client_id), batches.limits),
+          batches,
+          tf.constant([0, number]),
+        )
+      )
+      for number, client_id in enumerate(cohort)
+    ],
+  )
+
+
+def plain_loop(
+  encoder: Encoder, of_clients: Sequence[Sequence[Mapping[str, tf.Tensor]]]
+) -> Callable[[], None]:
+  """Returns a function that trains the clients in order and keeps nothing.
+
+  Args:
+    encoder: Encoder from which every client starts.
+    of_clients: The batches of each client.
+  """
   variables = encoder.trainable_variables
   initial = [tf.identity(variable) for variable in variables]
-  batches = _batches(config)
-  of_clients = [
-    list(
-      batching.client_batches(
-        store.all_records(tf.constant(client_id), batches.limits),
-        batches,
-        tf.constant([0, number]),
-      )
-    )
-    for number, client_id in enumerate(cohort)
-  ]
 
   @tf.function
   def restore():
@@ -170,8 +203,8 @@ def _loop(config, store, cohort) -> Callable[[], None]:
 
   step = training_step.build(
     encoder,
-    training_step.sgd(variables, _LEARNING_RATE),
-    gradient_clip=_GRADIENT_CLIP,
+    training_step.sgd(variables, LEARNING_RATE),
+    gradient_clip=GRADIENT_CLIP,
     spec=batching.CLIENT_BATCH_SPEC,
   )
 
@@ -184,13 +217,13 @@ def _loop(config, store, cohort) -> Callable[[], None]:
   return train
 
 
-def _plan(config: SubjectConfig) -> plans.PrivacyPlan:
+def plan(cohort_size: int) -> plans.PrivacyPlan:
+  """Returns the plan of a private round of all clients of a cohort."""
   return plans.PrivacyPlan(
-    sampling=poisson.Poisson(
-      population=config.cohort_size, cohort_size=config.cohort_size
-    ),
+    sampling=poisson.Poisson(population=cohort_size, cohort_size=cohort_size),
     mechanism=gaussian.Gaussian(
-      clipping=layer_clipping.LayerClipping(0.1), noise_multiplier=1.0
+      clipping=layer_clipping.LayerClipping(CLIP_NORM),
+      noise_multiplier=NOISE_MULTIPLIER,
     ),
     rounds=1,
     delta=1e-9,
@@ -200,7 +233,7 @@ def _plan(config: SubjectConfig) -> plans.PrivacyPlan:
 def _noise(config, store) -> Callable[[], None]:
   """Returns a function that only adds a round's noise to a sum of updates."""
   encoder = _model(config, store).build()
-  query = _plan(config).noised_sum(encoder.layer_sizes())
+  query = plan(config.cohort_size).noised_sum(encoder.layer_sizes())
   total = query.initial_sample_state(
     [tf.TensorSpec(v.shape) for v in encoder.trainable_variables]
   )
@@ -217,13 +250,12 @@ def _noise(config, store) -> Callable[[], None]:
   return add
 
 
-def _round(config, store, cohort) -> Callable[[], None]:
+def _round(config, store, cohorts) -> Callable[[], None]:
   """Returns a function that runs a round of federated averaging."""
-  plan = _plan(config) if config.private else None
   process = federated.build_learning_process(
     _model(config, store),
     _FEDERATED,
-    plan,
+    plan(config.cohort_size) if config.private else None,
     loop=(
       tff.learning.LoopImplementation.DATASET_REDUCE
       if config.tff_loop
@@ -231,14 +263,30 @@ def _round(config, store, cohort) -> Callable[[], None]:
     ),
   )
   batches = client_datasets.dataset_computation(store, _batches(config))
+  return rounds_of(batches, process, cohorts)
+
+
+def rounds_of(
+  batches: tff.Computation,
+  process: tff.learning.templates.LearningProcess,
+  cohorts: Iterable[Sequence[str]],
+) -> Callable[[], None]:
+  """Returns a function that runs a round; the state goes to the next round.
+
+  Args:
+    batches: Computation from a client's name to its batches.
+    process: The learning process.
+    cohorts: Names of the clients of each round.
+  """
   composed = tff.simulation.compose_dataset_computation_with_learning_process(
     batches, process
   )
   state = process.initialize()
+  following = iter(cohorts)
 
   def train():
     nonlocal state
-    state = composed.next(state, cohort).state
+    state = composed.next(state, next(following)).state
 
   return train
 
