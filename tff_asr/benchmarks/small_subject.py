@@ -116,7 +116,7 @@ def serve(config: SmallConfig, started: float) -> None:
     subject.answer_lines(train, started)
     return
   process = federated.build_learning_process(
-    work.encoder, _FEDERATED, subject.plan(work.clients)
+    work.encoder, _FEDERATED, subject.plan(work.clients), loop=execute.loop
   )
   cohort = [str(number) for number in range(work.clients)]
   with execute.running(selected, lambda client_id: 1.0):

@@ -18,7 +18,7 @@ import tensorflow_federated as tff
 
 from tff_asr.benchmarks import keras_encoder
 from tff_asr.corpora import batching, client_datasets, client_store
-from tff_asr.learning import federated, private_process, training_step
+from tff_asr.learning import federated, training_step
 from tff_asr.models import presets
 from tff_asr.models.encoder import Encoder, EncoderConfig
 from tff_asr.privacy import plans
@@ -259,10 +259,12 @@ def _round(config, store, cohorts) -> Callable[[], None]:
     loop=(
       tff.learning.LoopImplementation.DATASET_REDUCE
       if config.tff_loop
-      else private_process.DEFAULT_LOOP
+      else execution.ExecutionConfig(config.runtime).loop
     ),
   )
-  batches = client_datasets.dataset_computation(store, _batches(config))
+  batches = client_datasets.dataset_computation(
+    store, _batches(config), portable=config.runtime == execution.NATIVE
+  )
   return rounds_of(batches, process, cohorts)
 
 

@@ -206,11 +206,11 @@ class _Reduction:
     """Returns a loop over the elements of a packed dataset."""
 
     def loop(dataset, state, other):
-      inputs = packed.unpack(dataset)
-      size = packed.size(inputs)
+      tensors = packed.unpack(dataset)
+      size = packed.size(tensors)
 
       def body(number, *state):
-        state = self._step(state, packed.element(inputs, number), other)
+        state = self._step(state, packed.element(tensors, number), other)
         with tf.control_dependencies(state):
           return number + 1, *state
 

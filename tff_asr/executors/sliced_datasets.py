@@ -1,7 +1,7 @@
 """Datasets that are slices of tensors, and the functions mapped over them.
 
-Most clients' datasets are made so: `from_tensor_slices`, then `map`.  A loop
-over the slices needs no iterator.  An iterator would copy the library of
+Most clients' datasets are made so: `from_tensor_slices` or `range`, then `map`.
+A loop over the slices needs no iterator.  An iterator would copy the library of
 functions and compile the mapped functions again, for every client.
 """
 
@@ -16,6 +16,7 @@ from tensorflow.python.framework import op_def_registry
 from tff_asr.executors import graphs
 
 _SLICES = 'TensorSliceDataset'
+_RANGE = 'RangeDataset'
 _MAP = 'MapDataset'
 _OPTIONS = 'OptionsDataset'
 _CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
@@ -53,37 +54,43 @@ class SlicedDataset:
       and the tensors that each function captures.
     types: Types of these tensors.
     slices: Number of sliced tensors.
+    is_range: Whether start, stop and step define the only sliced tensor.
     maps: The functions, in order.
   """
 
   inputs: tuple[str, ...]
   types: tuple[tf.DType, ...]
   slices: int
+  is_range: bool = False
   maps: tuple[Map, ...] = ()
 
   def unpack(self, packed: tf.Tensor) -> list[tf.Tensor]:
-    """Returns the tensors that define the dataset."""
-    return tf.raw_ops.OptionalGetValue(
+    """Returns the sliced tensors and the tensors that functions capture."""
+    inputs = tf.raw_ops.OptionalGetValue(
       optional=packed,
       output_types=self.types,
       output_shapes=[tf.TensorShape(None)] * len(self.types),
     )
+    if not self.is_range:
+      return inputs
+    start, stop, step, *captured = inputs
+    return [tf.range(start, stop, step), *captured]
 
-  def size(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns the number of elements, int32 `[]`."""
-    return tf.shape(inputs[0])[0]
+  def size(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the number of elements, int32 `[]`; see `unpack`."""
+    return tf.shape(tensors[0])[0]
 
   def element(
-    self, inputs: Sequence[tf.Tensor], number: tf.Tensor
+    self, tensors: Sequence[tf.Tensor], number: tf.Tensor
   ) -> list[tf.Tensor]:
     """Returns an element; the graph must have the library of functions.
 
     Args:
-      inputs: The tensors that define the dataset.
+      tensors: Result of `unpack`.
       number: int32 `[]`, number of the element.
     """
-    values = [tf.gather(tensor, number) for tensor in inputs[: self.slices]]
-    captured = iter(inputs[self.slices :])
+    values = [tf.gather(tensor, number) for tensor in tensors[: self.slices]]
+    captured = iter(tensors[self.slices :])
     for function in self.maps:
       others = itertools.islice(captured, function.captured)
       values = tf.raw_ops.StatefulPartitionedCall(
@@ -136,9 +143,11 @@ def _sliced(node, nodes: Mapping, bodies: Mapping) -> SlicedDataset | None:
   if node is None:  # An argument of the function.
     return None
   if node.op == _SLICES:
-    types = node.attr['Toutput_types'].list.type
+    types = _types(node, 'Toutput_types')
+    return SlicedDataset(tuple(_data_inputs(node)), types, len(types))
+  if node.op == _RANGE and _types(node, 'output_types') == (tf.int64,):
     return SlicedDataset(
-      tuple(_data_inputs(node)), tuple(map(tf.as_dtype, types)), len(types)
+      tuple(_data_inputs(node)), (tf.int64,) * 3, 1, is_range=True
     )
   if node.op not in (_OPTIONS, _MAP):
     return None
@@ -149,22 +158,17 @@ def _sliced(node, nodes: Mapping, bodies: Mapping) -> SlicedDataset | None:
   name = node.attr['f'].func.name
   if not _is_stateless(name, bodies):
     return None
+  function = Map(name, len(others), _types(node, 'output_types'))
   return dataclasses.replace(
     dataset,
     inputs=(*dataset.inputs, *others),
-    types=(
-      *dataset.types,
-      *map(tf.as_dtype, node.attr['Targuments'].list.type),
-    ),
-    maps=(
-      *dataset.maps,
-      Map(
-        name,
-        len(others),
-        tuple(map(tf.as_dtype, node.attr['output_types'].list.type)),
-      ),
-    ),
+    types=(*dataset.types, *_types(node, 'Targuments')),
+    maps=(*dataset.maps, function),
   )
+
+
+def _types(node, attribute: str) -> tuple[tf.DType, ...]:
+  return tuple(map(tf.as_dtype, node.attr[attribute].list.type))
 
 
 def _is_stateless(name: str, bodies: Mapping) -> bool:

@@ -210,6 +210,7 @@ class _Process:
       config.federated,
       parts.account.plan,
       config.precision,
+      config.execution.loop,
     )
     seed = config.privacy.insecure_cohort_seed
     self._names = client_datasets.RoundNames(seed)
