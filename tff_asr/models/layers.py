@@ -56,7 +56,8 @@ def dropout(
 def normalize(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
   """Normalises over the last axis (layer normalisation, epsilon 1e-5)."""
   wide = tf.cast(x, tf.float32)
-  scale, bias = tf.convert_to_tensor(scale), tf.convert_to_tensor(bias)
+  # Inside of a `tf.cond`, a gradient may use tensors of its branch only.
+  scale, bias = tf.identity(scale), tf.identity(bias)
   return tf.cast(_normalize(wide, scale, bias), x.dtype)
 
 
@@ -92,6 +93,7 @@ class UtteranceNormalization(Layer):
   Call arguments:
     features: float32 `[batch, frames, bands]`.
     mask: float32 `[batch, frames, 1]`, 1 on frames, 0 on padding.
+    affine: Whether to scale and shift.
 
   Returns float32 `[batch, frames, bands]`, zero on padding.
   """
@@ -100,14 +102,14 @@ class UtteranceNormalization(Layer):
     self.scale = self.add_weight('scale', (), initializer='ones')
     self.bias = self.add_weight('bias', (), initializer='zeros')
 
-  def call(self, features, mask):
+  def call(self, features, mask, affine=True):
     count = tf.reduce_sum(mask, [1, 2], True) * features.shape[-1]
     count = tf.maximum(count, 1.0)
     mean = tf.reduce_sum(features * mask, [1, 2], True) / count
     centred = (features - mean) * mask
     variance = tf.reduce_sum(tf.square(centred), [1, 2], True) / count
     normal = centred * tf.math.rsqrt(variance + 1e-7)
-    return (normal * self.scale + self.bias) * mask
+    return (normal * self.scale + self.bias) * mask if affine else normal
 
 
 class LayerNormalization(Layer):
@@ -152,12 +154,74 @@ class GatedConvolution(Layer):
     )
 
   def call(self, x):
-    side = (self.kernel_size - self.stride) // 2
-    padded = tf.pad(x, [[0, 0], [side, side], [0, 0]])
-    kernel, bias = tf.cast(self.kernel, x.dtype), tf.cast(self.bias, x.dtype)
-    x = tf.nn.conv1d(padded, kernel, self.stride, 'VALID') + bias
+    kernel = tf.cast(self.kernel, x.dtype)
+    return self._gated(self._convolved(x, kernel))
+
+  def _windows(self, x):
+    """Returns the input frames of each output frame, side by side.
+
+    Args:
+      x: `[batch, frames, channels]`.
+
+    Returns:
+      `[batch, frames // stride, kernel_size * channels]`.
+    """
+    stride, size, channels = self.stride, self.kernel_size, x.shape[-1]
+    before = (size - stride) // 2
+    groups = -(-size // stride)  # Groups of `stride` frames in a window.
+    frames = tf.shape(x)[1]
+    count = frames // stride
+    after = (count + groups - 1) * stride - before - frames
+    padded = tf.pad(x, [[0, 0], [before, after], [0, 0]])
+    grouped = tf.reshape(padded, [-1, count + groups - 1, stride * channels])
+    last = (size - (groups - 1) * stride) * channels
+    return tf.concat(
+      [grouped[:, i : count + i] for i in range(groups - 1)]
+      + [grouped[:, groups - 1 :, :last]],
+      axis=-1,
+    )
+
+  def _convolved(self, x, kernel):
+    """Returns the convolution: one product of two matrices."""
+    windows = self._windows(x)
+    rows = tf.reshape(windows, [-1, windows.shape[-1]])
+    product = rows @ tf.reshape(kernel, [-1, kernel.shape[-1]])
+    return tf.reshape(
+      product, [*tf.unstack(tf.shape(windows)[:-1]), kernel.shape[-1]]
+    )
+
+  def _gated(self, x):
+    x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
     value, gate = tf.split(x, 2, axis=-1)
     return value * tf.sigmoid(gate)
+
+
+class FrontEnd(GatedConvolution):
+  """Gated convolution of features, with their scale and their shift.
+
+  The result is that of a `GatedConvolution` of
+  `(normal * scale + bias) * spans * bands`.  Here the scale and the bias come
+  after the product with the kernel.  So no step needs the gradient of features,
+  which would take as long as the convolution.
+
+  Call arguments:
+    normal: `[batch, frames, bands]`, zero where `spans` or `bands` is zero.
+    spans: float32 `[batch, frames, 1]`, 0 on padding and on masked frames.
+    bands: float32 `[batch or 1, bands]`, 0 on masked bands, else 1.
+    scale: float32 scalar.
+    bias: float32 scalar.
+
+  Returns `[batch, frames // stride, width]` of the type of `normal`.
+  """
+
+  def call(self, normal, spans, bands, scale, bias):
+    kernel = tf.cast(self.kernel, normal.dtype)
+    of_normal = tf.cast(self._convolved(normal, kernel), tf.float32)
+    of_ones = self._windows(spans) @ tf.tensordot(
+      bands, self.kernel, [[1], [1]]
+    )
+    affine = of_normal * scale + of_ones * bias
+    return self._gated(tf.cast(affine, normal.dtype))
 
 
 class Positions(Layer):
