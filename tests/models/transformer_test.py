@@ -140,7 +140,9 @@ def test_time_reversal_changes_the_result():
   features = random_features(90)[None]
   config = dataclasses.replace(CONFIG, convolutions=0, max_shift_seconds=0.0)
   encoder = config.build()
-  x = encoder.front_end(features)
+  x = encoder.front_end(
+    features, tf.ones([1, 90, 1]), tf.ones([1, 80]), scale=1.0, bias=0.0
+  )
   positions = encoder.positions(tf.ones([1, 30, 1]), tf.constant([0, 0]))
   with_positions = run_block(encoder, x + positions)
   backwards = run_block(encoder, (x + positions)[:, ::-1])[:, ::-1]

@@ -154,41 +154,12 @@ class GatedConvolution(Layer):
     )
 
   def call(self, x):
-    kernel = tf.cast(self.kernel, x.dtype)
-    return self._gated(self._convolved(x, kernel))
-
-  def _windows(self, x):
-    """Returns the input frames of each output frame, side by side.
-
-    Args:
-      x: `[batch, frames, channels]`.
-
-    Returns:
-      `[batch, frames // stride, kernel_size * channels]`.
-    """
-    stride, size, channels = self.stride, self.kernel_size, x.shape[-1]
-    before = (size - stride) // 2
-    groups = -(-size // stride)  # Groups of `stride` frames in a window.
-    frames = tf.shape(x)[1]
-    count = frames // stride
-    after = (count + groups - 1) * stride - before - frames
-    padded = tf.pad(x, [[0, 0], [before, after], [0, 0]])
-    grouped = tf.reshape(padded, [-1, count + groups - 1, stride * channels])
-    last = (size - (groups - 1) * stride) * channels
-    return tf.concat(
-      [grouped[:, i : count + i] for i in range(groups - 1)]
-      + [grouped[:, groups - 1 :, :last]],
-      axis=-1,
-    )
+    return self._gated(self._convolved(x, tf.cast(self.kernel, x.dtype)))
 
   def _convolved(self, x, kernel):
-    """Returns the convolution: one product of two matrices."""
-    windows = self._windows(x)
-    rows = tf.reshape(windows, [-1, windows.shape[-1]])
-    product = rows @ tf.reshape(kernel, [-1, kernel.shape[-1]])
-    return tf.reshape(
-      product, [*tf.unstack(tf.shape(windows)[:-1]), kernel.shape[-1]]
-    )
+    side = (self.kernel_size - self.stride) // 2
+    padded = tf.pad(x, [[0, 0], [side, side], [0, 0]])
+    return tf.nn.conv1d(padded, kernel, self.stride, 'VALID')
 
   def _gated(self, x):
     x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
@@ -215,13 +186,11 @@ class FrontEnd(GatedConvolution):
   """
 
   def call(self, normal, spans, bands, scale, bias):
-    kernel = tf.cast(self.kernel, normal.dtype)
-    of_normal = tf.cast(self._convolved(normal, kernel), tf.float32)
-    of_ones = self._windows(spans) @ tf.tensordot(
-      bands, self.kernel, [[1], [1]]
-    )
-    affine = of_normal * scale + of_ones * bias
-    return self._gated(tf.cast(affine, normal.dtype))
+    of_normal = self._convolved(normal, tf.cast(self.kernel, normal.dtype))
+    windows = self._convolved(spans, tf.eye(self.kernel_size)[:, None])
+    of_ones = windows @ tf.tensordot(bands, self.kernel, [[1], [1]])
+    x = tf.cast(of_normal, tf.float32) * scale + of_ones * bias
+    return self._gated(tf.cast(x, normal.dtype))
 
 
 class Positions(Layer):
