@@ -121,6 +121,76 @@ def test_normalisation_is_over_the_utterance_with_one_scale_and_bias():
       assert not row[number:].any()
 
 
+@pytest.mark.parametrize('masked', [False, True])
+def test_front_end_is_the_convolution_of_scaled_features(masked):
+  tf.keras.utils.set_random_seed(0)
+  rng = np.random.default_rng(0)
+  spans, bands = np.ones([2, 31, 1]), np.ones([2, 80])
+  spans[1, 20:] = 0
+  if masked:
+    spans[0, 7:12] = bands[0, 3:9] = bands[1, 50:] = 0
+  spans, bands = np.float32(spans), np.float32(bands)
+  normal = rng.normal(size=[2, 31, 80]) * spans * bands[:, None]
+  front_end = layers.FrontEnd(8, 7, 3)
+  convolution = layers.GatedConvolution(8, 7, 3)
+  scale, bias = tf.Variable(2.0), tf.Variable(-3.0)
+
+  def scaled():
+    features = (normal * scale + bias) * spans * bands[:, None]
+    return convolution(features)
+
+  def moved():
+    return front_end(tf.constant(normal, tf.float32), spans, bands, scale, bias)
+
+  found, expected = [], []
+  normal = np.float32(normal)
+  scaled(), moved()  # Make the weights.
+  front_end.set_weights(convolution.get_weights())
+  for results, run, layer in (
+    (expected, scaled, convolution),
+    (found, moved, front_end),
+  ):
+    with tf.GradientTape() as tape:
+      y = run()
+      loss = tf.reduce_sum(tf.sin(y))
+    results += [y, *tape.gradient(loss, [scale, bias, *layer.variables])]
+  for one, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('inside', [False, True])
+def test_the_gradient_of_layer_normalisation_is_that_of_its_formula(inside):
+  rng = np.random.default_rng(0)
+  values = [rng.normal(size=s).astype(np.float32) for s in ([5, 8], [8], [8])]
+
+  def formula(x, scale, bias):
+    centred = x - tf.reduce_mean(x, -1, True)
+    variance = tf.reduce_mean(tf.square(centred), -1, True)
+    return centred / tf.sqrt(variance + 1e-5) * scale + bias
+
+  def branch(x, scale, bias):
+    """Inside of a condition, as layer drop has it."""
+    return tf.cond(
+      tf.reduce_sum(x) < 1e9,
+      lambda: layers.normalize(x, scale, bias),
+      lambda: tf.identity(x),
+    )
+
+  @tf.function(autograph=False)
+  def gradients(run, *arguments):
+    with tf.GradientTape() as tape:
+      tape.watch(arguments)
+      loss = tf.reduce_sum(tf.sin(run(*arguments)))
+    return tape.gradient(loss, arguments)
+
+  run = branch if inside else layers.normalize
+  tensors = [tf.constant(v) for v in values]
+  for one, other in zip(
+    gradients(run, *tensors), gradients(formula, *tensors), strict=True
+  ):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_loudness_does_not_matter():
   """A gain adds a constant to all log-mels, which normalisation takes away."""
   features = random_features(60)[None]
@@ -140,7 +210,9 @@ def test_time_reversal_changes_the_result():
   features = random_features(90)[None]
   config = dataclasses.replace(CONFIG, convolutions=0, max_shift_seconds=0.0)
   encoder = config.build()
-  x = encoder.front_end(features)
+  x = encoder.front_end(
+    features, tf.ones([1, 90, 1]), tf.ones([1, 80]), scale=1.0, bias=0.0
+  )
   positions = encoder.positions(tf.ones([1, 30, 1]), tf.constant([0, 0]))
   with_positions = run_block(encoder, x + positions)
   backwards = run_block(encoder, (x + positions)[:, ::-1])[:, ::-1]

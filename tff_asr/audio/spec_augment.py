@@ -48,22 +48,39 @@ def mask(
   Returns:
     float32 `[batch, frames, channels]`, 0 where a feature is masked, else 1.
   """
+  spans, bands = masks(config, lengths, frames, channels, seed)
+  return spans[:, :, None] * bands[:, None, :]
+
+
+def masks(
+  config: SpecAugment,
+  lengths: tf.Tensor,
+  frames: tf.Tensor,
+  channels: int,
+  seed: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the two factors of `mask`, for the same arguments.
+
+  Returns:
+    float32 `[batch, frames]`, 0 inside masked time spans, else 1; float32
+    `[batch, channels]`, 0 inside masked bands, else 1.
+  """
   batch = tf.shape(lengths)[0]
   longest_span = tf.minimum(
     float(config.span_frames),
     config.span_fraction * tf.cast(lengths, tf.float32),
   )
-  band = _outside(
+  bands = _outside(
     config.bands,
     tf.fill([batch], float(config.band_width)),
     tf.fill([batch], channels),
     tf.range(channels),
     seed,
   )
-  span = _outside(
+  spans = _outside(
     config.spans, longest_span, lengths, tf.range(frames), seed + 1
   )
-  return span[:, :, None] * band[:, None, :]
+  return spans, bands
 
 
 def _outside(number, greatest, extent, positions, seed):

@@ -56,10 +56,32 @@ def dropout(
 def normalize(x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
   """Normalises over the last axis (layer normalisation, epsilon 1e-5)."""
   wide = tf.cast(x, tf.float32)
-  centred = wide - tf.reduce_mean(wide, -1, True)
+  # Inside of a `tf.cond`, a gradient may use tensors of its branch only.
+  scale, bias = tf.identity(scale), tf.identity(bias)
+  return tf.cast(_normalize(wide, scale, bias), x.dtype)
+
+
+@tf.custom_gradient
+def _normalize(x, scale, bias):
+  """Normalises float32; TensorFlow's own gradient has twice the operations."""
+  centred = x - tf.reduce_mean(x, -1, True)
   variance = tf.reduce_mean(tf.square(centred), -1, True)
-  normal = centred * (tf.math.rsqrt(variance + 1e-5) * scale) + bias
-  return tf.cast(normal, x.dtype)
+  inverse = tf.math.rsqrt(variance + 1e-5)
+  normal = centred * inverse
+
+  def gradient(upstream):
+    of_normal = upstream * scale
+    product = upstream * normal
+    shared = tf.reduce_mean(of_normal, -1, True)
+    along = tf.reduce_mean(product * scale, -1, True)
+    rows = list(range(x.shape.rank - 1))
+    return (
+      (of_normal - shared - normal * along) * inverse,
+      tf.reduce_sum(product, rows),
+      tf.reduce_sum(upstream, rows),
+    )
+
+  return normal * scale + bias, gradient
 
 
 class UtteranceNormalization(Layer):
@@ -71,6 +93,7 @@ class UtteranceNormalization(Layer):
   Call arguments:
     features: float32 `[batch, frames, bands]`.
     mask: float32 `[batch, frames, 1]`, 1 on frames, 0 on padding.
+    affine: Whether to scale and shift.
 
   Returns float32 `[batch, frames, bands]`, zero on padding.
   """
@@ -79,14 +102,14 @@ class UtteranceNormalization(Layer):
     self.scale = self.add_weight('scale', (), initializer='ones')
     self.bias = self.add_weight('bias', (), initializer='zeros')
 
-  def call(self, features, mask):
+  def call(self, features, mask, affine=True):
     count = tf.reduce_sum(mask, [1, 2], True) * features.shape[-1]
     count = tf.maximum(count, 1.0)
     mean = tf.reduce_sum(features * mask, [1, 2], True) / count
     centred = (features - mean) * mask
     variance = tf.reduce_sum(tf.square(centred), [1, 2], True) / count
     normal = centred * tf.math.rsqrt(variance + 1e-7)
-    return (normal * self.scale + self.bias) * mask
+    return (normal * self.scale + self.bias) * mask if affine else normal
 
 
 class LayerNormalization(Layer):
@@ -131,12 +154,43 @@ class GatedConvolution(Layer):
     )
 
   def call(self, x):
+    return self._gated(self._convolved(x, tf.cast(self.kernel, x.dtype)))
+
+  def _convolved(self, x, kernel):
     side = (self.kernel_size - self.stride) // 2
     padded = tf.pad(x, [[0, 0], [side, side], [0, 0]])
-    kernel, bias = tf.cast(self.kernel, x.dtype), tf.cast(self.bias, x.dtype)
-    x = tf.nn.conv1d(padded, kernel, self.stride, 'VALID') + bias
+    return tf.nn.conv1d(padded, kernel, self.stride, 'VALID')
+
+  def _gated(self, x):
+    x = tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
     value, gate = tf.split(x, 2, axis=-1)
     return value * tf.sigmoid(gate)
+
+
+class FrontEnd(GatedConvolution):
+  """Gated convolution of features, with their scale and their shift.
+
+  The result is that of a `GatedConvolution` of
+  `(normal * scale + bias) * spans * bands`.  Here the scale and the bias come
+  after the product with the kernel.  So no step needs the gradient of features,
+  which would take as long as the convolution.
+
+  Call arguments:
+    normal: `[batch, frames, bands]`, zero where `spans` or `bands` is zero.
+    spans: float32 `[batch, frames, 1]`, 0 on padding and on masked frames.
+    bands: float32 `[batch or 1, bands]`, 0 on masked bands, else 1.
+    scale: float32 scalar.
+    bias: float32 scalar.
+
+  Returns `[batch, frames // stride, width]` of the type of `normal`.
+  """
+
+  def call(self, normal, spans, bands, scale, bias):
+    of_normal = self._convolved(normal, tf.cast(self.kernel, normal.dtype))
+    windows = self._convolved(spans, tf.eye(self.kernel_size)[:, None])
+    of_ones = windows @ tf.tensordot(bands, self.kernel, [[1], [1]])
+    x = tf.cast(of_normal, tf.float32) * scale + of_ones * bias
+    return self._gated(tf.cast(x, normal.dtype))
 
 
 class Positions(Layer):

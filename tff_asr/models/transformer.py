@@ -108,7 +108,7 @@ class Transformer(encoder.Encoder):
     super().__init__(config, **kwargs)
     self._type = precision.compute_type(precision_name)
     self.normalization = layers.UtteranceNormalization(name='normalization')
-    self.front_end = layers.GatedConvolution(
+    self.front_end = layers.FrontEnd(
       config.width, _FRONT_KERNEL, config.stride, name='front_end'
     )
     self.convolutions = [
@@ -145,7 +145,9 @@ class Transformer(encoder.Encoder):
   def _logits(self, features, lengths, training, seed):
     config = self.config
     frames = tf.shape(features)[1]
-    x = self.normalization(features, _mask(lengths, frames))
+    spans = _mask(lengths, frames)
+    bands = tf.ones([1, features.shape[-1]])
+    x = self.normalization(features, spans, affine=False)
     seeds = tf.zeros([config.blocks + 3, 2], tf.int32)
     if training:
       if seed is None:
@@ -154,10 +156,18 @@ class Transformer(encoder.Encoder):
         seeds.shape, seed, 0, tf.int32.max - 2, tf.int32, alg='philox'
       )
     if training and config.augmentation:
-      x *= spec_augment.mask(
+      kept_spans, bands = spec_augment.masks(
         config.augmentation, lengths, frames, x.shape[-1], seeds[-2]
       )
-    x = self.front_end(tf.cast(x, self._type))
+      spans *= kept_spans[..., None]
+      x *= spans * bands[:, None]
+    x = self.front_end(
+      tf.cast(x, self._type),
+      spans,
+      bands,
+      self.normalization.scale,
+      self.normalization.bias,
+    )
     mask = _mask(config.output_frames(lengths), tf.shape(x)[1])
     valid = tf.cast(mask, self._type)
     for convolution in self.convolutions:
