@@ -31,9 +31,15 @@ def test_data(monkeypatch):
 
 
 def test_model():
-  _, _, *lines = model.run('tiny', batch_seconds=4.0).splitlines()
+  speed, losses = model.run('tiny', batch_seconds=4.0).split('\n\n')
+  _, _, *lines = speed.splitlines()
   assert [line.split()[0] for line in lines] == list(precision.NAMES)
   assert re.search(r'\d+\.\d s +\d+\.\d+ s +[1-9][\d.]*$', lines[0])
+  title, *lines = losses.splitlines()
+  assert title.startswith('CTC loss')
+  assert len(lines) == 3
+  for line in lines:
+    assert re.search(r'( +\d+\.\d\d ms){2}$', line), line
 
 
 def test_rounds(monkeypatch):

@@ -1,4 +1,4 @@
-"""Measures the speed of building and training an encoder, by precision."""
+"""Measures building and training an encoder by precision, and the CTC loss."""
 
 import os
 import time
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tff_asr import errors
 from tff_asr.audio import features
+from tff_asr.benchmarks import ctc_loss
 from tff_asr.learning import training_step
 from tff_asr.models import precision, presets
 
@@ -18,7 +19,7 @@ _LEARNING_RATE = 1e-3
 
 
 def run(model: str, batch_seconds: float) -> str:
-  """Returns the table of the speed of a preset.
+  """Returns the tables of the speed of a preset and of the CTC loss.
 
   Args:
     model: Name of the preset.
@@ -36,7 +37,7 @@ def run(model: str, batch_seconds: float) -> str:
       lines.append(f'{name:16}{error}')
     else:
       lines.append(f'{name:16}' + _measure(model, name, batch_seconds))
-  return '\n'.join(lines)
+  return '\n'.join([*lines, '', ctc_loss.run()])
 
 
 def _measure(model: str, precision_name: str, batch_seconds: float) -> str:

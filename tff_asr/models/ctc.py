@@ -3,6 +3,9 @@
 Connectionist temporal classification (CTC) is by Graves et al., ICML 2006.  The
 blank is token 0.  TensorFlow gets the labels in sparse form, which is several
 times faster on a CPU than the dense form.
+
+`ctc_forward_backward.loss` is the same loss for XLA, TensorFlow Lite and second
+derivatives, which TensorFlow's kernel does not have.
 """
 
 from typing import NamedTuple
