@@ -190,12 +190,15 @@ def _reductions(
     if user.op == _REDUCE and place == 0:
       found.add((scope, user.name))
       continue
-    if user.op not in _CALLS:
+    if user.op == 'Identity':
+      inside = _reductions(scope, user.name, scopes, bodies, calls)
+    elif user.op in _CALLS and calls[user.attr['f'].func.name] == 1:
+      function = user.attr['f'].func.name
+      argument = bodies[function].signature.input_arg[place].name
+      inside = _reductions(function, argument, scopes, bodies, calls)
+    else:
       return set()
-    function = user.attr['f'].func.name
-    argument = bodies[function].signature.input_arg[place].name
-    inside = _reductions(function, argument, scopes, bodies, calls)
-    if calls[function] > 1 or not inside:
+    if not inside:
       return set()
     found |= inside
   if scope and name in map(graphs.node_name, bodies[scope].ret.values()):
