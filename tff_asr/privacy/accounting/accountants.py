@@ -34,6 +34,7 @@ _RELATIVE_STEP = 1e-4
 _LEAST_EPSILON = 1e-3
 _STEP_DELTA = 1e-9  # Delta of the epsilon that decides the step.
 _MOST_STEPS = 3e5
+_LARGE_EPSILON = 1e3  # From here on, the arithmetic depends on the step.
 _STEPS = 4  # Steps between one step and its double.
 _COARSENESS = (1.0, 1.5, 2.0, 3.0)  # Factors of the step to try, in this order.
 
@@ -227,8 +228,9 @@ def _step(epsilon: float, noise_multiplier: float) -> float:
   """
   finest = max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP
   span = 1.0 / noise_multiplier**2 + 20.0 / noise_multiplier
-  rounded = 2.0 ** (math.floor(_STEPS * math.log2(finest)) / _STEPS)
-  return max(rounded, span / _MOST_STEPS)
+  if epsilon < _LARGE_EPSILON:
+    finest = 2.0 ** (math.floor(_STEPS * math.log2(finest)) / _STEPS)
+  return max(finest, span / _MOST_STEPS)
 
 
 def _losses(
