@@ -77,7 +77,7 @@ def test_a_plan_counts_the_releases_that_its_ledger_counts(
   sampling = schemes.SCHEMES[scheme](population=10, cohort_size=cohort_size)
   event = dp_accounting.GaussianDpEvent(1.0)
   recorded = [sampling.release(n, event) for n in range(1, rounds + 1)]
-  counted = accountants.merged(releases.most_concerned(recorded))
+  counted = releases.Counts().most_concerned(recorded)
   assert sampling.releases(rounds, event) == counted
 
 
@@ -95,7 +95,7 @@ def test_no_client_is_in_more_releases_than_are_counted(drawn):
     )
     for turn, period, noise in drawn
   ]
-  counted = dict(accountants.merged(releases.most_concerned(found)))
+  counted = dict(releases.Counts().most_concerned(found))
   for own_turns in itertools.product(range(1), range(2), range(3)):
     own = collections.Counter(
       r.event for r in found if r.turn[0] == own_turns[r.turn[1] - 1]

@@ -7,7 +7,7 @@ import pytest
 from tests import stores
 from tff_asr import errors
 from tff_asr.corpora import utterance
-from tff_asr.corpora.readers.synthetic import synthetic_corpus
+from tff_asr.corpora.readers.synthetic import synthesiser, synthetic_corpus
 
 CONFIG = synthetic_corpus.SyntheticConfig(
   clients=3, seed=7, mean_utterances=4.0
@@ -56,11 +56,11 @@ def requests(monkeypatch, **kwargs):
   """What 60 speakers would have the synthesiser say."""
   found = []
 
-  def speak(request):
+  def speak(_, request):
     found.append(request)
     return 22_050, [np.zeros(99, np.int16)] * len(request['texts'])
 
-  monkeypatch.setattr(synthetic_corpus, '_speak', speak)
+  monkeypatch.setattr(synthesiser.Synthesiser, 'speak', speak)
   list(
     synthetic_corpus.Synthetic(
       synthetic_corpus.SyntheticConfig(60, 1, **kwargs)

@@ -198,6 +198,51 @@ def test_a_delta_that_is_no_probability_is_refused(delta):
     )
 
 
+@settings(max_examples=8)
+@given(
+  st.floats(0.01, 0.5),
+  st.floats(0.7, 3.0),
+  st.integers(1, 200),
+  st.integers(0, 20),
+)
+def test_both_bounds_are_those_of_dp_accounting(q, noise, rounds, others):
+  """Of sampled and other releases together, up to the step of PLD."""
+  event = dp_accounting.GaussianDpEvent(noise)
+  sampled = dp_accounting.PoissonSampledDpEvent(q, event)
+  found = accountants.merged([(sampled, rounds), (event, others)])
+  ours = accountants.epsilons(found, ADD_OR_REMOVE, DELTA)
+  rdp = dp_accounting.rdp.RdpAccountant(neighboring_relation=ADD_OR_REMOVE)
+  pld = dp_accounting.pld.PLDAccountant(ADD_OR_REMOVE, 1e-4 * ours.pld)
+  for accountant in rdp, pld:
+    accountant.compose(accountants.composed(found))
+  assert ours.rdp == pytest.approx(rdp.get_epsilon(DELTA), rel=1e-12)
+  assert ours.pld == pytest.approx(pld.get_epsilon(DELTA), rel=1e-3)
+
+
+def test_few_losses_are_computed_for_many_rounds(monkeypatch):
+  """Otherwise epsilon would take longer than the training of a small round."""
+  made = []
+  module = accountants.privacy_loss_distribution
+  make = module.from_gaussian_mechanism
+
+  def from_gaussian_mechanism(*args, **kwargs):
+    made.append(kwargs['value_discretization_interval'])
+    return make(*args, **kwargs)
+
+  monkeypatch.setattr(
+    module, 'from_gaussian_mechanism', from_gaussian_mechanism
+  )
+  event = dp_accounting.PoissonSampledDpEvent(
+    0.123, dp_accounting.GaussianDpEvent(1.23)
+  )
+  best = [
+    accountants.epsilons(((event, rounds),), ADD_OR_REMOVE, DELTA).best
+    for rounds in range(1, 81)
+  ]
+  assert best == sorted(best)
+  assert len(made) == len(set(made)) <= 12
+
+
 def test_nothing_released_costs_nothing_and_no_noise_costs_all():
   assert accountants.epsilons((), ADD_OR_REMOVE, DELTA).best == 0.0
   for event in (

@@ -10,6 +10,8 @@ import subprocess
 import sys
 
 import dp_accounting
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import pytest
 
 from tff_asr import errors
@@ -17,6 +19,7 @@ from tff_asr.privacy.accounting import (
   accountants,
   earlier_runs,
   ledger,
+  releases,
 )
 
 PLAN = {'population': 100, 'noise_multiplier': 1.0}
@@ -52,6 +55,73 @@ def test_what_was_written_is_read(path):
   assert again.releases() == book.releases() == ((EVENT, 3),)
   assert (again.last_round, again.head) == (3, book.head)
   assert again.plan == PLAN and again.relation is RELATION
+
+
+RELEASES = st.lists(
+  st.builds(
+    ledger.RoundRelease,
+    st.sampled_from([1.0, 2.0]).map(dp_accounting.GaussianDpEvent),
+    st.none() | st.tuples(st.integers(0, 3), st.sampled_from([4, 5])),
+  ),
+  max_size=12,
+)
+
+
+def expected(found):
+  """The releases to the client with the most, counted from all rounds."""
+  turns = {r.turn for r in found} - {None}
+  kinds = {(r.turn[1], r.event) for r in found if r.turn}
+  most = max(turns, key=[r.turn for r in found].count, default=None)
+  chosen = [
+    (r.event, 1)
+    for r in found
+    if r.turn in (None, most) or (len(kinds) > 1 and r.turn)
+  ]
+  return dict(accountants.merged(chosen))
+
+
+@settings(max_examples=30)
+@given(RELEASES, RELEASES)
+def test_after_each_line_a_ledger_has_what_its_reader_has(
+  tmp_path_factory, recorded, further
+):
+  path = tmp_path_factory.mktemp('run') / ledger.FILE_NAME
+  book = opened(path)
+  for number, release in enumerate(recorded, 1):
+    book.append(number, release)
+  again = ledger.Ledger(path)
+  assert again.entries == book.entries and again.rounds == book.rounds
+  assert again.copy() == book.copy()
+  assert again.releases() == book.releases()
+  assert dict(book.releases()) == expected(recorded)
+  assert dict(book.releases(further)) == expected(recorded + further)
+  assert book.releases() == again.releases()
+
+
+def test_the_work_for_a_round_is_the_same_after_many_rounds(path, monkeypatch):
+  """Bytes that are hashed and parsed, releases that are counted."""
+  parse, count = json.loads, releases.Counts.add
+  work = []
+
+  def parsing(text):
+    work.append(len(text))
+    return parse(text)
+
+  def counting(counts, release):
+    work.append(1)
+    count(counts, release)
+
+  monkeypatch.setattr(json, 'loads', parsing)
+  monkeypatch.setattr(releases.Counts, 'add', counting)
+  monkeypatch.setattr(os, 'fsync', lambda _: None)
+  book = opened(path)
+  found = {}
+  for number in range(100, 400):
+    work.clear()
+    book.append(number, RELEASE)
+    assert book.releases() == ((EVENT, number - 99),)
+    found[number] = list(work)
+  assert found[100] == found[399] and len(found[399]) == 2
 
 
 @pytest.mark.parametrize(

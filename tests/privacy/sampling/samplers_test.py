@@ -2,6 +2,8 @@
 
 import itertools
 
+from hypothesis import given
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 import scipy.stats
@@ -38,6 +40,32 @@ def test_poisson_includes_every_client_with_the_probability_independently():
   # Sizes vary as a binomial does; those of a fixed cohort would not.
   variance = included.sum(axis=1).var()
   assert variance == pytest.approx(20 * 0.3 * 0.7, rel=0.15)
+
+
+@given(
+  st.floats(0.01, 1.0),
+  st.integers(0, 99),
+  st.integers(1, 999),
+  st.sets(st.sampled_from(CLIENTS)),
+)
+def test_one_draw_for_each_client_decides(probability, seed, number, away):
+  """So a seed gives the same cohorts in every release of this project."""
+  sample = samplers.poisson(
+    CLIENTS, probability, seed, lambda client, _: client not in away
+  )
+  draws = np.random.default_rng([seed, number, 0]).random(len(CLIENTS))
+  assert sample(number) == [
+    client
+    for client, draw in zip(CLIENTS, draws, strict=True)
+    if draw < probability and client not in away
+  ]
+
+
+@given(st.integers(0, 99), st.integers(1, 999), st.integers(1, 20))
+def test_a_permutation_decides_who_is_in_a_fixed_cohort(seed, number, size):
+  order = np.random.default_rng([seed, number, 0]).permutation(len(CLIENTS))
+  cohort = samplers.fixed_size(CLIENTS, size, seed)(number)
+  assert cohort == [CLIENTS[i] for i in order[:size]]
 
 
 def test_an_empty_cohort_is_a_cohort():

@@ -17,6 +17,8 @@ import math
 import warnings
 
 import dp_accounting
+from dp_accounting.pld import privacy_loss_distribution
+import numpy as np
 
 from tff_asr import errors
 
@@ -32,6 +34,8 @@ _RELATIVE_STEP = 1e-4
 _LEAST_EPSILON = 1e-3
 _STEP_DELTA = 1e-9  # Delta of the epsilon that decides the step.
 _MOST_STEPS = 3e5
+_LARGE_EPSILON = 1e3  # From here on, the arithmetic depends on the step.
+_STEPS = 4  # Steps between one step and its double.
 _COARSENESS = (1.0, 1.5, 2.0, 3.0)  # Factors of the step to try, in this order.
 
 
@@ -161,12 +165,7 @@ def _bounds(releases: Releases) -> set[Releases]:
 def _rdp(releases: Releases, relation: Relation, delta: float) -> float | None:
   """Computes epsilon by RDP; `None` where rounding spoils epsilon."""
   # An epsilon of zero is a rounding error of dp_accounting's log-sum-exp.
-  return (
-    _finite_or_none(
-      lambda: _composed_by_rdp(releases, relation).get_epsilon(delta)
-    )
-    or None
-  )
+  return _finite_or_none(lambda: _by_rdp(releases, relation, delta)) or None
 
 
 def _pld(releases: Releases, least_noise: float, delta: float) -> float | None:
@@ -179,58 +178,89 @@ def _pld(releases: Releases, least_noise: float, delta: float) -> float | None:
     found = _finite_or_none(
       lambda c=coarseness: _composed_by_pld(
         releases, least_noise, c
-      ).get_epsilon(delta)
+      ).get_epsilon_for_delta(delta)
     )
     if found is not None:
       return found
   return None
 
 
+def _by_rdp(releases: Releases, relation: Relation, delta: float) -> float:
+  # Renyi divergences add up.
+  rdp = sum(count * _rdp_of(event, relation) for event, count in releases)
+  orders = rdp_accountant(relation).orders
+  return dp_accounting.rdp.compute_epsilon(orders, rdp, delta)[0]
+
+
 @functools.lru_cache(maxsize=64)
-def _composed_by_rdp(
-  releases: Releases, relation: Relation
-) -> dp_accounting.PrivacyAccountant:
-  """Returns an accountant of the releases, the same for every delta."""
-  return _compose(rdp_accountant(relation), releases)
+def _rdp_of(event: dp_accounting.DpEvent, relation: Relation) -> np.ndarray:
+  """Returns the Renyi divergences of one release, at all orders."""
+  return _compose(rdp_accountant(relation), ((event, 1),)).rdp
 
 
 @functools.lru_cache(maxsize=8)
 def _composed_by_pld(
   releases: Releases, noise_multiplier: float, coarseness: float
-) -> dp_accounting.PrivacyAccountant:
-  """Returns an accountant of the releases, the same for every delta.
+) -> privacy_loss_distribution.PrivacyLossDistribution:
+  """Returns the losses of the releases, the same for every delta.
 
   If the step depended on delta, epsilon might grow with delta.
   """
   expected = _rdp(releases, Relation.ADD_OR_REMOVE_ONE, _STEP_DELTA)
-  accountant = pld_accountant(expected or 0.0, noise_multiplier, coarseness)
-  return _compose(accountant, releases)
+  step = coarseness * _step(expected or 0.0, noise_multiplier)
+  losses = privacy_loss_distribution.identity(step)
+  for event, count in releases:
+    losses = losses.compose(_losses(event, count, step))
+  return losses
+
+
+def _step(epsilon: float, noise_multiplier: float) -> float:
+  """Returns the step to which PLD rounds losses.
+
+  There are few steps, so that many numbers of rounds have the same, and the
+  losses of a round need not be computed for each.
+
+  Args:
+    epsilon: Approximate expected epsilon.
+    noise_multiplier: Smallest noise multiplier of all releases.  Losses of a
+      Gaussian are within 1 / (2 z^2) + 10 / z of zero, except for e^-50 of
+      their mass.
+  """
+  finest = max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP
+  span = 1.0 / noise_multiplier**2 + 20.0 / noise_multiplier
+  if epsilon < _LARGE_EPSILON:
+    finest = 2.0 ** (math.floor(_STEPS * math.log2(finest)) / _STEPS)
+  return max(finest, span / _MOST_STEPS)
+
+
+def _losses(
+  event: dp_accounting.DpEvent, count: int, step: float
+) -> privacy_loss_distribution.PrivacyLossDistribution:
+  """Returns the losses of equal releases: Gaussian, or sampled and Gaussian."""
+  if isinstance(event, dp_accounting.GaussianDpEvent):
+    return privacy_loss_distribution.from_gaussian_mechanism(
+      event.noise_multiplier / math.sqrt(count),
+      value_discretization_interval=step,
+    )
+  return _losses_of_one(event, step).self_compose(count)
+
+
+@functools.lru_cache(maxsize=8)
+def _losses_of_one(
+  event: dp_accounting.PoissonSampledDpEvent, step: float
+) -> privacy_loss_distribution.PrivacyLossDistribution:
+  if not event.sampling_probability:
+    return privacy_loss_distribution.identity(step)
+  return privacy_loss_distribution.from_gaussian_mechanism(
+    event.event.noise_multiplier,
+    value_discretization_interval=step,
+    sampling_prob=event.sampling_probability,
+  )
 
 
 def rdp_accountant(relation: Relation) -> dp_accounting.PrivacyAccountant:
   """Returns a new accountant by Renyi DP."""
   return dp_accounting.rdp.RdpAccountant(neighboring_relation=relation)
-
-
-def pld_accountant(
-  epsilon: float, noise_multiplier: float, coarseness: float = 1.0
-) -> dp_accounting.PrivacyAccountant:
-  """Returns a new accountant by privacy loss distributions.
-
-  The neighbours of a population have one user more or less.
-
-  Args:
-    epsilon: Approximate expected epsilon; decides the step of the losses.
-    noise_multiplier: Smallest noise multiplier of all releases.  Losses of a
-      Gaussian are within 1 / (2 z^2) + 10 / z of zero, except for e^-50 of
-      their mass.
-    coarseness: Factor of the step.
-  """
-  span = 1.0 / noise_multiplier**2 + 20.0 / noise_multiplier
-  step = max(max(epsilon, _LEAST_EPSILON) * _RELATIVE_STEP, span / _MOST_STEPS)
-  return dp_accounting.pld.PLDAccountant(
-    Relation.ADD_OR_REMOVE_ONE, value_discretization_interval=coarseness * step
-  )
 
 
 def composed(releases: Releases) -> dp_accounting.DpEvent:

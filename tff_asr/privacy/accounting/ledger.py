@@ -165,7 +165,7 @@ class Ledger:
   @property
   def entries(self) -> tuple[str, ...]:
     """Hashes of all lines."""
-    return self._contents.hashes
+    return tuple(self._contents.hashes)
 
   @property
   def rounds(self) -> set[int]:
@@ -190,7 +190,7 @@ class Ledger:
 
   def has(self, entry: str) -> bool:
     """Returns whether a line has a hash."""
-    return entry in self.entries
+    return entry in self._contents.hashes
 
   def append(self, number: int, release: RoundRelease) -> str:
     """Records a round; when this returns, the entry is on the disk.
@@ -233,7 +233,7 @@ class Ledger:
     Raises:
       UserError: As for `open`.
     """
-    lines, copies = len(self.entries), []
+    lines, copies = len(self._contents.hashes), []
     for path in self._prior_paths:
       file = file_of(path)
       stat = file.stat() if file.is_file() else None
@@ -244,7 +244,7 @@ class Ledger:
     for path, copy in copies:
       if copy.name != self.name:
         self._contents.priors.warn_of_less(copy, path)
-    return len(self.entries) > lines
+    return len(self._contents.hashes) > lines
 
   def releases(
     self, further: Iterable[RoundRelease] = ()
@@ -347,12 +347,10 @@ class Ledger:
     line = ledger_lines.line(record, self.head)
     added = '\n' * self._contents.lacks_end + line
     before = self._contents.size
-    contents = self._contents.with_line(
-      line.rstrip('\n'), before + len(added.encode())
-    )
+    addition = self._contents.parsed(line.rstrip('\n'))
     with _alone(self.path, before):
       durable.append(self.path, before, added)
-    self._contents = contents
+    self._contents.add(addition, before + len(added.encode()))
 
 
 @contextlib.contextmanager

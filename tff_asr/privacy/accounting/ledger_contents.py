@@ -1,9 +1,10 @@
 """Parses the lines of a privacy ledger into its contents."""
 
 from collections.abc import Iterable
+import contextlib
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from tff_asr import errors
 from tff_asr.privacy.accounting import (
@@ -18,6 +19,13 @@ VERSION = 2
 
 # Errors that parsing a damaged line may raise.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+class _Header(NamedTuple):
+  version: int
+  name: str
+  relation: accountants.Relation
+  plan: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +44,28 @@ class RecordedRound:
 
 
 @dataclasses.dataclass(frozen=True)
-class Contents:
-  """Holds the contents of a ledger.
+class Addition:
+  """Holds what a line adds to a ledger.
 
   Attributes:
-    version: Version of the format.
-    name: Name of the ledger.
-    relation: The neighbouring relation between populations.
-    plan: Facts of the plan.
+    entry: Hash of the line.
+    header: Version, name, relation and plan, from the first line.
+    recorded: Entry of a round, or `None`.
+    known: Known releases of other ledgers if the line adds some, or `None`.
+    is_head: Whether version 1 may have recorded the line in another ledger.
+  """
+
+  entry: str
+  header: _Header | None = None
+  recorded: RecordedRound | None = None
+  known: priors.Priors | None = None
+  is_head: bool = False
+
+
+class Contents:
+  """Holds the contents of a ledger; to add a line takes constant time.
+
+  Attributes:
     hashes: Hashes of all lines.
     rounds: Entries of the rounds, in order.
     priors: Known releases of other ledgers.
@@ -53,38 +75,86 @@ class Contents:
     lacks_end: Whether the last line lacks its line feed.
   """
 
-  version: int
-  name: str
-  relation: accountants.Relation
-  plan: dict[str, Any]
-  hashes: tuple[str, ...]
-  rounds: tuple[RecordedRound, ...]
-  priors: priors.Priors
-  heads: frozenset[str]
-  size: int
-  lacks_end: bool = False
+  def __init__(self):
+    """Initializes the contents without lines."""
+    self._header: _Header | None = None
+    self._counts = releases.Counts()
+    self.hashes: list[str] = []
+    self.rounds: list[RecordedRound] = []
+    self.priors = priors.Priors()
+    self.heads: set[str] = set()
+    self.size = 0
+    self.lacks_end = False
+
+  @property
+  def version(self) -> int:
+    """Version of the format."""
+    return self._header.version
+
+  @property
+  def name(self) -> str:
+    """Name of the ledger."""
+    return self._header.name
+
+  @property
+  def relation(self) -> accountants.Relation:
+    """The neighbouring relation between populations."""
+    return self._header.relation
+
+  @property
+  def plan(self) -> dict[str, Any]:
+    """Facts of the plan."""
+    return self._header.plan
 
   @property
   def head(self) -> str:
     """Hash of the last line."""
     return self.hashes[-1]
 
-  def with_line(
-    self, line: str, size: int, lacks_end: bool = False
-  ) -> 'Contents':
-    """Returns the contents with a further line.
+  def parsed(self, line: str) -> Addition:
+    """Parses a further line, but does not add it.
 
     Args:
       line: The line, without its line feed.
-      size: Number of bytes of all lines, with this one.
-      lacks_end: As in `Contents`.
 
     Raises:
       ValueError, KeyError, TypeError, AttributeError: If the line is damaged.
     """
-    lines = _Lines(self)
-    lines.take(line)
-    return lines.contents(size, lacks_end)
+    record, entry = ledger_lines.parsed(line, self.head if self.hashes else '')
+    header = self._header or _header(record)
+    is_old = header.version == priors.OLD_VERSION
+    is_head = is_old and bool(record.keys() & {'ledger', 'head'})
+    if not self.hashes:
+      return Addition(entry, header=header, is_head=is_head)
+    if 'prior' in record:
+      known = priors.Priors()
+      known.add_all(self.priors)
+      known.read(record)
+      return Addition(entry, known=known, is_head=is_head)
+    turn = tuple(record['turn']) if 'turn' in record else None
+    event = event_records.from_json(record['event'])
+    recorded = RecordedRound(
+      record['round'], releases.RoundRelease(event, turn), entry
+    )
+    return Addition(entry, recorded=recorded, is_head=is_head)
+
+  def add(self, addition: Addition, size: int, lacks_end: bool = False) -> None:
+    """Adds a parsed line.
+
+    Args:
+      addition: The result of `parsed`.
+      size: Number of bytes of all lines, with this one.
+      lacks_end: As in `Contents`.
+    """
+    self._header = addition.header or self._header
+    if addition.recorded:
+      self.rounds.append(addition.recorded)
+      self._counts.add(addition.recorded.release)
+    self.priors = addition.known or self.priors
+    self.hashes.append(addition.entry)
+    if addition.is_head:
+      self.heads.add(priors.short(addition.entry))
+    self.size, self.lacks_end = size, lacks_end
 
   def own_releases(
     self, further: Iterable[releases.RoundRelease] = ()
@@ -94,8 +164,7 @@ class Contents:
     Args:
       further: Future releases, to count as well.
     """
-    own = [recorded.release for recorded in self.rounds]
-    return accountants.merged(releases.most_concerned([*own, *further]))
+    return self._counts.most_concerned(further)
 
   def copy(self) -> priors.Copy:
     """Returns the releases of this ledger, in the form for other ledgers."""
@@ -104,7 +173,7 @@ class Contents:
       self.version,
       tuple(priors.short(recorded.entry) for recorded in self.rounds),
       self.own_releases(),
-      self.heads,
+      frozenset(self.heads),
     )
 
 
@@ -122,86 +191,30 @@ def read(path: pathlib.Path) -> Contents:
     UserError: If the ledger is damaged.
   """
   text, _, rest = path.read_text(errors='replace').rpartition('\n')
-  lines = _Lines()
+  contents = Contents()
   for number, line in enumerate(text.split('\n'), 1):
+    size = contents.size + len(line.encode()) + 1
     try:
-      lines.take(line)
+      contents.add(contents.parsed(line), size)
     except _DAMAGE as error:
       raise errors.UserError(
         f'Line {number} of the privacy ledger {path} is damaged: epsilon cannot'
         ' be computed without this line. Restore the ledger from a copy.'
       ) from error
-  contents = lines.contents(len((text + '\n').encode()))
-  if not rest:
-    return contents
-  try:
-    size = contents.size + len(rest.encode())
-    return contents.with_line(rest, size, lacks_end=True)
-  except _DAMAGE:
-    return contents
+  if rest:
+    with contextlib.suppress(*_DAMAGE):
+      size = contents.size + len(rest.encode())
+      contents.add(contents.parsed(rest), size, lacks_end=True)
+  return contents
 
 
-class _Lines:
-  """Collects the lines of a ledger."""
-
-  def __init__(self, contents: Contents | None = None):
-    """Starts without lines, or with the lines of `contents`."""
-    self._header: dict[str, Any] = {}
-    self._hashes: list[str] = []
-    self._rounds: list[RecordedRound] = []
-    self._priors = priors.Priors()
-    self._heads: set[str] = set()
-    if contents:
-      self._header = {
-        'version': contents.version,
-        'name': contents.name,
-        'relation': contents.relation,
-        'plan': contents.plan,
-      }
-      self._hashes += contents.hashes
-      self._rounds += contents.rounds
-      self._priors.add_all(contents.priors)
-      self._heads |= contents.heads
-
-  def take(self, line: str) -> None:
-    """Adds one line; raises an error of `_DAMAGE` for a damaged line."""
-    before = self._hashes[-1] if self._hashes else ''
-    record, digest = ledger_lines.parsed(line, before)
-    if not self._hashes:
-      self._header = _header(record)
-    elif 'prior' in record:
-      self._priors.read(record)
-    else:
-      turn = tuple(record['turn']) if 'turn' in record else None
-      release = releases.RoundRelease(
-        event_records.from_json(record['event']), turn
-      )
-      self._rounds.append(RecordedRound(record['round'], release, digest))
-    self._hashes.append(digest)
-    is_old = self._header['version'] == priors.OLD_VERSION
-    if is_old and record.keys() & {'ledger', 'head'}:
-      self._heads.add(priors.short(digest))
-
-  def contents(self, size: int, lacks_end: bool = False) -> Contents:
-    """Returns the contents of the lines."""
-    return Contents(
-      **self._header,
-      hashes=tuple(self._hashes),
-      rounds=tuple(self._rounds),
-      priors=self._priors,
-      heads=frozenset(self._heads),
-      size=size,
-      lacks_end=lacks_end,
-    )
-
-
-def _header(record: dict[str, Any]) -> dict[str, Any]:
-  """Returns the fields of `Contents` from the first line."""
+def _header(record: dict[str, Any]) -> _Header:
+  """Returns the fields of the first line."""
   if record['ledger'] not in (priors.OLD_VERSION, VERSION):
     raise ValueError('The version is unknown.')
-  return {
-    'version': record['ledger'],
-    'name': record['name'],
-    'relation': accountants.Relation[record['relation']],
-    'plan': record['plan'],
-  }
+  return _Header(
+    record['ledger'],
+    record['name'],
+    accountants.Relation[record['relation']],
+    record['plan'],
+  )

@@ -61,11 +61,8 @@ def poisson(
 
   def sample(round_number: int) -> list[str]:
     draws = _generator(seed, round_number).random(len(client_ids))
-    return [
-      c
-      for c, d in zip(client_ids, draws, strict=True)
-      if d < probability and is_available(c, round_number)
-    ]
+    drawn = (client_ids[i] for i in np.flatnonzero(draws < probability))
+    return [c for c in drawn if is_available(c, round_number)]
 
   return sample
 
@@ -97,7 +94,9 @@ def fixed_size(
     )
 
   def sample(round_number: int) -> list[str]:
-    available = [c for c in client_ids if is_available(c, round_number)]
+    available = client_ids
+    if is_available is not _always:
+      available = [c for c in client_ids if is_available(c, round_number)]
     rng = _generator(seed, round_number)
     return [available[i] for i in rng.permutation(len(available))[:size]]
 

@@ -1,6 +1,8 @@
 """The recording channel of a synthetic speaker: microphone, room, noise."""
 
 import dataclasses
+import functools
+import math
 
 import numpy as np
 import scipy.signal
@@ -70,24 +72,38 @@ def record(
     rng: Source of random numbers for the echo and the noise.
   """
   target = features.SAMPLE_RATE
-  common = np.gcd(rate, target)
+  common = math.gcd(rate, target)
+  up, down = target // common, rate // common
   sound = scipy.signal.resample_poly(
-    voice / 32768.0, target // common, rate // common
+    voice / 32768.0, up, down, window=_low_pass(max(up, down))
   )
   sound = np.concatenate(
     [np.zeros(int(target * rng.uniform(0.05, 0.3))), sound]
   )
   sound = scipy.signal.fftconvolve(sound, _room(channel, rng))
-  band = scipy.signal.butter(
-    2, [channel.low_hz, channel.high_hz], 'bandpass', fs=target, output='sos'
-  )
-  sound = scipy.signal.sosfilt(band, sound)
+  sound = scipy.signal.sosfilt(_band(channel.low_hz, channel.high_hz), sound)
   level = np.sqrt(np.mean(np.square(sound)))
   sound += (
     _noise(channel, len(sound), rng) * level * 10 ** (-channel.noise_db / 20)
   )
   sound *= channel.peak / max(np.abs(sound).max(), 1e-9)
   return np.round(sound * 32767).astype(np.int16)
+
+
+@functools.lru_cache(maxsize=8)
+def _low_pass(factor: int) -> np.ndarray:
+  """Returns the filter that `resample_poly` would design in each call."""
+  return scipy.signal.firwin(
+    20 * factor + 1, 1 / factor, window=('kaiser', 5.0)
+  )
+
+
+@functools.lru_cache(maxsize=8)
+def _band(low_hz: float, high_hz: float) -> np.ndarray:
+  """Returns the filter of a microphone, in second-order sections."""
+  return scipy.signal.butter(
+    2, [low_hz, high_hz], 'bandpass', fs=features.SAMPLE_RATE, output='sos'
+  )
 
 
 def _room(channel: Channel, rng: np.random.Generator) -> np.ndarray:

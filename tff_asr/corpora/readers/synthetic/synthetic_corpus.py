@@ -6,23 +6,19 @@ the speaker decide all of them, so a larger corpus contains the smaller ones.
 """
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
-import os
-import pathlib
 import random
-import struct
-import subprocess
-import sys
 
 import numpy as np
 
 from tff_asr import errors
 from tff_asr.corpora import parallel, utterance
 from tff_asr.corpora.readers import registration, sources
-from tff_asr.corpora.readers.synthetic import channel, grammar
+from tff_asr.corpora.readers.synthetic import channel, grammar, synthesiser
 
 _ACCENTS = (
   'gmw/en',
@@ -121,11 +117,19 @@ class Synthetic(sources.Source):
     Raises:
       RuntimeError: If the speech synthesiser fails.
     """
-    numbers = range(self._config.clients)
-    for _, speaker in parallel.map_in_order(
-      lambda number: _speaker(self._config, number), numbers, _AHEAD
+    config = self._config
+    with (
+      synthesiser.Synthesiser() as speech,
+      contextlib.closing(
+        parallel.map_in_order(
+          lambda number: _speaker(config, number, speech),
+          range(config.clients),
+          _AHEAD,
+        )
+      ) as speakers,
     ):
-      yield from speaker
+      for _, speaker in speakers:
+        yield from speaker
 
 
 def _client_id(config: SyntheticConfig, number: int) -> str:
@@ -137,11 +141,13 @@ def _generator(config: SyntheticConfig, number: int) -> random.Random:
   return random.Random(f'{config.seed} {number}')
 
 
-def _speaker(config: SyntheticConfig, number: int) -> list[utterance.Utterance]:
+def _speaker(
+  config: SyntheticConfig, number: int, speech: synthesiser.Synthesiser
+) -> list[utterance.Utterance]:
   rng = _generator(config, number)
   noise_rng = np.random.default_rng([config.seed, number])
   texts = _texts(config, rng)
-  rate, voices = _speak({**_voice(config, rng), 'texts': texts})
+  rate, voices = speech.speak({**_voice(config, rng), 'texts': texts})
   microphone = channel.draw(noise_rng, config.room_spread, config.noise_spread)
   client_id = _client_id(config, number)
   return [
@@ -156,7 +162,7 @@ def _speaker(config: SyntheticConfig, number: int) -> list[utterance.Utterance]:
 
 
 def _voice(config: SyntheticConfig, rng: random.Random) -> dict[str, object]:
-  """Draws a voice: the request to `espeak_process`, without the texts."""
+  """Draws a voice: the request to the synthesiser, without the texts."""
   variants = _HELD_OUT_VARIANTS if config.held_out_voices else _VARIANTS
 
   def choice(among):
@@ -186,31 +192,6 @@ def _texts(config: SyntheticConfig, rng: random.Random) -> list[str]:
     k=min(max(count, 1), _MAX_UTTERANCES),
   )
   return [grammar.sentence(rng, topic) for topic in topics]
-
-
-def _speak(request: dict) -> tuple[int, list[np.ndarray]]:
-  """Returns the sample rate, and the int16 samples of each text."""
-  program = pathlib.Path(__file__).with_name('espeak_process.py')
-  done = subprocess.run(
-    [sys.executable, str(program)],
-    input=json.dumps(request).encode(),
-    capture_output=True,
-    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)},
-    check=False,
-  )
-  if done.returncode:
-    raise RuntimeError(
-      f'The speech synthesiser failed: {done.stderr.decode().strip()}'
-    )
-  (rate,) = struct.unpack_from('<i', done.stdout)
-  offset, voices = 4, []
-  for _ in request['texts']:
-    (count,) = struct.unpack_from('<i', done.stdout, offset)
-    voices.append(
-      np.frombuffer(done.stdout, '<i2', count, offset + 4).astype(np.int16)
-    )
-    offset += 4 + 2 * count
-  return rate, voices
 
 
 _DEFAULTS = SyntheticConfig(clients=64, seed=0)
