@@ -196,7 +196,7 @@ class LocalDeviceContext(tff.framework.SyncContext):
           return function(server)
       except Exception as error:
         raise map_reduce.ExecutionError(
-          'Failed in a federated computation at the server:'
+          "Failed in 'update' of a federated computation:"
           f' {errors.in_a_line(error)}'
         ) from error
 
