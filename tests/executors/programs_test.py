@@ -12,7 +12,13 @@ import tensorflow as tf
 from tensorflow.python.ops import data_flow_ops
 import tensorflow_federated as tff
 
-from tff_asr.executors import context, graph_piece, map_reduce, native
+from tff_asr.executors import (
+  context,
+  decomposition,
+  graph_piece,
+  map_reduce,
+  native,
+)
 
 INTS_AT_CLIENTS = tff.FederatedType(np.int32, tff.CLIENTS)
 FLOATS_AT_CLIENTS = tff.FederatedType(np.float32, tff.CLIENTS)
@@ -49,6 +55,28 @@ def test_a_computation_without_argument():
     return tff.federated_value(0, tff.SERVER)
 
   assert zero() == 0
+
+
+def test_the_server_alone_needs_a_single_graph():
+  @tff.tensorflow.computation
+  def draw():
+    return tf.random.uniform([])
+
+  @tff.federated_computation(FLOAT_AT_SERVER)
+  def twice_drawn(x):
+    drawn = tff.federated_eval(draw, tff.SERVER)
+    return drawn, (tff.federated_map(product, (x, drawn)), x)
+
+  @tff.federated_computation(INTS_AT_CLIENTS)
+  def total(numbers):
+    return tff.federated_sum(numbers)
+
+  graph = decomposition.without_clients(twice_drawn)
+  assert decomposition.is_tensorflow(graph)
+  drawn, (doubled, x) = twice_drawn(2.0)
+  assert doubled == 2.0 * drawn and x == 2.0
+  assert twice_drawn(2.0)[0] != drawn
+  assert decomposition.without_clients(total) is None
 
 
 def test_sums_of_every_size_of_cohort_are_traced_once(monkeypatch):

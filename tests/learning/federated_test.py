@@ -89,6 +89,19 @@ def clipped(speech):
   return Run(speech, PLAN)
 
 
+def test_the_initial_state_has_drawn_weights(plain):
+  state = plain.process.initialize()
+  drawn = {
+    variable.name: bool(weight.any())
+    for variable, weight in zip(
+      plain.encoder.trainable_variables, plain.weights(state), strict=True
+    )
+  }
+  assert drawn == {
+    v.name: bool(np.any(v)) for v in plain.encoder.trainable_variables
+  }
+
+
 def norm(tensors):
   return np.sqrt(sum(np.sum(np.square(t, dtype=np.float64)) for t in tensors))
 

@@ -44,6 +44,9 @@ def test_sizes_of_layers_are_known_before_there_is_a_weight(name):
   sizes = config.layer_sizes()
   built = config.build()
   assert sizes == built.layer_sizes()
+  zero = config.build_zero()
+  assert sizes == zero.layer_sizes()
+  assert not any(tf.reduce_any(v != 0.0) for v in zero.trainable_variables)
   shapes = [w.shape.num_elements() for w in built.trainable_variables]
   assert list(sizes.values()) == shapes
 

@@ -148,6 +148,9 @@ class LocalDeviceContext(tff.framework.SyncContext):
     if decomposition.is_local(comp.type_signature):
       comp = decomposition.at_server(comp)
     parameter = comp.type_signature.parameter
+    graph = decomposition.without_clients(comp)
+    if graph is not None:
+      return self._at_server(graph, parameter, result)
     *first, rest = (
       map_reduce.MapReduce(
         form, self.devices, self.clients_per_device, self._watch
@@ -179,6 +182,29 @@ class LocalDeviceContext(tff.framework.SyncContext):
       parameter = type_spec.parameter
       arguments = [] if parameter is None else values.flatten(arg, parameter)
       return values.pack(interruption.run(compute, arguments), type_spec.result)
+
+    return execute
+
+  def _at_server(self, graph, parameter, result) -> _Executable:
+    """Returns the executable of a computation that involves no clients."""
+    signature = values.specs(parameter)
+    function = piece_function.single(graph_piece.GraphPiece(graph), signature)
+
+    def compute(server):
+      try:
+        with tf.device(self.devices[0]):
+          return function(server)
+      except Exception as error:
+        raise map_reduce.ExecutionError(
+          "Failed in 'update' of a federated computation:"
+          f' {errors.in_a_line(error)}'
+        ) from error
+
+    def execute(arg):
+      server, _ = self._arguments(arg, parameter)
+      return values.pack(
+        interruption.run(compute, server if signature else []), result
+      )
 
     return execute
 

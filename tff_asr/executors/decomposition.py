@@ -95,6 +95,37 @@ def at_server(
   return placed_map
 
 
+def without_clients(
+  computation: tff.framework.ConcreteComputation,
+) -> tff.framework.ConcreteComputation | None:
+  """Returns a computation at the server alone as a single TensorFlow graph.
+
+  The argument of the result is the list of the values at the server, in the
+  order of `placed_types`.  The result is the list of the computation's results.
+
+  Returns:
+    `None` if the computation involves clients or computes nothing.
+  """
+  type_spec = computation.type_signature
+  found = [
+    *placed_types(type_spec.parameter),
+    *placed_types(type_spec.result),
+  ]
+  if not all(map(_is_at_server, found)):
+    return None
+  if not placed_types(type_spec.result) or server_draws.involves_clients(
+    computation.to_building_block()
+  ):
+    return None
+  try:
+    graph = tff.backends.mapreduce.consolidate_and_extract_local_processing(
+      _server_form(computation).to_building_block(), _NO_GRAPPLER
+    )
+  except (ValueError, TypeError):
+    return None  # `decompose` tells why.
+  return tff.framework.ConcreteComputation.from_building_block(graph)
+
+
 def decompose(
   computation: tff.framework.ConcreteComputation,
 ) -> list[tff.backends.mapreduce.MapReduceForm]:
@@ -168,26 +199,60 @@ def _standard_form(computation):
       iter([value[i] for i in range(len(types))])
       for value, types in ((at_server, server), (at_clients, clients))
     )
-
-    def argument(part):
-      if isinstance(part, tff.StructType):
-        return tff.structure.Struct(
-          (name, argument(element))
-          for name, element in tff.structure.iter_elements(part)
-        )
-      return next(of_clients if is_at_clients(part) else servers)
-
-    if type_spec.parameter is None:
-      result = computation()
-    elif isinstance(type_spec.parameter, tff.StructType):
-      elements = tff.structure.to_elements(argument(type_spec.parameter))
-      result = computation(
-        *(element for name, element in elements if name is None),
-        **{name: element for name, element in elements if name is not None},
-      )
-    else:
-      result = computation(argument(type_spec.parameter))
-    results = [leaf for leaf, _ in leaves(result, type_spec.result)]
+    results = _results(
+      computation,
+      lambda part: next(of_clients if is_at_clients(part) else servers),
+    )
     return at_server, tff.federated_zip(results)
 
   return standard
+
+
+def _server_form(computation):
+  """Returns a computation from values at the server to its zipped results."""
+  types = [t.member for t in placed_types(computation.type_signature.parameter)]
+
+  if not types:
+
+    @tff.federated_computation
+    def alone():
+      return tff.federated_zip(_results(computation, None))
+
+    return alone
+
+  @tff.federated_computation(tff.FederatedType(types, tff.SERVER))
+  def at_server_alone(at_server):
+    values = iter([at_server[i] for i in range(len(types))])
+    return tff.federated_zip(_results(computation, lambda part: next(values)))
+
+  return at_server_alone
+
+
+def _results(computation, take) -> list[compat.Value]:
+  """Returns the placed results of a call, while TFF traces a computation.
+
+  Args:
+    computation: The called computation.
+    take: Returns the next argument, given its type.
+  """
+  type_spec = computation.type_signature
+
+  def argument(part):
+    if isinstance(part, tff.StructType):
+      return tff.structure.Struct(
+        (name, argument(element))
+        for name, element in tff.structure.iter_elements(part)
+      )
+    return take(part)
+
+  if type_spec.parameter is None:
+    result = computation()
+  elif isinstance(type_spec.parameter, tff.StructType):
+    elements = tff.structure.to_elements(argument(type_spec.parameter))
+    result = computation(
+      *(element for name, element in elements if name is None),
+      **{name: element for name, element in elements if name is not None},
+    )
+  else:
+    result = computation(argument(type_spec.parameter))
+  return [leaf for leaf, _ in leaves(result, type_spec.result)]

@@ -74,6 +74,11 @@ def split(
   return first, _with_arguments(whole, rest, taken)
 
 
+def involves_clients(block: _Block) -> bool:
+  """Returns whether a part of a computation is placed at clients."""
+  return any(map(_is_at_clients, _parts(block)))
+
+
 def _before_clients(values) -> tuple[set[str], set[str]]:
   """Returns the values that need no client, and the random ones, by name."""
   before, drawn = set(), set()

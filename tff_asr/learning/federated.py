@@ -38,6 +38,7 @@ record the round         tff_asr/programs/recorded_rounds.py
 """
 
 import dataclasses
+import itertools
 
 import tensorflow_federated as tff
 
@@ -133,10 +134,15 @@ def build_learning_process(
       is the faster one on the device executor.
   """
   unprotected = plan is None or plan.unprotected_metrics
+  builds = itertools.chain(
+    [model_config.build], itertools.repeat(model_config.build_zero)
+  )
 
   def model_fn():
+    # The first model gives the initial state.  The others take its weights.
+    build = next(builds)
     return speech_model.SpeechModel(
-      model_config.build(precision_name),
+      build(precision_name),
       batching.CLIENT_BATCH_SPEC,
     )
 

@@ -136,9 +136,11 @@ class SpeechModel(tff.learning.models.VariableModel):
   def input_spec(self):
     return self._batch_spec
 
+  @tracing.unconverted
   def predict_on_batch(self, batch_input, training=True):
     return outputs(self._encoder, batch_input, training)[0]
 
+  @tracing.unconverted
   def forward_pass(self, batch_input, training=True):
     loss = batch_loss(self._encoder, batch_input, training)
     self._loss_sum.assign_add(loss)
@@ -151,6 +153,7 @@ class SpeechModel(tff.learning.models.VariableModel):
       num_examples=utterances,
     )
 
+  @tracing.unconverted
   def report_local_unfinalized_metrics(self):
     return collections.OrderedDict(
       loss=[self._loss_sum, self._batches], utterances=[self._utterances]
@@ -162,6 +165,7 @@ class SpeechModel(tff.learning.models.VariableModel):
       utterances=lambda sums: sums[0],
     )
 
+  @tracing.unconverted
   def reset_metrics(self):
     for variable in self.local_variables:
       variable.assign(0.0)

@@ -5,6 +5,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_federated as tff
 
+from tff_asr import tracing
+
 
 class _GradientClipping(tff.learning.optimizers.Optimizer):
   """An optimizer that clips gradients; see `build_gradient_clipping`."""
@@ -17,9 +19,11 @@ class _GradientClipping(tff.learning.optimizers.Optimizer):
     self._optimizer = optimizer
     self._clip_norm = clip_norm
 
+  @tracing.unconverted
   def initialize(self, specs: Any) -> Any:
     return self._optimizer.initialize(specs)
 
+  @tracing.unconverted
   def next(self, state, weights, gradients):
     leaves, _ = tf.clip_by_global_norm(
       tf.nest.flatten(gradients), self._clip_norm
@@ -31,6 +35,7 @@ class _GradientClipping(tff.learning.optimizers.Optimizer):
   def get_hparams(self, state):
     return self._optimizer.get_hparams(state)
 
+  @tracing.unconverted
   def set_hparams(self, state, hparams):
     return self._optimizer.set_hparams(state, hparams)
 
