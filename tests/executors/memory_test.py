@@ -142,6 +142,41 @@ def overwritten_before_a_function(given):
     return tf.function(lambda: variable.assign_add(given) + given)()
 
 
+def overwritten_in_a_function(given):
+  variable = tf.Variable(initial_weights())
+
+  @tf.function
+  def assign_and_add(given):
+    variable.assign(given)
+    return variable.read_value() + given
+
+  return assign_and_add(given)
+
+
+def read_first_in_a_function(given):
+  variable = tf.Variable(initial_weights())
+
+  @tf.function
+  def read_and_assign(given):
+    before = variable.read_value()
+    variable.assign(given)
+    return before + variable.read_value()
+
+  return read_and_assign(given)
+
+
+def overwritten_at_times_in_a_function(given):
+  variable = tf.Variable(initial_weights())
+
+  @tf.function
+  def assign_or_not(given):
+    if given[0] > 0.0:
+      variable.assign(given)
+    return variable.read_value()
+
+  return assign_or_not(given)
+
+
 def read_first(given):
   variable = tf.Variable(initial_weights())
   before = variable.read_value()
@@ -180,6 +215,9 @@ def overwritten_in_a_branch(given):
   [
     (overwritten, False),
     (overwritten_before_a_function, False),
+    (overwritten_in_a_function, False),
+    (read_first_in_a_function, True),
+    (overwritten_at_times_in_a_function, True),
     (read_first, True),
     (read_by_another, True),
     (added_to, True),
@@ -196,6 +234,9 @@ def test_only_initial_values_that_are_read_are_computed(work, draws):
     added_to: weights + given,
     overwritten_in_a_branch: weights,
     overwritten_before_a_function: 3.0 * given,
+    overwritten_in_a_function: 2.0 * given,
+    read_first_in_a_function: weights + given,
+    overwritten_at_times_in_a_function: weights,
   }
   computation = tff.tensorflow.computation(work, VECTOR)
   operations = {n.op for n in graph_piece.GraphPiece(computation).nodes()}

@@ -115,7 +115,7 @@ class MapReduce:
       return call(update, state + call(report, total))[len(server) :]
 
     fixed_seeds = work.has_fixed_seeds or accumulate.has_fixed_seeds
-    in_one_call = all(map(_is_small, client))
+    in_one_call = bool(client) and all(map(_is_small, client))
     # A second try would get other numbers from the streams of fixed seeds.
     self._most_in_a_call = (
       _MOST_IN_A_CALL if in_one_call and not fixed_seeds else 1
