@@ -215,7 +215,8 @@ class MapReduce:
         def add(clients):
           leaves = [client.leaves() for client in clients]
           if self._takes_rows:
-            leaves = [tf.stack(rows) for rows in zip(*leaves, strict=True)]
+            with tf.device('/CPU:0'):
+              leaves = [tf.stack(rows) for rows in zip(*leaves, strict=True)]
           else:
             (leaves,) = leaves
           arguments = [*leaves, *broadcast, *accumulator]
@@ -227,8 +228,9 @@ class MapReduce:
               accumulator = self._zero([])
           watch = self._to_watch.pop(device, None)
           if len(clients) > 1:
+            names = ', '.join(client.name for client in clients)
             try:
-              with _stage('work', f'{len(clients)}'), placement.watched(watch):
+              with _stage('work', names), placement.watched(watch):
                 accumulator = add(clients)
               continue
             except (ExecutionError, TypeError):

@@ -23,6 +23,7 @@ _CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
 _PACKED = 'OptionalFromValue'
 # TensorFlow declares a call as stateful, whatever the called function does.
 _WITHOUT_STATE = frozenset([*_CALLS, 'Assert', 'Case', 'If', 'While'])
+_PROCESSOR = '/device:CPU:*'  # Texts of a dataset cannot be on a GPU.
 _numbers = itertools.count()
 _REDUCE = 'ReduceDataset'
 GRAPH = ''  # Stands for the graph itself among the names of its functions.
@@ -66,15 +67,16 @@ class SlicedDataset:
 
   def unpack(self, packed: tf.Tensor) -> list[tf.Tensor]:
     """Returns the sliced tensors and the tensors that functions capture."""
-    inputs = tf.raw_ops.OptionalGetValue(
-      optional=packed,
-      output_types=self.types,
-      output_shapes=[tf.TensorShape(None)] * len(self.types),
-    )
-    if not self.is_range:
-      return inputs
-    start, stop, step, *captured = inputs
-    return [tf.range(start, stop, step), *captured]
+    with tf.device(_PROCESSOR):
+      inputs = tf.raw_ops.OptionalGetValue(
+        optional=packed,
+        output_types=self.types,
+        output_shapes=[tf.TensorShape(None)] * len(self.types),
+      )
+      if not self.is_range:
+        return inputs
+      start, stop, step, *captured = inputs
+      return [tf.range(start, stop, step), *captured]
 
   def size(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the number of elements, int32 `[]`; see `unpack`."""
@@ -89,14 +91,15 @@ class SlicedDataset:
       tensors: Result of `unpack`.
       number: int32 `[]`, number of the element.
     """
-    values = [tf.gather(tensor, number) for tensor in tensors[: self.slices]]
-    captured = iter(tensors[self.slices :])
-    for function in self.maps:
-      others = itertools.islice(captured, function.captured)
-      values = tf.raw_ops.StatefulPartitionedCall(
-        args=[*values, *others], Tout=function.results, f=function.function
-      )
-    return list(values)
+    with tf.device(_PROCESSOR):
+      values = [tf.gather(tensor, number) for tensor in tensors[: self.slices]]
+      captured = iter(tensors[self.slices :])
+      for function in self.maps:
+        others = itertools.islice(captured, function.captured)
+        values = tf.raw_ops.StatefulPartitionedCall(
+          args=[*values, *others], Tout=function.results, f=function.function
+        )
+      return list(values)
 
 
 def pack(graph: tf.compat.v1.GraphDef) -> dict[Reduction, SlicedDataset]:
@@ -223,6 +226,7 @@ def _data_inputs(node) -> list[str]:
 def _add_packed(nodes, dataset: SlicedDataset, scope: str) -> str:
   """Adds a node that packs a dataset; returns the name of its output."""
   node = nodes.add(name=f'packed_dataset_{next(_numbers)}', op=_PACKED)
+  node.device = _PROCESSOR
   node.input.extend(dataset.inputs)
   node.attr['Toutput_types'].list.type.extend(
     t.as_datatype_enum for t in dataset.types
