@@ -19,7 +19,8 @@ from tff_asr.audio import features
 from tff_asr.benchmarks import subject
 from tff_asr.corpora import batching
 from tff_asr.learning import federated
-from tff_asr.models.transformer import TransformerConfig
+from tff_asr.models import presets
+from tff_asr.models.encoder import EncoderConfig
 from tff_asr.programs import execution
 
 _FEDERATED = federated.FederatedConfig(
@@ -74,14 +75,18 @@ class Work:
   noise_multiplier: float = subject.NOISE_MULTIPLIER
 
   @property
-  def encoder(self) -> TransformerConfig:
-    """Sizes of the encoder."""
-    return TransformerConfig(
-      vocabulary_size=self.vocabulary_size,
+  def encoder(self) -> EncoderConfig:
+    """Sizes of the encoder, which is like the paper's, without dropout."""
+    return dataclasses.replace(
+      presets.preset('paper', self.vocabulary_size),
       blocks=self.blocks,
       width=self.width,
       heads=self.heads,
       mlp_width=self.mlp_width,
+      dropout=0.0,
+      layer_drop=0.0,
+      augmentation=None,
+      max_shift_seconds=0.0,
     )
 
 

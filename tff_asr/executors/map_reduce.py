@@ -106,13 +106,22 @@ class MapReduce:
     self._zero = piece_function.single(piece(form.zero), [])
     self._merge = piece_function.single(piece(form.merge), merging)
 
-    def train(call, arguments):
-      given, sum_before = _split(arguments, len(client) + len(broadcast))
-      return call(accumulate, sum_before + call(work, given))
-
     def finish(call, arguments):
       state, total = _split(arguments, len(server))
       return call(update, state + call(report, total))[len(server) :]
+
+    self._trace_training(work, accumulate, [client, broadcast, accumulator])
+    self._finish = piece_function.PieceFunction(
+      [report, update], server + reporting, finish
+    )
+
+  def _trace_training(self, work, accumulate, signature) -> None:
+    """Traces the function that trains clients and adds up their results."""
+    client, broadcast, accumulator = signature
+
+    def train(call, arguments):
+      given, sum_before = _split(arguments, len(client) + len(broadcast))
+      return call(accumulate, sum_before + call(work, given))
 
     fixed_seeds = work.has_fixed_seeds or accumulate.has_fixed_seeds
     in_one_call = bool(client) and all(map(_is_small, client))
@@ -129,14 +138,12 @@ class MapReduce:
         seed_shift=i * _SEED_SHIFT,
         rows=len(client) if in_one_call else 0,
       )
-      for i in range(len(devices) if fixed_seeds else 1)
+      for i in range(len(self._devices) if fixed_seeds else 1)
     ]
     self._train = {
-      device: functions[i % len(functions)] for i, device in enumerate(devices)
+      device: functions[i % len(functions)]
+      for i, device in enumerate(self._devices)
     }
-    self._finish = piece_function.PieceFunction(
-      [report, update], server + reporting, finish
-    )
 
   def run(
     self,
