@@ -112,7 +112,7 @@ def same_chance():
   def fresh(shape, dtype):
     return tf.zeros(shape, dtype)
 
-  stage = map_reduce._stage
+  stage = map_reduce.stage
 
   @contextlib.contextmanager
   def timed(name, client=None):
@@ -137,7 +137,7 @@ def same_chance():
     patched.setattr(tf.raw_ops, 'NonDeterministicInts', fresh)
     patched.setattr(tf, 'timestamp', lambda: tf.constant(0.0, tf.float64))
     patched.setattr(clipping, 'scale_to_steps', nothing)
-    patched.setattr(map_reduce, '_stage', timed)
+    patched.setattr(map_reduce, 'stage', timed)
     for clock in 'monotonic', 'time', 'perf_counter':
       patched.setattr(time, clock, lambda: now[0])
     yield

@@ -191,14 +191,8 @@ class LocalDeviceContext(tff.framework.SyncContext):
     function = piece_function.single(graph_piece.GraphPiece(graph), signature)
 
     def compute(server):
-      try:
-        with tf.device(self.devices[0]):
-          return function(server)
-      except Exception as error:
-        raise map_reduce.ExecutionError(
-          "Failed in 'update' of a federated computation:"
-          f' {errors.in_a_line(error)}'
-        ) from error
+      with tf.device(self.devices[0]), map_reduce.stage('update'):
+        return function(server)
 
     def execute(arg):
       server, _ = self._arguments(arg, parameter)

@@ -170,7 +170,7 @@ class MapReduce:
         `max_failed_clients` is `None`.
     """
     with tf.device(self._devices[0]):
-      with _stage('prepare'):
+      with stage('prepare'):
         broadcast = self._prepare(server)
       if max_failed_clients is None:
         # A missing report would reveal that a client failed.
@@ -178,7 +178,7 @@ class MapReduce:
       queue = _Queue(clients, max_failed_clients, self._most_in_a_call)
       total = self._total(broadcast, queue, len(clients))
       del broadcast
-      with _stage('update'):
+      with stage('update'):
         return self._finish([*server, *total])
 
   def _total(self, broadcast, queue, clients: int) -> list[tf.Tensor]:
@@ -191,7 +191,7 @@ class MapReduce:
       with tf.device(device):
         at_device[device] = [tf.identity(tensor) for tensor in broadcast]
     if not slots:
-      with _stage('zero'):
+      with stage('zero'):
         return self._zero([])
     running = [
       interruption.start(self._run_slot, device, at_device[device], queue)
@@ -206,7 +206,7 @@ class MapReduce:
     accumulators = [a for a in accumulators if a is not None]
     total = accumulators.pop(0)
     while accumulators:
-      with _stage('merge'):
+      with stage('merge'):
         total = self._merge([*total, *accumulators.pop(0)])
     return total
 
@@ -231,13 +231,13 @@ class MapReduce:
 
         for clients in queue:
           if accumulator is None:
-            with _stage('zero'):
+            with stage('zero'):
               accumulator = self._zero([])
           watch = self._to_watch.pop(device, None)
           if len(clients) > 1:
             names = ', '.join(client.name for client in clients)
             try:
-              with _stage('work', names), placement.watched(watch):
+              with stage('work', names), placement.watched(watch):
                 accumulator = add(clients)
               continue
             except (ExecutionError, TypeError):
@@ -245,7 +245,7 @@ class MapReduce:
           for client in clients:
             with (
               queue.failures(),
-              _stage('work', client.name),
+              stage('work', client.name),
               placement.watched(watch),
             ):
               accumulator = add([client])
@@ -319,7 +319,7 @@ def _split(tensors, count):
 
 
 @contextlib.contextmanager
-def _stage(name: str, client: str | None = None):
+def stage(name: str, client: str | None = None) -> Iterator[None]:
   """Names the stage in profiles, and the stage and the client in errors."""
   with tf.profiler.experimental.Trace(name):
     try:

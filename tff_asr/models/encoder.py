@@ -81,6 +81,16 @@ class EncoderConfig(abc.ABC):
       UserError: If rounds would not train some weights, or the logits have
         another shape than `Encoder` defines.
     """
+    encoder = self._with_weights(precision_name)
+    checked = type(self), repr(self), precision_name
+    # A graph would grow by further calls.
+    if tf.executing_eagerly() and checked not in _CHECKED:
+      self._check(encoder, is_exact=precision_name == precision.FLOAT32)
+      _CHECKED.add(checked)
+    return encoder
+
+  def _with_weights(self, precision_name: str) -> 'Encoder':
+    """Returns an encoder after its first call, which creates the weights."""
     encoder = self.make(precision_name)
     encoder(
       tf.zeros([1, self.stride, features.MEL_BANDS]),
@@ -93,11 +103,6 @@ class EncoderConfig(abc.ABC):
         f' {", ".join(v.name for v in encoder.non_trainable_variables)}.'
         ' Rounds would never change these weights: make them trainable.'
       )
-    checked = type(self), repr(self), precision_name
-    # A graph would grow by further calls.
-    if tf.executing_eagerly() and checked not in _CHECKED:
-      self._check(encoder, is_exact=precision_name == precision.FLOAT32)
-      _CHECKED.add(checked)
     return encoder
 
   def _check(self, encoder: 'Encoder', is_exact: bool) -> None:
@@ -143,13 +148,14 @@ class EncoderConfig(abc.ABC):
     """Returns an encoder whose initial weights are zero.
 
     A graph with these weights takes a third of the time to build.  It suits a
-    caller that overwrites the weights, or only asks for their sizes.
+    caller that overwrites the weights, or only asks for their sizes.  Zeros
+    would hide most faults, so the encoder is not checked as in `build`.
 
     Args:
       precision_name: Number format to compute in, one of `precision.NAMES`.
     """
     with tf.variable_creator_scope(_zero_variable):
-      return self.build(precision_name)
+      return self._with_weights(precision_name)
 
   def layer_sizes(self) -> dict[str, int]:
     """Returns `Encoder.layer_sizes`, without memory for the weights."""
