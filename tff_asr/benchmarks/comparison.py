@@ -41,10 +41,10 @@ class Row:
 class Program:
   """A program that trains a cohort on request.
 
-  Its last argument is a JSON object of `config`, and of `started`, the time by
-  `time.time`.  It trains the cohort once, and again for each line of standard
-  input. Each time it prints a JSON object with `seconds`, the first time since
-  `started`.
+  The program's last argument is a JSON object of `config`, and of `started`,
+  the time by `time.time`.  The program trains the cohort once, and again for
+  each line of standard input.  Each time the program prints a JSON object with
+  `seconds`; the first seconds count from `started`.
 
   Attributes:
     command: The program and its first arguments.

@@ -45,7 +45,7 @@ def long(given: inputs.Inputs) -> Iterator[Row]:
 def growth(given: inputs.Inputs) -> Iterator[Row]:
   """Yields the row on the time of a late round of a run.
 
-  The clients have little data, so that the rest of a round shows.
+  The clients have little data, so most of the time is for the rest of a round.
   """
   store = given.store_of(corpora.Noise(_GROWTH_CLIENTS), 'little')
   times = {

@@ -15,8 +15,8 @@ _ROUNDS = 3  # After the first round.
 def store(given: inputs.Inputs) -> Iterator[Row]:
   """Yields the rows of clients per second, with everything a client costs.
 
-  That is: reading, features, training, clipping and adding up.  Each round has
-  other clients.
+  A client costs reading, features, training, clipping and adding up.  Each
+  round has other clients.
   """
   config = given.config(
     store=given.store_of(

@@ -1,7 +1,7 @@
 """Measures rounds of many small clients, beside pfl-research if it is given.
 
-A client of a few seconds of speech trains in milliseconds, so everything else
-that a client costs shows.
+A client with a few seconds of speech trains in milliseconds.  So the figures
+show all other costs of a client.
 """
 
 from collections.abc import Iterator

@@ -4,8 +4,8 @@ In every execution of `ReduceDataset`, TensorFlow compiles the reduction's
 function again.  For the clients of `tff.learning` this function trains a model,
 and compiling it takes longer than running it.  Besides, `ReduceDataset` cannot
 run on a GPU.  This module replaces the operation by a loop in the graph, which
-is compiled once.  The loop needs an iterator only if `sliced_datasets` cannot
-do without.
+is compiled once.  The loop has an iterator unless the dataset is one of
+`sliced_datasets`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from tff_asr.executors import graphs, sliced_datasets
 
-_REDUCE = 'ReduceDataset'
 _PAIRS = ('forward_function_name', 'backward_function_name')
 _numbers = itertools.count()
 _Tensors = Sequence[tf.Tensor]
@@ -37,7 +36,7 @@ def rewrite(graph: tf.compat.v1.GraphDef) -> None:
   for name in list(_functions(graph)):
     _rewrite_function(graph, name, rewritten, packed)
   for node in graph.node:
-    if node.op == _REDUCE:
+    if node.op == graphs.REDUCTION:
       _replace(graph, node, packed.get((sliced_datasets.GRAPH, node.name)))
 
 
@@ -52,7 +51,7 @@ def _functions_with_reductions(graph) -> set[str]:
     before = len(changing)
     for name, function in _functions(graph).items():
       if any(
-        node.op == _REDUCE
+        node.op == graphs.REDUCTION
         or any(called.name in changing for called in graphs.called(node))
         for node in function.node_def
       ):
@@ -91,7 +90,7 @@ def _rewrite_function(graph, name: str, rewritten: set[str], packed) -> None:
     if called.name in functions:
       _rewrite_function(graph, called.name, rewritten, packed)
   for node in function.node_def:
-    if node.op == _REDUCE:
+    if node.op == graphs.REDUCTION:
       _replace(graph, node, packed.get((name, node.name)))
       _rename_outputs(function, node.name)
 

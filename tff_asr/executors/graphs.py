@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
+CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
+REDUCTION = 'ReduceDataset'
+
 
 def node_name(tensor: str) -> str:
   """Returns the name of the node that computes a tensor.

@@ -15,7 +15,6 @@ import tensorflow as tf
 from tff_asr.executors import graphs
 
 _ASSIGN = 'AssignVariableOp'
-_CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
 _SEED_OF = {'StatelessRandomGetKeyCounter': 0} | {
   f'StatelessRandom{kind}': 1 for kind in ('Normal', 'Uniform')
 }
@@ -78,7 +77,7 @@ def _assigns(node, handle: str, bodies) -> bool:
   """Returns whether a node assigns a variable before it reads the variable."""
   if node.op == _ASSIGN:
     return True
-  if node.op not in _CALLS:
+  if node.op not in graphs.CALLS:
     return False
   body = bodies[node.attr['f'].func.name]
   places = [i for i, name in enumerate(node.input) if name == handle]

@@ -19,13 +19,11 @@ _SLICES = 'TensorSliceDataset'
 _RANGE = 'RangeDataset'
 _MAP = 'MapDataset'
 _OPTIONS = 'OptionsDataset'
-_CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
 _PACKED = 'OptionalFromValue'
 # TensorFlow declares a call as stateful, whatever the called function does.
-_WITHOUT_STATE = frozenset([*_CALLS, 'Assert', 'Case', 'If', 'While'])
+_WITHOUT_STATE = frozenset([*graphs.CALLS, 'Assert', 'Case', 'If', 'While'])
 _PROCESSOR = '/device:CPU:*'  # Texts of a dataset cannot be on a GPU.
 _numbers = itertools.count()
-_REDUCE = 'ReduceDataset'
 GRAPH = ''  # Stands for the graph itself among the names of its functions.
 Reduction = tuple[str, str]
 """Names of a function (or `''` for the graph) and of a reduction in it."""
@@ -190,12 +188,12 @@ def _reductions(
   """Returns the reductions of a dataset, or nothing if it has other uses."""
   found = set()
   for user, place in _users(scopes[scope], name):
-    if user.op == _REDUCE and place == 0:
+    if user.op == graphs.REDUCTION and place == 0:
       found.add((scope, user.name))
       continue
     if user.op == 'Identity':
       inside = _reductions(scope, user.name, scopes, bodies, calls)
-    elif user.op in _CALLS and calls[user.attr['f'].func.name] == 1:
+    elif user.op in graphs.CALLS and calls[user.attr['f'].func.name] == 1:
       function = user.attr['f'].func.name
       argument = bodies[function].signature.input_arg[place].name
       inside = _reductions(function, argument, scopes, bodies, calls)

@@ -1,13 +1,14 @@
 """Computes the CTC loss in plain operations: the forward-backward algorithm.
 
-`tf.nn.ctc_loss` is one kernel without a second derivative, which neither XLA
-nor TensorFlow Lite can run.  The loss of this module has only operations that
-both can run, and a second derivative.
+`tf.nn.ctc_loss` is one kernel without a second derivative.  Neither XLA nor
+TensorFlow Lite can run that kernel.  The loss of this module has a second
+derivative, and only operations that both can run.
 
 The states of an utterance are its tokens with a blank before, between and after
 them (Graves et al., ICML 2006).  The forward variable of a state at a frame is
-the log-probability of all paths to it over the frames before; the backward
-variable is that of all paths from it over the frames after.  Backward variables
+the log-probability of all paths to the state over the frames before.  The
+backward variable is the log-probability of all paths from the state over the
+frames after.  Backward variables
 are the forward variables of reversed frames and states, so that one loop over
 the frames computes both.  At each frame the largest forward variable is
 subtracted from all, so that long utterances lose no accuracy.
@@ -21,7 +22,7 @@ import tensorflow as tf
 from tff_asr import tracing
 from tff_asr.text import vocabularies
 
-# Log-probability of what is impossible.  Sums of it stay finite.
+# Log-probability of an impossible path.  Sums of this number stay finite.
 _IMPOSSIBLE = -1e30
 
 

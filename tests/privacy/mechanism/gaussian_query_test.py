@@ -21,6 +21,7 @@ from tests.privacy.updates import (
   spoilt,
   updates,
 )
+from tff_asr import tracing
 from tff_asr.privacy.mechanism import (
   allocation,
   discrete_gaussian,
@@ -57,6 +58,26 @@ def test_no_group_of_a_client_is_longer_than_its_bound(
   for tensors, bound in zip(parts, bounds, strict=True):
     assert norm(tensors) <= bound
   assert norm(clipped) <= total(bounds)
+
+
+@GROUPINGS
+@MODES
+@pytest.mark.parametrize('multiplier', [0.0, 1.0])
+@settings(max_examples=10, deadline=None)
+@given(updates(), st.just(0.0) | BAD_VALUES)
+def test_a_model_of_many_tensors_is_clipped_to_the_same_bits(
+  grouping, mode, multiplier, update, value
+):
+  """The graph of a large model calls functions, the graph of a small not."""
+  update = [np.array(t) for t in update]
+  update[-1].flat[0] += value
+  query = make(grouping, [0.1, 2.0, 1.0], multiplier, mode=mode)
+  few = contribution(query, update)
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(tracing, '_FEW_TENSORS', 0)
+    many = contribution(query, update)
+  for a, b in zip(few, many, strict=True):
+    np.testing.assert_array_equal(a, b)
 
 
 def squared_multipliers(query, update, members):

@@ -23,8 +23,8 @@ _INTEGER = struct.Struct('<i')
 class Synthesiser:
   """A speech synthesiser, for a `with` statement; several threads may share it.
 
-  It keeps one process for each thread that speaks at the same time.  The
-  processes end with the statement, or with this process.
+  A synthesiser keeps one process for each thread that speaks at the same time.
+  The processes end with the statement, or with this process.
   """
 
   def __init__(self):
