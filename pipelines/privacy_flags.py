@@ -19,7 +19,7 @@ from tff_asr.privacy.mechanism import (
 from tff_asr.privacy.sampling import available_hours, schemes
 
 _DEFAULT_NOISE_MULTIPLIER = 0.01
-_DEFAULT_CLIP_NORM = 0.1
+_DEFAULT_CLIP_NORM = 0.03
 
 _COHORT_SIZE = flags.DEFINE_integer(
   'cohort_size',
@@ -86,7 +86,7 @@ _LAYER_GROUPS = flags.DEFINE_enum(
 )
 _LAYER_BOUNDS = flags.DEFINE_enum(
   'layer_bounds',
-  bounds.UNIFORM,
+  bounds.DIM,
   bounds.NAMES,
   'Bounds of the layers with --clipping=per_layer: all equal (uniform), in'
   " proportion to the root of the layer's size (dim), adapted to a quantile of"

@@ -1,7 +1,7 @@
 r"""Trains a speech model by differentially private federated learning.
 
-With no flags: 64 synthetic speakers, a small seed model from other speakers,
-federated rounds with per-layer clipping and noise, and a table of the result.
+With no flags: 4,000 synthetic speakers, a small seed model from other speakers,
+private federated rounds, and a table of the result with its guarantee.
 
   bazel run //pipelines:train
   bazel run //pipelines:train -- --flagfile=configs/small/an4_federated.flags \
@@ -21,6 +21,7 @@ from absl import flags
 
 from pipelines import (
   command_line,
+  default_run,
   execution_flags,
   federated_flags,
   flag_kinds,
@@ -29,8 +30,7 @@ from pipelines import (
   seed_flags,
 )
 from tff_asr import durable, errors
-from tff_asr.commands import prepare, train
-from tff_asr.corpora.readers.synthetic import synthetic_corpus
+from tff_asr.commands import train
 from tff_asr.models import precision, presets
 from tff_asr.programs import release_managers
 from tff_asr.runs import folders
@@ -38,8 +38,9 @@ from tff_asr.runs import folders
 _TRAIN_STORE = flag_kinds.define_path(
   'train_store',
   '',
-  'Client store to train on. By default synthetic speakers: 64 clients and the'
-  ' seed speakers. Required with --seed_model.',
+  f'Client store to train on. By default {default_run.CLIENTS:,} synthetic'
+  ' speakers as clients, and the seed speakers; the defaults of other flags are'
+  f' then {default_run.in_words()}. Required with --seed_model.',
 )
 _EVAL_STORE = flag_kinds.define_path(
   'eval_store',
@@ -128,9 +129,6 @@ for _module in (
 ):
   flags.adopt_module_key_flags(_module)
 
-_DEFAULT_CLIENTS = 64
-_DEFAULT_EVAL_CLIENTS = 12
-
 
 def main() -> str:
   """Starts or resumes the run and returns its result."""
@@ -177,6 +175,8 @@ def resolved() -> dict[str, Any]:
     UserError: If the flags contradict each other, or a file that they name
       cannot be read.
   """
+  if not _TRAIN_STORE.value:
+    default_run.set_defaults()
   values: dict[str, Any] = seed_flags.resolved()
   train_store, eval_store = _TRAIN_STORE.value, _EVAL_STORE.value
   output_dir = _OUTPUT_DIR.value
@@ -187,10 +187,9 @@ def resolved() -> dict[str, Any]:
       ' are made, some of them those on whom that model was trained. flags.txt'
       ' of its run has its store.',
     )
-    clients = _DEFAULT_CLIENTS + max(values['seed_clients'], 0)
-    train_store = _synthetic_store(clients, held_out_voices=False)
+    train_store = default_run.train_store(values['seed_clients'], _SEED.value)
   if not eval_store:
-    eval_store = _synthetic_store(_DEFAULT_EVAL_CLIENTS, held_out_voices=True)
+    eval_store = default_run.eval_store(_SEED.value)
   if not output_dir:
     now = datetime.datetime.now()
     name = f'runs/{now:%Y%m%d-%H%M%S}'
@@ -240,13 +239,6 @@ def config(values: Mapping[str, Any]) -> train.TrainConfig:
 def _regularisation() -> dict[str, float]:
   rates = {'dropout': _DROPOUT.value, 'layer_drop': _LAYER_DROP.value}
   return {name: rate for name, rate in rates.items() if rate is not None}
-
-
-def _synthetic_store(clients: int, held_out_voices: bool) -> str:
-  config = synthetic_corpus.SyntheticConfig(
-    clients, 2 * _SEED.value + held_out_voices, held_out_voices=held_out_voices
-  )
-  return str(prepare.cached_synthetic(config))
 
 
 if __name__ == '__main__':

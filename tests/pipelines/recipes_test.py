@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import flagfiles, train
+from pipelines import command_line, default_run, flagfiles, train
 from tests import plans
 from tff_asr import errors
 from tff_asr.corpora import batching
@@ -223,3 +223,37 @@ def test_a_seed_is_trained_unless_a_model_is_given():
   assert parsed().seed_clients > 0 and parsed().central.epochs == 50
   assert parsed('--seed_model=m').seed_clients == 0
   assert parsed('--seed_model=m', '--seed_clients=3').seed_clients == 3
+
+
+def test_without_a_store_the_settings_of_the_default_run_hold(monkeypatch):
+  monkeypatch.setattr(default_run, 'train_store', lambda *_: '/clients')
+  monkeypatch.setattr(default_run, 'eval_store', lambda *_: '/others')
+
+  def found(*arguments):
+    with flagsaver.flagsaver():
+      command_line.parse(['train', *arguments])
+      return train.config(train.resolved())
+
+  for name, value in default_run.DEFAULTS.items():
+    assert f'--{name}={value}' in default_run.in_words()
+  run = found()
+  assert run.privacy.sampling.cohort_size == default_run.DEFAULTS['cohort_size']
+  assert run.rounds == default_run.DEFAULTS['rounds']
+  given = found('--cohort_size=5', '--rounds=2', '--target_epsilon=3')
+  assert given.privacy.sampling.cohort_size == 5
+  assert given.rounds == 2
+  assert given.privacy.mechanism.noise_multiplier is None
+  assert given.privacy.budget.target_epsilon == 3
+  usual = found('--train_store=/mine', '--eval_store=/yours')
+  assert usual.privacy.sampling.cohort_size == 16
+
+
+def test_the_default_run_protects_its_clients():
+  """A single-digit epsilon, at a delta below one over the population."""
+  run = parsed(
+    *(f'--{name}={value}' for name, value in default_run.DEFAULTS.items())
+  )
+  plan = run.privacy.plan(default_run.CLIENTS, run.rounds)
+  assert plan.is_guarantee
+  assert 0 < plan.epsilons().pld < 10
+  assert run.privacy.budget.delta < 1 / default_run.CLIENTS

@@ -68,6 +68,12 @@ def cached_synthetic(config: synthetic_corpus.SyntheticConfig) -> pathlib.Path:
   )
   store_config = preparation.StoreConfig(vocabularies.CharacterVocabulary())
   is_waiting = False
+  if not path.exists():
+    print(
+      f'Making {config.clients:,} synthetic speakers, once: later runs find them'
+      f' in {path.parent}.',
+      flush=True,
+    )
   while not path.exists():
     try:
       _prepare(synthetic_corpus.Synthetic(config), path, store_config)

@@ -1,0 +1,75 @@
+"""The run of `train` without --train_store: synthetic speakers, a guarantee."""
+
+from collections.abc import Mapping
+
+from absl import flags
+
+from tff_asr.commands import prepare
+from tff_asr.corpora.readers.synthetic import synthetic_corpus
+
+CLIENTS = 4_000
+# Defaults of flags that replace the usual ones.
+DEFAULTS: Mapping[str, float] = {
+  'seed_clients': 48,
+  'cohort_size': 400,
+  'rounds': 24,
+  'noise_multiplier': 0.8,
+  'delta': 1e-5,
+}
+_MEAN_UTTERANCES = 2.2
+_EVAL_CLIENTS = 60
+_EVAL_MEAN_UTTERANCES = 3.0
+# Flags that say the same as another flag, by that flag's name.
+_INSTEAD = {'noise_multiplier': 'target_epsilon'}
+
+
+def in_words() -> str:
+  """Returns the replaced defaults as flags."""
+  return ' '.join(f'--{name}={value}' for name, value in DEFAULTS.items())
+
+
+def set_defaults() -> None:
+  """Replaces the defaults of flags; flags that were given stay as given."""
+  for name, value in DEFAULTS.items():
+    other = _INSTEAD.get(name)
+    if other is None or flags.FLAGS[other].value is None:
+      flags.FLAGS.set_default(name, value)
+
+
+def train_store(seed_clients: int, seed: int) -> str:
+  """Returns the folder of the clients' and the seed speakers' store.
+
+  Args:
+    seed_clients: Number of seed speakers, or less than 0 for all speakers.
+    seed: Seed of the speakers.
+
+  Raises:
+    UserError: If the cache of such stores cannot be used.
+  """
+  return _store(CLIENTS + max(seed_clients, 0), 2 * seed, _MEAN_UTTERANCES)
+
+
+def eval_store(seed: int) -> str:
+  """Returns the folder of the held-out speakers' store.
+
+  Args:
+    seed: Seed of the speakers.
+
+  Raises:
+    UserError: If the cache of such stores cannot be used.
+  """
+  return _store(
+    *(_EVAL_CLIENTS, 2 * seed + 1, _EVAL_MEAN_UTTERANCES), held_out=True
+  )
+
+
+def _store(
+  clients: int, seed: int, mean_utterances: float, held_out: bool = False
+) -> str:
+  config = synthetic_corpus.SyntheticConfig(
+    clients,
+    seed,
+    mean_utterances=mean_utterances,
+    held_out_voices=held_out,
+  )
+  return str(prepare.cached_synthetic(config))
