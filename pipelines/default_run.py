@@ -13,14 +13,15 @@ DEFAULTS: Mapping[str, float] = {
   'seed_clients': 48,
   'cohort_size': 400,
   'rounds': 24,
-  'noise_multiplier': 0.8,
+  'noise_multiplier': 0.75,
   'delta': 1e-5,
+  'server_learning_rate': 0.025,
 }
 _MEAN_UTTERANCES = 2.2
 _EVAL_CLIENTS = 60
 _EVAL_MEAN_UTTERANCES = 3.0
-# Flags that say the same as another flag, by that flag's name.
-_INSTEAD = {'noise_multiplier': 'target_epsilon'}
+# Flags that decide the value of another flag, by that flag's name.
+_INSTEAD = {'noise_multiplier': 'target_epsilon', 'seed_epochs': 'seed_steps'}
 
 
 def in_words() -> str:
@@ -32,7 +33,7 @@ def set_defaults() -> None:
   """Replaces the defaults of flags; flags that were given stay as given."""
   for name, value in DEFAULTS.items():
     other = _INSTEAD.get(name)
-    if other is None or flags.FLAGS[other].value is None:
+    if other is None or not flags.FLAGS[other].value:
       flags.FLAGS.set_default(name, value)
 
 

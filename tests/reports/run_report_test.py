@@ -19,6 +19,12 @@ def page_text(folder):
   return folder.report.read_text()
 
 
+def epsilon_of_card(folder):
+  """Epsilon as the card of the page has it, from the ledger."""
+  found = re.search(r'Epsilon</\w+>\s*<\w+[^>]*>([\d.e+]+)<', page_text(folder))
+  return found[1]
+
+
 def headings(text):
   return re.findall('<h2>(.*?)</h2>', text)
 
@@ -28,6 +34,21 @@ def test_the_table_says_what_matters(path):
   for part in ('seed model', '60.0%', 'federated model, 2 rounds'):
     assert part in table
   assert str(folder.model) in table and str(folder.report) in table
+
+
+def test_a_sentence_says_who_is_protected_and_by_how_much(path):
+  folder, _ = runs.finish(path, runs.PLAN)
+  text = page_text(folder)
+  plan, epsilon = runs.PLAN, epsilon_of_card(folder)
+  assert f'Each of the {plan.population:,} clients, with all of their' in text
+  assert f'epsilon {epsilon} at delta {plan.delta:g}.' in text
+  assert 'beside 60.0% before the rounds' in text
+
+
+@pytest.mark.parametrize('plan', [None, runs.PLAN.with_noise(0.0)])
+def test_without_a_guarantee_nobody_is_said_to_be_protected(path, plan):
+  folder, _ = runs.finish(path, plan)
+  assert 'is protected with' not in page_text(folder)
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_shows(path):

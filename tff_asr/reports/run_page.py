@@ -42,6 +42,7 @@ def page_of(run: records.RunRecord, private_details: bool = False) -> str:
   if not run.is_finished:
     head.append(markup.warning(_unfinished(run)))
   head.append(markup.cards(_figures(run)))
+  head += _in_a_sentence(run)
   sections = [
     markup.Section('Privacy', _privacy(run)),
     markup.Section('Error rates by round', _error_rates(run, found)),
@@ -93,6 +94,27 @@ def _figures(run: records.RunRecord) -> list[tuple[str, str, str]]:
   if run.minutes:
     cards.append(('Minutes', run.minutes, 'of the last call'))
   return cards
+
+
+def _in_a_sentence(run: records.RunRecord) -> list[markup.Html]:
+  """Says who is protected, by how much, and what this was weighed against."""
+  plan, summary = run.account.plan, run.summary
+  if not (plan and plan.is_guarantee and run.rounds and summary):
+    return []
+  figures = run.account.figures(run.rounds)
+  text = (
+    f'Each of the {plan.population:,} clients, with all of their recordings, is'
+    f' protected with epsilon {accountants.text(figures[columns.EPSILON])} at'
+    f' delta {figures["delta"]:g}.'
+  )
+  if run.seed_wer is not None:
+    text += (
+      ' The error rate of words (WER) on the held-out speakers is'
+      f' {summary[columns.WER]:.1%}, beside {run.seed_wer:.1%} before the'
+      ' rounds. The same run without clipping and noise would show the price of'
+      ' the protection.'
+    )
+  return [markup.paragraph(text)]
 
 
 def _privacy(run: records.RunRecord) -> list[markup.Html]:
