@@ -12,10 +12,9 @@ CLIENTS = 4_000
 DEFAULTS: Mapping[str, float] = {
   'seed_clients': 48,
   'cohort_size': 400,
-  'rounds': 24,
-  'noise_multiplier': 0.75,
+  'rounds': 25,
+  'noise_multiplier': 0.7,
   'delta': 1e-5,
-  'server_learning_rate': 0.025,
 }
 _MEAN_UTTERANCES = 2.2
 _EVAL_CLIENTS = 60

@@ -70,8 +70,8 @@ def cached_synthetic(config: synthetic_corpus.SyntheticConfig) -> pathlib.Path:
   is_waiting = False
   if not path.exists():
     print(
-      f'Making {config.clients:,} synthetic speakers, once: later runs find them'
-      f' in {path.parent}.',
+      f'Making {config.clients:,} synthetic speakers, once: later runs find'
+      f' them in {path.parent}.',
       flush=True,
     )
   while not path.exists():

@@ -97,7 +97,7 @@ def _figures(run: records.RunRecord) -> list[tuple[str, str, str]]:
 
 
 def _in_a_sentence(run: records.RunRecord) -> list[markup.Html]:
-  """Says who is protected, by how much, and what this was weighed against."""
+  """States the guarantee beside the error rate."""
   plan, summary = run.account.plan, run.summary
   if not (plan and plan.is_guarantee and run.rounds and summary):
     return []
