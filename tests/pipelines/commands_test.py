@@ -277,7 +277,7 @@ def test_a_run_repeats_from_its_own_flagfile(workplace):
     *('train', '--flagfile=run/flags.txt', '--clip_norm=0.2'),
     cwd=workplace,
   )
-  assert code == 1 and '--clip_norm was 0.1, is 0.2' in err
+  assert code == 1 and '--clip_norm was 0.03, is 0.2' in err
   code, out, _ = call('privacy', '--ledger=run,again', cwd=workplace)
   assert code == 0 and '2 x each client with probability' in out
   code, out, err = call('report', 'run', 'again', cwd=workplace)
