@@ -1,6 +1,7 @@
 """The run of `train` without --train_store: synthetic speakers, a guarantee."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -8,7 +9,7 @@ from tff_asr.commands import prepare
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 
 CLIENTS = 4_000
-# Defaults of flags that replace the usual ones.
+# Values of flags that are not given, instead of their usual defaults.
 DEFAULTS: Mapping[str, float] = {
   'seed_clients': 48,
   'cohort_size': 400,
@@ -19,8 +20,6 @@ DEFAULTS: Mapping[str, float] = {
 _MEAN_UTTERANCES = 2.2
 _EVAL_CLIENTS = 60
 _EVAL_MEAN_UTTERANCES = 3.0
-# Flags that decide the value of another flag, by that flag's name.
-_INSTEAD = {'noise_multiplier': 'target_epsilon', 'seed_epochs': 'seed_steps'}
 
 
 def in_words() -> str:
@@ -28,12 +27,15 @@ def in_words() -> str:
   return ' '.join(f'--{name}={value}' for name, value in DEFAULTS.items())
 
 
-def set_defaults() -> None:
-  """Replaces the defaults of flags; flags that were given stay as given."""
-  for name, value in DEFAULTS.items():
-    other = _INSTEAD.get(name)
-    if other is None or not flags.FLAGS[other].value:
-      flags.FLAGS.set_default(name, value)
+def values() -> dict[str, Any]:
+  """Returns the replaced defaults of the flags that were not given.
+
+  --target_epsilon decides the noise, and takes the place of its multiplier.
+  """
+  given = {name for name in DEFAULTS if flags.FLAGS[name].present}
+  if flags.FLAGS.target_epsilon is not None:
+    given.add('noise_multiplier')
+  return {name: v for name, v in DEFAULTS.items() if name not in given}
 
 
 def train_store(seed_clients: int, seed: int) -> str:

@@ -216,7 +216,7 @@ _RELEASE_UNPROTECTED_METRICS = flags.DEFINE_boolean(
 
 
 def resolved() -> dict[str, float | None]:
-  """Returns the values of flags whose default depends on other flags.
+  """Returns the values of flags whose default may depend on other flags.
 
   Raises:
     UserError: If the file of layer bounds cannot be read.
@@ -227,7 +227,12 @@ def resolved() -> dict[str, float | None]:
   if clip_norm is None:
     given = _given_bounds() if _CLIPPING.value != 'none' else {}
     clip_norm = bounds.total(given.values()) if given else _DEFAULT_CLIP_NORM
-  return {'noise_multiplier': noise_multiplier, 'clip_norm': clip_norm}
+  return {
+    'cohort_size': _COHORT_SIZE.value,
+    'noise_multiplier': noise_multiplier,
+    'clip_norm': clip_norm,
+    'delta': _DELTA.value,
+  }
 
 
 def config(values: Mapping[str, Any]) -> settings.PrivacyConfig:
@@ -242,7 +247,7 @@ def config(values: Mapping[str, Any]) -> settings.PrivacyConfig:
   return settings.PrivacyConfig(
     sampling=schemes.SamplingSettings(
       sampling=_SAMPLING.value,
-      cohort_size=_COHORT_SIZE.value,
+      cohort_size=values['cohort_size'],
       over_selection=_OVER_SELECTION.value,
       availability=_availability(),
     ),
@@ -256,7 +261,7 @@ def config(values: Mapping[str, Any]) -> settings.PrivacyConfig:
       insecure_noise_seed=_INSECURE_NOISE_SEED.value,
     ),
     budget=settings.Budget(
-      delta=_DELTA.value,
+      delta=values['delta'],
       target_epsilon=_TARGET_EPSILON.value,
       max_epsilon=_MAX_EPSILON.value,
       prior_ledger=tuple(map(pathlib.Path, _PRIOR_LEDGER.value)),

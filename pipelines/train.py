@@ -175,9 +175,14 @@ def resolved() -> dict[str, Any]:
     UserError: If the flags contradict each other, or a file that they name
       cannot be read.
   """
+  values: dict[str, Any] = {
+    'rounds': _ROUNDS.value,
+    **seed_flags.resolved(),
+    **federated_flags.resolved(),
+    **privacy_flags.resolved(),
+  }
   if not _TRAIN_STORE.value:
-    default_run.set_defaults()
-  values: dict[str, Any] = seed_flags.resolved()
+    values |= default_run.values()
   train_store, eval_store = _TRAIN_STORE.value, _EVAL_STORE.value
   output_dir = _OUTPUT_DIR.value
   if not train_store:
@@ -194,12 +199,11 @@ def resolved() -> dict[str, Any]:
     now = datetime.datetime.now()
     name = f'runs/{now:%Y%m%d-%H%M%S}'
     output_dir = str(command_line.path(name))
-  values |= {
+  return values | {
     'train_store': train_store,
     'eval_store': eval_store,
     'output_dir': output_dir,
   }
-  return values | federated_flags.resolved() | privacy_flags.resolved()
 
 
 def config(values: Mapping[str, Any]) -> train.TrainConfig:
@@ -222,7 +226,7 @@ def config(values: Mapping[str, Any]) -> train.TrainConfig:
     seed_model=pathlib.Path(seed_model) if seed_model else None,
     seed_clients=values['seed_clients'],
     central=seed_flags.config(values),
-    rounds=_ROUNDS.value,
+    rounds=values['rounds'],
     batches=federated_flags.batches(values),
     federated=federated_flags.config(),
     privacy=privacy_flags.config(values),

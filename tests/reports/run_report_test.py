@@ -37,18 +37,21 @@ def test_the_table_says_what_matters(path):
 
 
 def test_a_sentence_says_who_is_protected_and_by_how_much(path):
-  folder, _ = runs.finish(path, runs.PLAN)
+  plan = runs.make_plan(10**6, 1_000, 1.0)
+  folder, _ = runs.finish(path, plan)
   text = page_text(folder)
-  plan, epsilon = runs.PLAN, epsilon_of_card(folder)
+  epsilon = epsilon_of_card(folder)
   assert f'Each of the {plan.population:,} clients, with all of their' in text
   assert f'epsilon {epsilon} at delta {plan.delta:g}.' in text
   assert 'beside 60.0% before the rounds' in text
 
 
-@pytest.mark.parametrize('plan', [None, runs.PLAN.with_noise(0.0)])
+@pytest.mark.parametrize('plan', [None, runs.PLAN.with_noise(0.0), runs.PLAN])
 def test_without_a_guarantee_nobody_is_said_to_be_protected(path, plan):
   folder, _ = runs.finish(path, plan)
-  assert 'is protected with' not in page_text(folder)
+  text = page_text(folder)
+  assert 'is protected with' not in text
+  assert ('No client is protected by epsilon' in text) == (plan is runs.PLAN)
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_shows(path):

@@ -98,15 +98,22 @@ def _figures(run: records.RunRecord) -> list[tuple[str, str, str]]:
 
 def _in_a_sentence(run: records.RunRecord) -> list[markup.Html]:
   """States the guarantee beside the error rate."""
-  plan, summary = run.account.plan, run.summary
-  if not (plan and plan.is_guarantee and run.rounds and summary):
+  account, summary = run.account, run.summary
+  if not (account.plan and run.rounds and summary):
     return []
-  figures = run.account.figures(run.rounds)
-  text = (
-    f'Each of the {plan.population:,} clients, with all of their recordings, is'
-    f' protected with epsilon {accountants.text(figures[columns.EPSILON])} at'
-    f' delta {figures["delta"]:g}.'
-  )
+  figures = account.figures(run.rounds)
+  if figures[columns.EPSILON] == 'none':
+    return []
+  epsilon = accountants.text(figures[columns.EPSILON])
+  guarantee = f'epsilon {epsilon} at delta {figures["delta"]:g}'
+  guarantee += ', earlier runs included' * account.ledger.has_priors
+  if account.protects:
+    text = (
+      f'Each of the {account.plan.population:,} clients, with all of their'
+      f' recordings, is protected with {guarantee}.'
+    )
+  else:
+    text = f'No client is protected by {guarantee}.'
   if run.seed_wer is not None:
     text += (
       ' The error rate of words (WER) on the held-out speakers is'
