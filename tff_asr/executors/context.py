@@ -26,9 +26,12 @@ from tff_asr.executors import (
   native,
   piece_function,
   placement,
+  type_cache,
   values,
 )
 from tff_asr.executors import devices as devices_lib
+
+type_cache.install()
 
 # From a client's value in a computation's argument to the client's work, in any
 # unit.

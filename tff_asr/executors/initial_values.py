@@ -9,6 +9,7 @@ server's weights before it reads them.
 """
 
 import itertools
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -18,6 +19,20 @@ _ASSIGN = 'AssignVariableOp'
 _SEED_OF = {'StatelessRandomGetKeyCounter': 0} | {
   f'StatelessRandom{kind}': 1 for kind in ('Normal', 'Uniform')
 }
+
+
+class _Body(NamedTuple):
+  """A function of a graph.
+
+  Attributes:
+    function: Its definition.
+    users: The nodes that use each of its nodes, by the used node's name.
+    has_switch: Whether some of its nodes may not run.
+  """
+
+  function: Any
+  users: dict[str, list]
+  has_switch: bool
 
 
 def drop_overwritten(graph: tf.compat.v1.GraphDef, initialize: str) -> None:
@@ -31,7 +46,14 @@ def drop_overwritten(graph: tf.compat.v1.GraphDef, initialize: str) -> None:
   """
   if any(node.op == 'Switch' for node in graph.node):
     return  # The nodes after a switch, such as an assignment, may not run.
-  bodies = {f.signature.name: f for f in graph.library.function}
+  bodies = {
+    function.signature.name: _Body(
+      function,
+      _users(function.node_def),
+      any(node.op == 'Switch' for node in function.node_def),
+    )
+    for function in graph.library.function
+  }
   before = graphs.ancestors(graph, [initialize])
   users = _users(graph.node)
   dead = set()
@@ -81,13 +103,13 @@ def _assigns(node, handle: str, bodies) -> bool:
     return False
   body = bodies[node.attr['f'].func.name]
   places = [i for i, name in enumerate(node.input) if name == handle]
-  if len(places) != 1 or any(n.op == 'Switch' for n in body.node_def):
+  if len(places) != 1 or body.has_switch:
     return False
-  argument = body.signature.input_arg[places[0]].name
-  if argument in map(graphs.node_name, body.ret.values()):
+  argument = body.function.signature.input_arg[places[0]].name
+  if argument in map(graphs.node_name, body.function.ret.values()):
     return False
-  users = _users(body.node_def)
-  return _is_overwritten(argument, users.get(argument, []), users, bodies)
+  using = body.users.get(argument, [])
+  return _is_overwritten(argument, using, body.users, bodies)
 
 
 def _is_first(node, others, users) -> bool:

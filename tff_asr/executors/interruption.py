@@ -137,18 +137,23 @@ async def run_async(function: Callable[..., Any], *arguments: Any) -> Any:
 def call(
   function: tf.types.experimental.ConcreteFunction,
   arguments: Sequence[tf.Tensor],
+  rewrites: tf.compat.v1.ConfigProto | None = None,
 ) -> list[tf.Tensor]:
   """Calls a function as part of this thread's work, which can be cancelled.
 
   Args:
     function: A function of TensorFlow without captured tensors.
     arguments: The function's arguments.
+    rewrites: Options of TensorFlow's rewriting of the function's graph; by
+      default the options of the process.  Only the first call rewrites.
   """
   work = _work.get()
   if work is None:
     return list(function(*arguments) or [])
   tensorflow = context.context()
   options = tensorflow.function_call_options.as_attrs()
+  if rewrites is not None:
+    options['config_proto'] = rewrites.SerializeToString()
   with work.running() as manager:
     return execute.execute_with_cancellation(
       function.name.decode(),

@@ -130,6 +130,9 @@ class MapReduce:
       _MOST_IN_A_CALL if in_one_call and not fixed_seeds else 1
     )
     self._takes_rows = in_one_call
+    # The first call with fixed seeds runs alone, and must draw from them.
+    self._must_load = in_one_call and not fixed_seeds
+    self._client = client
     functions = [
       piece_function.PieceFunction(
         [work, accumulate],
@@ -137,6 +140,7 @@ class MapReduce:
         train,
         seed_shift=i * _SEED_SHIFT,
         rows=len(client) if in_one_call else 0,
+        rewrites=piece_function.IN_ONE_PASS,
       )
       for i in range(len(self._devices) if fixed_seeds else 1)
     ]
@@ -193,6 +197,9 @@ class MapReduce:
     if not slots:
       with stage('zero'):
         return self._zero([])
+    if self._must_load:
+      self._load(at_device)
+      self._must_load = False
     running = [
       interruption.start(self._run_slot, device, at_device[device], queue)
       for device in slots
@@ -209,6 +216,24 @@ class MapReduce:
       with stage('merge'):
         total = self._merge([*total, *accumulators.pop(0)])
     return total
+
+  def _load(self, at_device) -> None:
+    """Calls the training for no client on each device, all at once.
+
+    The first call prepares the function for the device.  If the slots of a
+    device made their first calls at once, each would do this work.
+    """
+
+    def load(device):
+      with tf.device(device), self._train[device].variables() as variables:
+        none = [tf.zeros([0], spec.dtype) for spec in self._client]
+        arguments = [*none, *at_device[device], *self._zero([])]
+        self._train[device](arguments, variables)
+
+    with stage('load'):
+      loading = [interruption.start(load, device) for device in at_device]
+      for future in loading:
+        future.result()
 
   def _run_slot(self, device, broadcast, queue) -> list[tf.Tensor]:
     """Trains clients until the queue is empty; returns the slot's accumulator.

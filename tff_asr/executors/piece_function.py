@@ -5,12 +5,34 @@ import contextlib
 import threading
 
 import tensorflow as tf
+from tensorflow.core.protobuf import rewriter_config_pb2
 
 from tff_asr.executors import graph_piece, interruption
 
 _Tensors = Sequence[tf.Tensor]
 # Writes a piece into the graph: from the piece's arguments to its results.
 Call = Callable[[graph_piece.GraphPiece, _Tensors], list[tf.Tensor]]
+
+_Rewriter = rewriter_config_pb2.RewriterConfig
+
+
+def _rewrites(**options) -> tf.compat.v1.ConfigProto:
+  config = tf.compat.v1.ConfigProto()
+  config.graph_options.rewrite_options.MergeFrom(_Rewriter(**options))
+  return config
+
+
+AS_WRITTEN = _rewrites(disable_meta_optimizer=True)
+"""TensorFlow runs the graph as it is: for graphs that run once in a round."""
+
+IN_ONE_PASS = _rewrites(
+  meta_optimizer_iterations=_Rewriter.ONE,
+  function_optimization=_Rewriter.OFF,
+  loop_optimization=_Rewriter.OFF,
+  memory_optimization=_Rewriter.NO_MEM_OPT,
+  shape_optimization=_Rewriter.OFF,
+)
+"""TensorFlow rewrites the graph once, by the rewrites that find something."""
 
 
 class PieceFunction:
@@ -28,6 +50,7 @@ class PieceFunction:
     body: Callable[[Call, list[tf.Tensor]], _Tensors],
     seed_shift: int = 0,
     rows: int = 0,
+    rewrites: tf.compat.v1.ConfigProto = AS_WRITTEN,
   ):
     """Traces the function.
 
@@ -39,8 +62,10 @@ class PieceFunction:
       rows: Number of first arguments that have a new axis with a row for each
         run of the body.  The body runs once for each row, in order, and its
         results are the last arguments of its next run.
+      rewrites: `AS_WRITTEN` or `IN_ONE_PASS`.
     """
     self._pieces = pieces
+    self._rewrites = rewrites
     # The first call creates the stream of random numbers.  If several first
     # calls ran at once, each would create its own stream from the same seed.
     self._is_first = any(piece.has_fixed_seeds for piece in pieces)
@@ -96,10 +121,13 @@ class PieceFunction:
     if self._is_first:
       with self._first:
         if self._is_first:
-          results = interruption.call(self._function, inputs)
+          results = self._run(inputs)
           self._is_first = False
           return results
-    return interruption.call(self._function, inputs)
+    return self._run(inputs)
+
+  def _run(self, inputs: _Tensors) -> list[tf.Tensor]:
+    return interruption.call(self._function, inputs, self._rewrites)
 
 
 def _loop(

@@ -155,14 +155,20 @@ def add_noise(
   """
   columns = [tf.constant(array) for array in table()]  # Once in a graph.
   return [
-    _add_noise(total, seed, *columns)
+    tf.reshape(_add_noise(tf.reshape(total, [-1]), seed, *columns), total.shape)
     for total, seed in zip(totals, seeds, strict=True)
   ]
 
 
-@tracing.once_per_shape
-def _add_noise(total, seed, *arrays):
-  high, low, other = arrays
+@functools.partial(
+  tracing.once_per_shape,
+  input_signature=[
+    tf.TensorSpec(shape, tf.int64)
+    for shape in ([None], [2], *[[_COLUMNS]] * len(Table._fields))
+  ],
+)
+def _add_noise(total, seed, high, low, other):
+  """Returns the sum of a vector and noise."""
   seeds = tf.unstack(tf.random.split(seed, 2, alg='philox'))
   shape = tf.concat([[_LEVELS], tf.shape(total)], 0)
   words = _words(shape, seeds[0])
