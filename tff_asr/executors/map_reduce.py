@@ -228,12 +228,14 @@ class MapReduce:
       with tf.device(device), self._train[device].variables() as variables:
         none = [tf.zeros([0], spec.dtype) for spec in self._client]
         arguments = [*none, *at_device[device], *self._zero([])]
-        self._train[device](arguments, variables)
+        with placement.watched(self._to_watch.pop(device, None)):
+          self._train[device](arguments, variables)
 
     with stage('load'):
       loading = [interruption.start(load, device) for device in at_device]
-      for future in loading:
-        future.result()
+      futures.wait(loading)
+      for loaded in loading:
+        loaded.result()
 
   def _run_slot(self, device, broadcast, queue) -> list[tf.Tensor]:
     """Trains clients until the queue is empty; returns the slot's accumulator.
