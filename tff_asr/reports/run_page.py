@@ -118,8 +118,8 @@ def _in_a_sentence(run: records.RunRecord) -> list[markup.Html]:
     text += (
       ' The error rate of words (WER) on the held-out speakers is'
       f' {summary[columns.WER]:.1%}, beside {run.seed_wer:.1%} before the'
-      ' rounds. The same run with --noise_multiplier=0 would show the price of'
-      ' the protection.'
+      ' rounds. The same run without noise would show the price of the'
+      ' protection.'
     )
   return [markup.paragraph(text)]
 
