@@ -1,7 +1,6 @@
 """The run of `train` without --train_store: synthetic speakers, a guarantee."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from absl import flags
 
@@ -27,7 +26,7 @@ def in_words() -> str:
   return ' '.join(f'--{name}={value}' for name, value in DEFAULTS.items())
 
 
-def values() -> dict[str, Any]:
+def values() -> dict[str, float]:
   """Returns the replaced defaults of the flags that were not given.
 
   --target_epsilon decides the noise, and takes the place of its multiplier.

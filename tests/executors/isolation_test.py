@@ -374,6 +374,29 @@ def test_where_an_operation_runs_is_reported_once():
   assert found == [[('Cumsum', '/CPU:1')]]
 
 
+def test_where_an_operation_runs_is_reported_if_the_first_client_fails():
+  found = []
+  context.set_local_device_context(
+    ['/CPU:1'],
+    1,
+    allow_native=False,
+    max_failed_clients=1,
+    watch=placement.Watch(['Cumsum'], found.append),
+  )
+
+  @tff.tensorflow.computation(np.float32)
+  def work(x):
+    with tf.control_dependencies([tf.debugging.assert_positive(x)]):
+      return tf.cumsum(tf.stack([x, x]))[1]
+
+  @tff.federated_computation(tff.FederatedType(np.float32, tff.CLIENTS))
+  def total(xs):
+    return tff.federated_sum(tff.federated_map(work, xs))
+
+  assert total([-1.0, 3.0]) == 6.0
+  assert found == [[('Cumsum', '/CPU:1')]]
+
+
 def test_memory_does_not_grow_over_500_rounds():
   context.set_local_device_context(['/CPU:0', '/CPU:1'], 2, allow_native=False)
   process = algorithms.ALGORITHMS['weighted_fed_avg']()

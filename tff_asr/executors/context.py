@@ -175,7 +175,11 @@ class LocalDeviceContext(tff.framework.SyncContext):
   def _tensorflow(self, comp) -> _Executable:
     type_spec = comp.type_signature
     piece = graph_piece.GraphPiece(comp)
-    function = piece_function.single(piece, values.specs(type_spec.parameter))
+    function = piece_function.single(
+      piece,
+      values.specs(type_spec.parameter),
+      piece_function.IN_ONE_PASS,  # A program may call it many times.
+    )
 
     def compute(arguments):
       with tf.device(self.devices[0]):

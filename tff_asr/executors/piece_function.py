@@ -173,9 +173,14 @@ def _loop(
 
 
 def single(
-  piece: graph_piece.GraphPiece, signature: Sequence[tf.TensorSpec]
+  piece: graph_piece.GraphPiece,
+  signature: Sequence[tf.TensorSpec],
+  rewrites: tf.compat.v1.ConfigProto = AS_WRITTEN,
 ) -> PieceFunction:
-  """Returns a function that runs a single piece."""
+  """Returns a function that runs a single piece; see `PieceFunction`."""
   return PieceFunction(
-    [piece], signature, lambda call, arguments: call(piece, arguments)
+    [piece],
+    signature,
+    lambda call, arguments: call(piece, arguments),
+    rewrites=rewrites,
   )
