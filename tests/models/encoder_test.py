@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
@@ -49,6 +49,33 @@ def test_sizes_of_layers_are_known_before_there_is_a_weight(name):
   assert not any(tf.reduce_any(v != 0.0) for v in zero.trainable_variables)
   shapes = [w.shape.num_elements() for w in built.trainable_variables]
   assert list(sizes.values()) == shapes
+
+
+@given(
+  st.sampled_from(['tiny', 'small']),
+  st.booleans(),
+  st.integers(0, 2),
+)
+@settings(max_examples=10)
+def test_weights_are_the_same_with_and_without_a_call(name, post_norm, number):
+  config = dataclasses.replace(
+    small(name), post_norm=post_norm, blocks=number, convolutions=number
+  )
+
+  def weights(create):
+    tf.keras.utils.set_random_seed(3)
+    made = config.make('float32')
+    create(made)
+    created = [
+      (v.name.removeprefix(made.name), v.numpy().tolist())
+      for v in made.trainable_variables
+    ]
+    made(tf.zeros([1, 9, features.MEL_BANDS]), tf.constant([9]), training=True)
+    assert len(made.variables) == len(created)
+    return created
+
+  of_call = weights(encoder.Encoder.create_weights)
+  assert weights(type(config.make('float32')).create_weights) == of_call
 
 
 @pytest.mark.parametrize('name', ['tiny', convolution_encoder.PRESET])

@@ -79,7 +79,7 @@ class Block(layers.Layer):
   """
 
   def __init__(self, mlp_width: int, function: BlockFunction, **kwargs):
-    """Builds a block without weights; the first call creates the weights.
+    """Builds a block without weights.
 
     Args:
       mlp_width: Size of the hidden layer.
@@ -104,9 +104,7 @@ class Block(layers.Layer):
     self.mlp_in = matrix('mlp_in', width, self.mlp_width)
     self.mlp_out = matrix('mlp_out', self.mlp_width, width)
     for norm in self.attention_norm, self.mlp_norm:
-      with tf.name_scope(norm.name):
-        norm.build(shape)
-        norm.built = True
+      layers.create_weights(norm, shape)
 
   def block_weights(self) -> BlockWeights:
     """Returns the weights, as variables."""

@@ -60,7 +60,7 @@ class EncoderConfig(abc.ABC):
 
   @abc.abstractmethod
   def make(self, precision_name: str) -> 'Encoder':
-    """Returns an encoder without weights; the first call creates the weights.
+    """Returns an encoder without weights.
 
     Args:
       precision_name: Number format to compute in, one of `precision.NAMES`.
@@ -90,13 +90,8 @@ class EncoderConfig(abc.ABC):
     return encoder
 
   def _with_weights(self, precision_name: str) -> 'Encoder':
-    """Returns an encoder after its first call, which creates the weights."""
     encoder = self.make(precision_name)
-    encoder(
-      tf.zeros([1, self.stride, features.MEL_BANDS]),
-      tf.constant([self.stride]),
-      training=False,
-    )
+    encoder.create_weights()
     if encoder.non_trainable_variables:
       raise errors.UserError(
         f'Encoder {self.kind!r} has weights that are not trained:'
@@ -121,7 +116,8 @@ class EncoderConfig(abc.ABC):
     errors.require(
       not late,
       f'Encoder {self.kind!r} creates the weights {late} only in training: the'
-      ' server would not have them. Create all weights in every first call.',
+      ' server would not have them. Create all weights in every first call, or'
+      ' in create_weights.',
     )
     expected = (1, self.output_frames(frames), self.vocabulary_size)
     errors.require(
@@ -249,6 +245,17 @@ class Encoder(AnyGraph, tf.keras.Model):
 
   def get_config(self):
     return self.config.to_json()
+
+  def create_weights(self) -> None:
+    """Creates the weights, by a call of the encoder.
+
+    An encoder may create its weights without a call.  A round of training
+    creates the weights five times but calls the encoder once: its graphs then
+    take less time to build.
+    """
+    stride = self.config.stride
+    silence = tf.zeros([1, stride, features.MEL_BANDS])
+    self(silence, tf.constant([stride]), training=False)
 
   def layer_sizes(self) -> dict[str, int]:
     """Returns the number of coordinates of each trainable tensor, in order.

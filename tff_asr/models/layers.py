@@ -5,6 +5,8 @@ bfloat16.  Statistics and softmax are always float32, because they need its
 range.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -26,6 +28,18 @@ class Layer(encoder.AnyGraph, tf.keras.layers.Layer):
 
   def __init__(self, **kwargs):
     super().__init__(autocast=False, **kwargs)
+
+
+def create_weights(layer: tf.keras.layers.Layer, shape: Sequence[int]) -> None:
+  """Creates a layer's weights without a call, under the names of a call.
+
+  Args:
+    layer: A layer without weights.
+    shape: Shape of the layer's input.
+  """
+  with tf.name_scope(layer.name):
+    layer.build(tf.TensorShape(shape))
+  layer.built = True
 
 
 def dropout(

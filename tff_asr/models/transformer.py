@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tff_asr import counts, tracing
+from tff_asr.audio import features as audio_features
 from tff_asr.audio import spec_augment
 from tff_asr.models import blocks, encoder, layers, precision
 
@@ -98,7 +99,7 @@ class Transformer(encoder.Encoder):
     precision_name: str = precision.FLOAT32,
     **kwargs,
   ):
-    """Builds an encoder without weights; the first call creates the weights.
+    """Builds an encoder without weights.
 
     Args:
       config: Sizes and regularisation.
@@ -137,6 +138,18 @@ class Transformer(encoder.Encoder):
     if not config.post_norm:
       self.final_norm = layers.LayerNormalization(name='final_norm')
     self.output_layer = layers.Output(config.vocabulary_size, name='output')
+
+  def create_weights(self):
+    of_features = [None, None, audio_features.MEL_BANDS]
+    of_blocks = [None, None, self.config.width]
+    with tf.name_scope(self.name):
+      layers.create_weights(self.normalization, of_features)
+      layers.create_weights(self.front_end, of_features)
+      for layer in (*self.convolutions, *self.blocks):
+        layers.create_weights(layer, of_blocks)
+      if not self.config.post_norm:
+        layers.create_weights(self.final_norm, of_blocks)
+      layers.create_weights(self.output_layer, of_blocks)
 
   def call(self, features, lengths, training=False, seed=None):
     return self._logits(features, lengths, training, seed)
