@@ -16,9 +16,11 @@ import types
 from typing import Any, NoReturn
 
 from pipelines import interrupts
+from tff_asr import garbage
 
 if interrupts.is_command():  # The imports below take seconds.
   interrupts.end_at_once()
+  garbage.pause()
 
 try:
   tempfile.gettempdir()
@@ -194,6 +196,7 @@ def run(
     except (errors.UserError, *_FAILURES) as error:
       _end(error)
 
+  garbage.resume()
   interrupts.end_at_once()
   streams.harden(outlives_reader)
   sys.unraisablehook = _without_tff(sys.unraisablehook)

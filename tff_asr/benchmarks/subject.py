@@ -13,6 +13,11 @@ import pathlib
 import sys
 import time
 
+from tff_asr import garbage
+
+if __name__ == '__main__':  # As in a command.
+  garbage.pause()
+
 import tensorflow as tf
 import tensorflow_federated as tff
 
@@ -88,6 +93,7 @@ def serve(config: SubjectConfig, started: float) -> None:
     config: Configuration of the measurement.
     started: Start time of the process, by `time.time`.
   """
+  garbage.resume()
   is_round = config.runtime in execution.EXECUTORS
   execute = execution.ExecutionConfig(
     config.runtime if is_round else execution.DEVICE,
