@@ -10,6 +10,7 @@ the system's entropy, as noise and cohorts are, stays fresh in every run; so
 does Python's generator, by which free ports are found.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ import pytest
 
 # Bazel sets it, too: see .bazelrc.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+gc.disable()  # Until the modules of the tests are imported.
 
 # What a shell or `nohup` starts in the background ignores these, and so do all
 # of its children.
@@ -60,6 +63,11 @@ def pytest_collection_modifyitems(items):
     if hypothesis.is_hypothesis_test(item.obj):
       name = f'{item.path.name} {item.originalname}'
       hypothesis.seed(f'{_SEED} {name}')(item.obj)
+
+
+def pytest_collection_finish():
+  gc.freeze()
+  gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,7 +8,8 @@ from tff_asr import garbage
 
 
 @pytest.fixture(autouse=True)
-def _as_before():
+def _unfrozen():
+  gc.unfreeze()
   yield
   gc.enable()
   gc.unfreeze()

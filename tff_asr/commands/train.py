@@ -256,7 +256,7 @@ def _seed_model(run: _Run, loader: seed_models.Loader) -> Encoder:
       run.chosen.seed_ids,
       config.central,
       config.seed,
-      progress=_seed_progress(config.central),
+      progress=_seed_progress(config.central, len(run.chosen.seed_ids)),
       before_saving=run.check.wait,
     ),
   )
@@ -265,14 +265,17 @@ def _seed_model(run: _Run, loader: seed_models.Loader) -> Encoder:
 @contextlib.contextmanager
 def _seed_progress(
   config: central.CentralConfig,
+  speakers: int,
 ) -> Iterator[Callable[[int, int, float], None]]:
   """Shows a progress bar; yields a function that `central.train` calls."""
   steps = config.steps
+  total, unit = steps or config.epochs, 'step' if steps else 'epoch'
+  print(
+    f'The seed model trains on {counts.text(speakers, "speaker")} for'
+    f' {counts.text(total, unit)}.'
+  )
   with tqdm.tqdm(
-    total=steps or config.epochs,
-    desc='seed model',
-    unit='step' if steps else 'epoch',
-    disable=None,
+    total=total, desc='seed model', unit=unit, disable=None
   ) as bar:
 
     def on_epoch(number: int, steps_done: int, loss: float) -> None:
