@@ -1,14 +1,14 @@
 r"""Measures speed on this machine.
 
 Examples:
-  bazel run //pipelines:benchmark -- --what=data
-  bazel run //pipelines:benchmark -- --what=model --model=paper
-  bazel run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
-  bazel run //pipelines:benchmark -- --what=rounds --parts=small \
+  ./bazelw run //pipelines:benchmark -- --what=data
+  ./bazelw run //pipelines:benchmark -- --what=model --model=paper
+  ./bazelw run //pipelines:benchmark -- --what=rounds --input_dir=AN4/train
+  ./bazelw run //pipelines:benchmark -- --what=rounds --parts=small \
       --peer_python=VENV/bin/python
-  bazel run //pipelines:benchmark -- --what=serving --run_dir=RUN \
+  ./bazelw run //pipelines:benchmark -- --what=serving --run_dir=RUN \
       --input_dir=AN4/test
-  bazel run //pipelines:benchmark -- --what=hostile --model=small
+  ./bazelw run //pipelines:benchmark -- --what=hostile --model=small
 """
 
 import pathlib

@@ -1,10 +1,10 @@
 r"""Measures the error rates of a model on a client store.
 
 Examples:
-  bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE
-  bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
+  ./bazelw run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE
+  ./bazelw run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
       --personalise_epochs=5
-  bazel run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
+  ./bazelw run //pipelines:evaluate -- --model_dir=RUN --eval_store=STORE \
       --beam=50 --lm=FILE.arpa
 """
 

@@ -1,6 +1,6 @@
 r"""Writes the model of a finished run in the format of TF Serving.
 
-  bazel run //pipelines:export -- --run_dir=RUN --export_dir=DIR
+  ./bazelw run //pipelines:export -- --run_dir=RUN --export_dir=DIR
 
 The first call writes `DIR/1`, the next call `DIR/2`. The server reads
 `models.config` and `batching.config` beside these folders (docs/serving.md).

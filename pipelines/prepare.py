@@ -1,13 +1,13 @@
 r"""Prepares a client store from a corpus or from synthetic speakers.
 
-  bazel run //pipelines:prepare -- --source=librispeech \
+  ./bazelw run //pipelines:prepare -- --source=librispeech \
       --input_dir=LibriSpeech/train-clean-100 --output=stores/clean-100
-  bazel run //pipelines:prepare -- --source=common_voice --splits=train \
+  ./bazelw run //pipelines:prepare -- --source=common_voice --splits=train \
       --input_dir=cv-corpus-13.0-2023-03-09/fr --vocabulary=fr \
       --output=stores/cv-fr-train
-  bazel run //pipelines:prepare -- --source=tsv --manifest=utterances.tsv \
+  ./bazelw run //pipelines:prepare -- --source=tsv --manifest=utterances.tsv \
       --output=stores/mine
-  bazel run //pipelines:prepare -- --source=synthetic --clients=64 \
+  ./bazelw run //pipelines:prepare -- --source=synthetic --clients=64 \
       --output=stores/synthetic
 
 To resume an interrupted call, repeat the command.

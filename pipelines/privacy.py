@@ -1,12 +1,12 @@
 r"""Computes epsilon of a privacy plan, or the plan for an epsilon.
 
-  bazel run //pipelines:privacy -- --noise_multiplier=1.024 \
+  ./bazelw run //pipelines:privacy -- --noise_multiplier=1.024 \
       --cohort_size=102400 --population=3475300 --rounds=2006
-  bazel run //pipelines:privacy -- --target_epsilon=2
-  bazel run //pipelines:privacy -- --target_epsilon=2 --solve_for=population
-  bazel run //pipelines:privacy -- --noise_multiplier=0.5,1,2,4 \
+  ./bazelw run //pipelines:privacy -- --target_epsilon=2
+  ./bazelw run //pipelines:privacy -- --target_epsilon=2 --solve_for=population
+  ./bazelw run //pipelines:privacy -- --noise_multiplier=0.5,1,2,4 \
       --cohort_size=51200,204800 --plot=epsilon.png
-  bazel run //pipelines:privacy -- --ledger=RUN
+  ./bazelw run //pipelines:privacy -- --ledger=RUN
 
 Nothing is trained. Values that are not given come from the paper's plan with
 epsilon 4.5.

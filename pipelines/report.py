@@ -1,7 +1,7 @@
 r"""Writes the page of a run again, or compares several runs on one page.
 
-  bazel run //pipelines:report -- RUN
-  bazel run //pipelines:report -- RUN RUN RUN --output=compare.html
+  ./bazelw run //pipelines:report -- RUN
+  ./bazelw run //pipelines:report -- RUN RUN RUN --output=compare.html
 
 The pages hold no names, words or paths. With --private_details, a second page
 holds them. The page of an unfinished run shows its rounds so far.

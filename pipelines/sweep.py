@@ -1,9 +1,9 @@
 r"""Trains with every combination of settings and compares the runs.
 
-  bazel run //pipelines:sweep -- --output_dir=runs/noise \
+  ./bazelw run //pipelines:sweep -- --output_dir=runs/noise \
       --flagfile=configs/smoke.flags \
       --grid=noise_multiplier=0.01,0.1 --grid=cohort_size=8,16
-  bazel run //pipelines:sweep -- --output_dir=runs/recipes \
+  ./bazelw run //pipelines:sweep -- --output_dir=runs/recipes \
       --grid=configs/one.flags,configs/other.flags
 
 All flags of //pipelines:train hold for all runs; flags of the grid have

@@ -3,8 +3,9 @@ r"""Trains a speech model by differentially private federated learning.
 With no flags: 4,000 synthetic speakers, a small seed model from other speakers,
 private federated rounds, and a table of the result with its guarantee.
 
-  bazel run //pipelines:train
-  bazel run //pipelines:train -- --flagfile=configs/small/an4_federated.flags \
+  ./bazelw run //pipelines:train
+  ./bazelw run //pipelines:train -- \
+      --flagfile=configs/small/an4_federated.flags \
       --train_store=STORE --eval_store=STORE --output_dir=RUN
 """
 

@@ -1,7 +1,7 @@
 r"""Transcribes audio files with an exported model, here or in a server.
 
-  bazel run //pipelines:transcribe -- --export_dir=DIR FILE [FILE ...]
-  bazel run //pipelines:transcribe -- --server=localhost:8500 FILE [FILE ...]
+  ./bazelw run //pipelines:transcribe -- --export_dir=DIR FILE [FILE ...]
+  ./bazelw run //pipelines:transcribe -- --server=localhost:8500 FILE [FILE ...]
 
 Files may be WAV, FLAC, OGG or MP3 of any rate and number of channels.
 """

@@ -1,8 +1,8 @@
 r"""Makes a SentencePiece vocabulary from public text.
 
-  bazel run //pipelines:vocabulary -- --text=books.txt,news.txt --size=500 \
+  ./bazelw run //pipelines:vocabulary -- --text=books.txt,news.txt --size=500 \
       --output=english-500.model
-  bazel run //pipelines:prepare -- --vocabulary=spm:english-500.model ...
+  ./bazelw run //pipelines:prepare -- --vocabulary=spm:english-500.model ...
 
 Do not use transcripts of clients. The pieces come from counts in the text, so a
 vocabulary reveals the text, and no noise protects it.

@@ -203,7 +203,7 @@ def shown(pause, shows_time, monkeypatch):
   with open(terminal, 'w') as file, monkeypatch.context() as patched:
     patched.setattr(sys, 'stderr', file)
     patched.setattr(sys, 'stdout', file)
-    with progress.Progress(3, 16, shows_time) as bar:
+    with progress.Progress(0, 3, 16, shows_time) as bar:
       for number in range(4):
         time.sleep(pause * number)
         rate = 1 / (number + 1)

@@ -211,7 +211,8 @@ def _open_folder(
   errors.require(
     config.rounds >= released,
     f'{config.output_dir} has done {counts.text(released, "round")}, which'
-    f' cannot be undone: `rounds={config.rounds}` must be at least that.',
+    f' cannot be undone: give at least `rounds={released}`, and not'
+    f' {config.rounds}.',
   )
   return folders.RunFolder(
     config.output_dir,

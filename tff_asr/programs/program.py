@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow_federated as tff
 
-from tff_asr import errors
+from tff_asr import counts, errors
 from tff_asr.corpora import batching, client_datasets, client_store
 from tff_asr.executors import map_reduce
 from tff_asr.learning import federated
@@ -131,8 +131,8 @@ def run(config: RoundsConfig, parts: Parts) -> int:
     state = _train(config, parts, process, runtime, stop)
     if stop.is_made() and state.round_number < config.rounds:
       raise stopping.Stopped(
-        f'Stopped after round {state.round_number} of {config.rounds}. Repeat'
-        ' the command to resume.',
+        f'Stopped after round {state.round_number} of {config.rounds}. To'
+        f' resume, repeat the command with `output_dir={parts.paths.path}`.',
         stop.signal,
       )
     process.give_weights(state.learning)
@@ -153,9 +153,13 @@ def _train(
     parts.paths.metrics,
     saved=lambda: checkpoints.figures(parts.paths.checkpoints),
   )
-  if parts.promises and metrics.last_round < config.rounds:
+  recorded = max(metrics.last_round, 0)
+  if recorded:
+    print(f'{recorded} of {counts.text(config.rounds, "round")} are recorded.')
+  if parts.promises and recorded < config.rounds:
     process.rehearse(initial_state, runtime)
   with progress.Progress(
+    recorded,
     config.rounds,
     config.privacy.sampling.cohort_size,
     shows_time=columns.client_prefix(parts.account.plan) is not None,

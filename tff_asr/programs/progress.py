@@ -20,10 +20,13 @@ class Progress:
   record of the terminal shows no times either.
   """
 
-  def __init__(self, rounds: int, cohort_size: float, shows_time: bool):
+  def __init__(
+    self, done: int, rounds: int, cohort_size: float, shows_time: bool
+  ):
     """Initializes the bar.
 
     Args:
+      done: Number of rounds that earlier commands did.
       rounds: Total number of rounds.
       cohort_size: Expected number of clients in a round.
       shows_time: Whether times may be shown.
@@ -34,6 +37,7 @@ class Progress:
     without = dict(bar_format=_WITHOUT_TIME, mininterval=0.0, miniters=1)
     # `disable=None` hides the bar without a terminal.
     self._bar = tqdm.tqdm(
+      initial=done,
       total=rounds,
       desc='federated',
       unit='round',
