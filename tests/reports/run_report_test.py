@@ -54,6 +54,13 @@ def test_without_a_guarantee_nobody_is_said_to_be_protected(path, plan):
   assert ('No client is protected by epsilon' in text) == (plan is runs.PLAN)
 
 
+def test_figures_without_noise_protect_nobody_on_the_page(path):
+  plan = runs.make_plan(10**6, 1_000, 1.0, unprotected_metrics=True)
+  folder, _ = runs.finish(path, plan)
+  text = page_text(folder)
+  assert 'UNPROTECTED' in text and 'is protected with' not in text
+
+
 def test_the_page_needs_nothing_else_and_escapes_what_it_shows(path):
   folder, _ = runs.finish(
     path, runs.PLAN, private_details=True, evil='"><img src=x>'

@@ -99,8 +99,8 @@ def _figures(run: records.RunRecord) -> list[tuple[str, str, str]]:
 def _in_a_sentence(run: records.RunRecord) -> list[markup.Html]:
   """States the guarantee beside the error rate."""
   account, summary = run.account, run.summary
-  if not (account.plan and run.rounds and summary):
-    return []
+  if not (account.plan and run.rounds and summary) or account.warnings:
+    return []  # The warnings say for whom the guarantee does not hold.
   figures = account.figures(run.rounds)
   if figures[columns.EPSILON] == 'none':
     return []
