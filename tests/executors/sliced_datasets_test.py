@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_federated as tff
 
-from tff_asr.executors import context, graph_piece
+from tff_asr.executors import context, graph_piece, map_reduce
 
 
 def _sliced(n):
@@ -14,6 +14,14 @@ def _sliced(n):
 
 def _ranges(n):
   return tf.data.Dataset.range(10, 10 - 2 * tf.cast(n, tf.int64), -2)
+
+
+def _ranges_without_numbers(n):
+  return tf.data.Dataset.range(5, tf.cast(n, tf.int64) - 5)
+
+
+def _ranges_without_numbers_down(n):
+  return tf.data.Dataset.range(-1, tf.cast(n, tf.int64), -1)
 
 
 def _mapped(n):
@@ -64,6 +72,7 @@ def _batched(n):
 
 SLICED = [
   *(_sliced, _ranges, _mapped, _with_options),
+  *(_ranges_without_numbers, _ranges_without_numbers_down),
   *(_structured, _through_a_function, _texts),
 ]
 OTHERS = [_shuffled, _drawn, _in_parallel, _batched]
@@ -125,6 +134,46 @@ def test_a_dataset_may_be_reduced_twice_and_used_otherwise():
   expected = sum((i + 1) * (3 * i + 4) for i in range(4))
   expected += sum((i + 1) * (3 * i + 5) for i in range(4)) + 4
   assert computation(4) == expected
+
+
+def _after(check, make):
+  with tf.control_dependencies([check]):
+    return make()
+
+
+def _unequal(n):
+  return tf.data.Dataset.from_tensor_slices((tf.range(n), tf.range(n + 2)))
+
+
+def _refused_slices(n):
+  values = tf.range(n)
+  return _after(
+    tf.debugging.assert_less(n, 0),
+    lambda: tf.data.Dataset.from_tensor_slices((values, values)),
+  )
+
+
+def _refused_map(n):
+  dataset = _structured(n).map(lambda x: (x, x))
+  return _after(
+    tf.debugging.assert_less(n, 0), lambda: dataset.map(lambda x, y: (y, x))
+  )
+
+
+@pytest.mark.parametrize('make', [_unequal, _refused_slices, _refused_map])
+def test_a_dataset_that_tensorflow_refuses_is_refused(make):
+  work = tff.tensorflow.computation(
+    lambda n: make(n).reduce(np.int64(0), lambda s, x: s + 1), np.int32
+  )
+  assert not _iterators(work)
+
+  @tff.federated_computation(tff.FederatedType(np.int32, tff.CLIENTS))
+  def summed(numbers):
+    return tff.federated_sum(tff.federated_map(work, numbers))
+
+  context.set_local_device_context(['/CPU:0'], 1, allow_native=False)
+  with pytest.raises(map_reduce.ExecutionError, match='client number 0'):
+    summed([3])
 
 
 def test_draws_of_a_dataset_begin_anew_with_every_client():

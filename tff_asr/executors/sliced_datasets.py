@@ -55,6 +55,7 @@ class SlicedDataset:
     slices: Number of sliced tensors.
     is_range: Whether start, stop and step define the only sliced tensor.
     maps: The functions, in order.
+    after: Operations for which the dataset waits, such as assertions.
   """
 
   inputs: tuple[str, ...]
@@ -62,6 +63,7 @@ class SlicedDataset:
   slices: int
   is_range: bool = False
   maps: tuple[Map, ...] = ()
+  after: tuple[str, ...] = ()
 
   def unpack(self, packed: tf.Tensor) -> list[tf.Tensor]:
     """Returns the sliced tensors and the tensors that functions capture."""
@@ -71,10 +73,18 @@ class SlicedDataset:
         output_types=self.types,
         output_shapes=[tf.TensorShape(None)] * len(self.types),
       )
-      if not self.is_range:
+      if self.is_range:
+        start, stop, step, *captured = inputs
+        # `tf.range` refuses a stop on the wrong side of the start.
+        furthest = tf.where(step > 0, tf.maximum(start, stop), start)
+        stop = tf.where(step < 0, tf.minimum(start, stop), furthest)
+        return [tf.range(start, stop, step), *captured]
+      sizes = [tf.shape(tensor)[0] for tensor in inputs[: self.slices]]
+      if len(sizes) == 1:
         return inputs
-      start, stop, step, *captured = inputs
-      return [tf.range(start, stop, step), *captured]
+      is_equal = tf.reduce_all(tf.equal(sizes, sizes[0]))
+      with tf.control_dependencies([tf.debugging.Assert(is_equal, sizes)]):
+        return [tf.identity(inputs[0]), *inputs[1:]]
 
   def size(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the number of elements, int32 `[]`; see `unpack`."""
@@ -143,18 +153,24 @@ def _sliced(node, nodes: Mapping, bodies: Mapping) -> SlicedDataset | None:
   """Returns the dataset of a node, or `None` if it is of another kind."""
   if node is None:  # An argument of the function.
     return None
+  after = tuple(value for value in node.input if value.startswith('^'))
   if node.op == _SLICES:
     types = _types(node, 'Toutput_types')
-    return SlicedDataset(tuple(_data_inputs(node)), types, len(types))
+    return SlicedDataset(
+      tuple(_data_inputs(node)), types, len(types), after=after
+    )
   if node.op == _RANGE and _types(node, 'output_types') == (tf.int64,):
     return SlicedDataset(
-      tuple(_data_inputs(node)), (tf.int64,) * 3, 1, is_range=True
+      tuple(_data_inputs(node)), (tf.int64,) * 3, 1, is_range=True, after=after
     )
   if node.op not in (_OPTIONS, _MAP):
     return None
   first, *others = _data_inputs(node)
   dataset = _sliced(nodes.get(graphs.node_name(first)), nodes, bodies)
-  if node.op == _OPTIONS or dataset is None:
+  if dataset is None:
+    return None
+  dataset = dataclasses.replace(dataset, after=(*dataset.after, *after))
+  if node.op == _OPTIONS:
     return dataset
   name = node.attr['f'].func.name
   if not _is_stateless(name, bodies):
@@ -225,7 +241,7 @@ def _add_packed(nodes, dataset: SlicedDataset, scope: str) -> str:
   """Adds a node that packs a dataset; returns the name of its output."""
   node = nodes.add(name=f'packed_dataset_{next(_numbers)}', op=_PACKED)
   node.device = _PROCESSOR
-  node.input.extend(dataset.inputs)
+  node.input.extend([*dataset.inputs, *dict.fromkeys(dataset.after)])
   node.attr['Toutput_types'].list.type.extend(
     t.as_datatype_enum for t in dataset.types
   )
