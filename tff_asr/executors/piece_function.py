@@ -17,7 +17,8 @@ _Rewriter = rewriter_config_pb2.RewriterConfig
 
 
 def _rewrites(**options) -> tf.compat.v1.ConfigProto:
-  config = tf.compat.v1.ConfigProto()
+  # As TensorFlow's own options: an operation may name a device that is missing.
+  config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
   config.graph_options.rewrite_options.MergeFrom(_Rewriter(**options))
   return config
 
