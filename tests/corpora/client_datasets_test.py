@@ -189,6 +189,18 @@ def test_with_a_seed_a_client_has_the_same_batches_in_the_same_round(
   assert len(set(seeds)) == len(seeds)
 
 
+def test_fresh_names_have_other_batches_each_and_the_same_if_used_again(
+  tmp_path,
+):
+  opened = many(tmp_path / 'store', 12)
+  fresh = client_datasets.RoundNames(insecure_seed=None, are_fresh=True)
+  names = [*fresh.in_round(['a', 'a'], 1), *fresh.in_round(['a'], 1)]
+  assert {fresh.client_of(name) for name in names} == {'a'}
+  found = computed(opened, names, 5, epochs=3)
+  assert found == computed(opened, names, 5, epochs=3)
+  assert len({tuple(batches) for batches in found}) == 3
+
+
 def test_a_cap_holds_for_steps_too(opened):
   config = batching.BatchConfig(0.1, steps=6, max_seconds=0.1)
   dataset = batches_of_a(opened, config)

@@ -155,3 +155,37 @@ def test_clients_without_data_count_each():
 
   context.set_local_device_context(['/CPU:0'], 2, allow_native=False)
   assert count([()] * 40) == 40
+
+
+def _sometimes_bad(x):
+  """Fails for a negative number, and in half of the calls for 1."""
+  fails = (x < 0) | (tf.equal(x, 1) & (tf.random.uniform([]) < 0.5))
+  with tf.control_dependencies([tf.debugging.Assert(~fails, [x])]):
+    return tf.identity(x)
+
+
+@pytest.mark.parametrize(
+  ('work', 'most'), [(_checked, 16), (_sometimes_bad, 1)]
+)
+def test_no_client_gets_a_second_chance_from_the_failure_of_another(
+  work, most, calls
+):
+  """Under a guarantee a client's share in the sum depends on no other client.
+
+  If a call fails, its clients train once more, each alone.  That must give what
+  the call gave for them: so clients that draw anew train alone from the start.
+  """
+  context.set_local_device_context(
+    ['/CPU:0'], 1, allow_native=False, max_failed_clients=None
+  )
+  _in_order(work)([0] * 64)
+  assert max(calls) == most
+
+
+def test_an_operation_may_name_a_device_that_is_missing():
+  def work(x):
+    with tf.device('/GPU:7'):
+      return x + 1
+
+  context.set_local_device_context(['/CPU:0'], 1, allow_native=False)
+  assert _in_order(work)([1, 2]) == _expected([2, 3])

@@ -29,6 +29,7 @@ from tff_asr.executors import (
   interruption,
   piece_function,
   placement,
+  resources,
   values,
 )
 
@@ -130,6 +131,11 @@ class MapReduce:
       _MOST_IN_A_CALL if in_one_call and not fixed_seeds else 1
     )
     self._takes_rows = in_one_call
+    self._draws = any(
+      resources.draws(node.op)
+      for piece in (work, accumulate)
+      for node in piece.nodes()
+    )
     # The first call with fixed seeds runs alone, and must draw from them.
     self._must_load = in_one_call and not fixed_seeds
     self._client = client
@@ -179,7 +185,12 @@ class MapReduce:
       if max_failed_clients is None:
         # A missing report would reveal that a client failed.
         self._to_watch.clear()
-      queue = _Queue(clients, max_failed_clients, self._most_in_a_call)
+      most = self._most_in_a_call
+      if max_failed_clients is None and self._draws:
+        # One client's failure would let others draw once more: whether they
+        # fail would depend on that client.
+        most = 1
+      queue = _Queue(clients, max_failed_clients, most)
       total = self._total(broadcast, queue, len(clients))
       del broadcast
       with stage('update'):

@@ -7,6 +7,7 @@ computation of a round.
 import asyncio
 from collections.abc import Callable, Sequence
 import dataclasses
+import secrets
 from typing import Any
 
 import tensorflow_federated as tff
@@ -217,7 +218,11 @@ class _Process:
       config.execution.loop,
     )
     seed = config.privacy.insecure_cohort_seed
-    self._names = client_datasets.RoundNames(seed)
+    self._names = client_datasets.RoundNames(seed, are_fresh=parts.promises)
+    if parts.promises:
+      # A client that trains once more, after the failure of another client,
+      # must draw the same: otherwise one client changes another's update.
+      seed = secrets.randbits(client_datasets.SEED_BITS)
     batches = client_datasets.dataset_computation(
       parts.store,
       config.batches,
