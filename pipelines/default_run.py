@@ -7,10 +7,12 @@ from absl import flags
 from tff_asr.commands import prepare
 from tff_asr.corpora.readers.synthetic import synthetic_corpus
 
-CLIENTS = 4_000
+SPEAKERS = 4_048
+_SEED_SPEAKERS = 48
+CLIENTS = SPEAKERS - _SEED_SPEAKERS
 # Values of flags that are not given, instead of their usual defaults.
 DEFAULTS: Mapping[str, float] = {
-  'seed_clients': 48,
+  'seed_clients': _SEED_SPEAKERS,
   'cohort_size': 400,
   'rounds': 25,
   'noise_multiplier': 0.7,
@@ -37,17 +39,19 @@ def values() -> dict[str, float]:
   return {name: v for name, v in DEFAULTS.items() if name not in given}
 
 
-def train_store(seed_clients: int, seed: int) -> str:
+def train_store(seed: int) -> str:
   """Returns the folder of the clients' and the seed speakers' store.
 
+  All numbers of seed speakers have the same store: a report of several runs
+  finds the clients that they share.
+
   Args:
-    seed_clients: Number of seed speakers, or less than 0 for all speakers.
     seed: Seed of the speakers.
 
   Raises:
     UserError: If the cache of such stores cannot be used.
   """
-  return _store(CLIENTS + max(seed_clients, 0), 2 * seed, _MEAN_UTTERANCES)
+  return _store(SPEAKERS, 2 * seed, _MEAN_UTTERANCES)
 
 
 def eval_store(seed: int) -> str:

@@ -39,9 +39,9 @@ from tff_asr.runs import folders
 _TRAIN_STORE = flag_kinds.define_path(
   'train_store',
   '',
-  f'Client store to train on. By default {default_run.CLIENTS:,} synthetic'
-  ' speakers as clients, and the seed speakers; the defaults of other flags are'
-  f' then {default_run.in_words()}. Required with --seed_model.',
+  f'Client store to train on. By default {default_run.SPEAKERS:,} synthetic'
+  ' speakers: the seed speakers and the clients. Other flags then have the'
+  f' defaults {default_run.in_words()}. Required with --seed_model.',
 )
 _EVAL_STORE = flag_kinds.define_path(
   'eval_store',
@@ -193,7 +193,7 @@ def resolved() -> dict[str, Any]:
       ' are made, some of them those on whom that model was trained. flags.txt'
       ' of its run has its store.',
     )
-    train_store = default_run.train_store(values['seed_clients'], _SEED.value)
+    train_store = default_run.train_store(_SEED.value)
   if not eval_store:
     eval_store = default_run.eval_store(_SEED.value)
   if not output_dir:

@@ -248,6 +248,25 @@ def test_without_a_store_the_settings_of_the_default_run_hold(monkeypatch):
   assert usual.privacy.sampling.cohort_size == 16
 
 
+def test_default_runs_share_a_store_so_that_a_report_finds_their_clients(
+  monkeypatch,
+):
+  def stores(*arguments):
+    made = []
+    monkeypatch.setattr(
+      default_run, '_store', lambda *a, **_: made.append(a) or '/some'
+    )
+    with flagsaver.flagsaver():
+      command_line.parse(['train', *arguments])
+      train.resolved()
+    return made
+
+  usual = stores()
+  assert stores('--seed_clients=4', '--rounds=3') == usual
+  assert stores('--seed_clients=-1') == usual
+  assert stores('--seed=1') != usual
+
+
 def test_the_default_run_protects_its_clients():
   """A single-digit epsilon, at a delta below one over the population."""
   run = parsed(

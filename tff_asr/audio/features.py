@@ -12,7 +12,7 @@ logarithm.
 A constant offset or a hum may be louder than the speech.  Then the bands of
 speech are small differences of large sums.  Pre-emphasis comes first, because
 it reduces both, in a form that loses no digit of 16-bit samples.  After it,
-float32 is precise to 1e-4.
+float32 is precise to 3e-4.
 
 Window and Fourier transform are two matrices, of cosines and of sines.  The
 window is symmetric, and a shift in time does not change magnitudes.  So the
