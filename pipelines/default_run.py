@@ -15,7 +15,7 @@ DEFAULTS: Mapping[str, float] = {
   'seed_clients': _SEED_SPEAKERS,
   'cohort_size': 400,
   'rounds': 25,
-  'noise_multiplier': 0.7,
+  'noise_multiplier': 0.65,
   'delta': 1e-5,
 }
 _MEAN_UTTERANCES = 2.2
