@@ -140,7 +140,7 @@ def test_what_is_logged_has_no_time_of_day(workplace):
 def test_help_explains_the_flags(workplace):
   code, out, err = call('train', '--help', cwd=workplace)
   assert (code, err) == (0, '')
-  for part in ('bazel run //pipelines:train', '--clip_norm', 'L2 norm'):
+  for part in ('./bazelw run //pipelines:train', '--clip_norm', 'L2 norm'):
     assert part in out
 
 
@@ -164,7 +164,9 @@ def test_the_examples_of_help_can_be_copied():
     lines = ast.get_docstring(module, clean=False).splitlines()
     for line, following in itertools.pairwise([*lines, '']):
       assert len(line) <= 80
-      if re.match(' *bazel run', line) or following.lstrip().startswith('--'):
+      if re.match(r' *\./bazelw run', line) or following.lstrip().startswith(
+        '--'
+      ):
         count += 1
         assert line.startswith('  '), line
         assert line.endswith('\\') == following.lstrip().startswith('--'), line
