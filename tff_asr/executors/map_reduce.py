@@ -112,8 +112,12 @@ class MapReduce:
       return call(update, state + call(report, total))[len(server) :]
 
     self._trace_training(work, accumulate, [client, broadcast, accumulator])
+    # Without rewrites, a round of `paper` takes a tenth more memory.
     self._finish = piece_function.PieceFunction(
-      [report, update], server + reporting, finish
+      [report, update],
+      server + reporting,
+      finish,
+      rewrites=piece_function.IN_ONE_PASS,
     )
 
   def _trace_training(self, work, accumulate, signature) -> None:
