@@ -24,7 +24,7 @@ def _rewrites(**options) -> tf.compat.v1.ConfigProto:
 
 
 AS_WRITTEN = _rewrites(disable_meta_optimizer=True)
-"""TensorFlow runs the graph as it is: for graphs that run once in a round."""
+"""TensorFlow runs the graph as it is: for small graphs that run seldom."""
 
 IN_ONE_PASS = _rewrites(
   meta_optimizer_iterations=_Rewriter.ONE,

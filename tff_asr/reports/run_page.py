@@ -59,7 +59,7 @@ def page_of(run: records.RunRecord, private_details: bool = False) -> str:
 def _unfinished(run: records.RunRecord) -> str:
   return (
     f'Not finished: {run.rounds} of {counts.text(run.planned_rounds, "round")}'
-    ' so far. To resume the run, call train with its flags.txt as the flagfile.'
+    ' so far. To resume the run, call train with the flags in its flags.txt.'
   )
 
 
